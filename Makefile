@@ -1,0 +1,40 @@
+# `make` alone says what there is. Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv demo test lab lint format clean
+
+help: ## Print this list
+	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.venv: .venv/installed ## Make .venv and install sopedu in it (again when pyproject.toml changed)
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "sopedu needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) -V 2>&1); choose one: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[notebooks,dev]"
+	@touch $@
+
+demo: .venv ## Separate a toy duet and write a page to look at and listen to
+	$(BIN)/sopedu demo
+
+test: .venv ## Run the tests and every notebook
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+
+lab: .venv ## Open the first notebook in JupyterLab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+lint: .venv ## Check code, notebooks and their formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv ## Format code and notebooks and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove caches and build leftovers, not .venv, not runs
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -print0 | xargs -0 -r rm -rf

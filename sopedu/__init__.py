@@ -1,0 +1,52 @@
+"""Learn audio-visual source separation by doing it, after The Sound of Pixels (Zhao et al., ECCV 2018).
+
+Names listed in `_EXPORTS` can be used as `sopedu.name`; their module is imported at first use, so that
+`import sopedu` is instant and needs neither torch nor the libraries that only some lessons use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name → the module of this package that defines it.
+_EXPORTS: dict[str, str] = {
+    name: module
+    for module, names in {
+        "errors": ("SopeduError",),
+        "config": ("Config", "SpectrogramConfig", "preset", "with_values"),
+        "spectrogram": ("stft", "istft", "warp", "unwarp", "log_magnitude", "row_hertz"),
+        "masks": ("ideal_binary_mask", "ideal_ratio_mask", "threshold", "apply_mask"),
+        "sound": ("load_waveform", "save_waveform", "resample", "Player"),
+        "video": ("probe", "read_sound", "read_frames", "write_video"),
+        "toyband": ("INSTRUMENTS", "solo", "duet", "scene"),
+        "clips": ("open_clips", "ToyBandClips", "IndexClips"),
+        "mixing": ("mix",),
+        "model": ("SoundOfPixels", "count_parameters", "normalise_frames"),
+        "losses": ("mask_loss", "mask_targets"),
+        "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+        "metrics": ("bss_eval", "si_sdr"),
+        "training": ("train", "new_model"),
+        "callbacks": ("Progress", "KeepCheckpoint", "LivePlot"),
+        "pretraining": ("pretrain",),
+        "evaluation": ("evaluate", "evaluate_localization", "predict_masks"),
+        "localization": ("PixelSounds",),
+        "separation": ("separate_video",),
+        "plots": ("plot_waveform", "plot_spectrogram", "plot_mask", "plot_history", "plot_frames", "plot_sound_map"),
+        "benchmark": ("run_benchmark",),
+        "demo": ("run_demo",),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})
