@@ -1,0 +1,323 @@
+"""Sound files: read any of them as a mono waveform, write one, play one in a page.
+
+A waveform is a float32 array of shape (L,), mono, in [-1, 1], at a sample rate in hertz that travels
+beside it. Notebook: 01_sound_and_spectrograms.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+import secrets
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil, gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sopedu.errors import SopeduError
+
+MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+def load_waveform(
+    path: str | Path, sample_rate: int = 11025, start: float = 0.0, seconds: float | None = None
+) -> np.ndarray:
+    """Read a sound file (wav, flac, ogg, mp3) as a mono waveform.
+
+    Channels are averaged. Levels are the file's own: a full-scale sample is 1.0 in every format.
+    Only the wanted part is decoded; it equals the same part of the whole file.
+
+    Args:
+        path: the sound file.
+        sample_rate: rate of the result in hertz.
+        start: where to begin, in seconds.
+        seconds: how much to read; None reads to the end. Where the file ends earlier, less is returned.
+
+    Returns:
+        (L,) float32 with L = round(seconds · sample_rate), or fewer at the end of the file.
+
+    Raises:
+        SopeduError: the file is missing, empty, a folder, not a sound file, damaged, holds NaN or infinite
+            samples, or ends before `start`.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    path = require_file(path)
+    if start < 0 or (seconds is not None and seconds <= 0):
+        raise SopeduError(
+            f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s"
+        )
+    with _opened(path) as (file_rate, file_length, read):
+        first = round(start * file_rate)
+        if first >= file_length:
+            raise SopeduError(
+                f"{path}: holds {file_length / file_rate:.2f} s of sound, none from {start:.2f} s on"
+            )
+        wanted = (
+            file_length - first if seconds is None else min(ceil(seconds * file_rate), file_length - first)
+        )
+        # The resampling filter looks to both sides. Reading a little more than is asked for, in whole steps
+        # of the rate ratio, makes a part equal to that part of the whole file instead of fading at its ends.
+        step_in, step_out = _rate_steps(file_rate, sample_rate)
+        steps = ceil(12 * max(1.0, file_rate / sample_rate) / step_in)
+        steps_before = min(steps, first // step_in)
+        samples = read(first - steps_before * step_in, steps_before * step_in + wanted + steps * step_in)
+    if not np.isfinite(samples).all():
+        raise SopeduError(
+            f"{path}: holds samples that are not numbers (NaN or infinite); export the file again"
+        )
+    resampled = resample(samples.mean(axis=1, dtype=np.float32), file_rate, sample_rate)[
+        steps_before * step_out :
+    ]
+    if seconds is None:
+        length = ceil(wanted * sample_rate / file_rate)
+    else:
+        length = min(round(seconds * sample_rate), ceil(wanted * sample_rate / file_rate))
+    return np.ascontiguousarray(resampled[:length])
+
+
+def save_waveform(path: str | Path, waveform: Any, sample_rate: int) -> float:
+    """Write a waveform as a 16-bit WAV file.
+
+    Clipping is audible, so a waveform whose peak is above 1 is scaled down as a whole to a peak of 1. The
+    file appears under its name only when it is complete.
+
+    Args:
+        path: where to write; the folder must exist.
+        waveform: (L,) array or tensor in [-1, 1].
+        sample_rate: in hertz.
+
+    Returns:
+        The gain that was applied: 1.0 unless the peak was above 1.
+
+    Raises:
+        SopeduError: the waveform is empty, not one-dimensional or not finite, or the folder does not exist.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    samples, gain = peak_limited(waveform)
+    with written_aside(path) as unfinished, wave.open(str(unfinished), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        # Readers divide by 32768: multiplying by it keeps levels, at the price of one unit at +1.0.
+        file.writeframes(np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2").tobytes())
+    return gain
+
+
+def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Change the sample rate with a polyphase filter that removes what the new rate cannot hold.
+
+    Args:
+        waveform: (L,) float array at `from_rate` hertz.
+        from_rate, to_rate: in hertz, whole numbers.
+
+    Returns:
+        (ceil(L · to_rate / from_rate),) float32.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if from_rate == to_rate:
+        return waveform
+    from scipy.signal import resample_poly
+
+    step_in, step_out = _rate_steps(from_rate, to_rate)
+    return resample_poly(waveform, step_out, step_in).astype(np.float32, copy=False)
+
+
+def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
+    """Encode a waveform as MP3, for players in notebooks and reports (six seconds at 11 025 Hz: some 20 kB).
+
+    Args:
+        waveform: (L,) array or tensor; a peak above 1 is scaled down to 1.
+        sample_rate: in hertz; a rate that MP3 does not know is raised to the next one that it does.
+
+    Raises:
+        SopeduError: the waveform is empty, not one-dimensional or not finite.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    import soundfile
+
+    samples, _ = peak_limited(waveform)
+    mp3_rate = next((rate for rate in MP3_SAMPLE_RATES if rate >= sample_rate), MP3_SAMPLE_RATES[-1])
+    encoded = io.BytesIO()
+    soundfile.write(
+        encoded,
+        resample(samples, sample_rate, mp3_rate),
+        mp3_rate,
+        format="MP3",
+        bitrate_mode="VARIABLE",
+        compression_level=0.0,
+    )
+    return encoded.getvalue()
+
+
+def player(waveform: Any, sample_rate: int, caption: str = "") -> str:
+    """Make an HTML snippet that plays a waveform anywhere, with no file beside the page.
+
+    Args:
+        waveform: (L,) array or tensor in [-1, 1].
+        sample_rate: in hertz.
+        caption: text under the player and its name for screen readers.
+
+    Returns:
+        A `<figure>` with an `<audio>` element whose sound is in the page itself, as MP3.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    sound = base64.b64encode(encode_mp3(waveform, sample_rate)).decode("ascii")
+    label = html.escape(caption or "Sound", quote=True)
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure><audio controls preload="metadata" aria-label="{label}" '
+        f'src="data:audio/mpeg;base64,{sound}"></audio>{below}</figure>'
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Player:
+    """A waveform that a notebook shows as a player with its caption: `Player(waveform, 11025, "a flute")`.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+
+    waveform: Any
+    sample_rate: int
+    caption: str = ""
+
+    def _repr_html_(self) -> str:
+        return player(self.waveform, self.sample_rate, self.caption)
+
+    def __repr__(self) -> str:
+        return (
+            f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
+        )
+
+
+def require_file(path: str | Path) -> Path:
+    """Return `path` as a Path if it is a file with something in it.
+
+    Raises:
+        SopeduError: there is nothing at `path`, or a folder, or an empty file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise SopeduError(f"{path}: is a folder; name a file in it")
+    if not path.exists():
+        raise SopeduError(f"{path}: no such file; check the name and the folder")
+    if path.is_file() and path.stat().st_size == 0:
+        raise SopeduError(f"{path}: is empty (0 bytes); copy or download it again")
+    return path
+
+
+@contextmanager
+def written_aside(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name in the folder of `path`; rename it to `path` on success, remove it on failure.
+
+    So a reader never sees half a file, and an interrupted run keeps the file that was there before.
+
+    Raises:
+        SopeduError: the folder does not exist, or `path` is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise SopeduError(f"{path}: is a folder; give the name of the file to write")
+    if not path.parent.is_dir():
+        raise SopeduError(f"{path}: the folder {path.parent} does not exist; make it first")
+    unfinished = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def as_waveform(waveform: Any) -> np.ndarray:
+    """Return an array or tensor (also on a GPU) as a checked (L,) float32 array.
+
+    Raises:
+        SopeduError: it is empty, not one-dimensional, or holds NaN or infinite samples.
+    """
+    if hasattr(waveform, "detach"):
+        waveform = waveform.detach().cpu()
+    samples = np.asarray(waveform, dtype=np.float32)
+    if samples.ndim != 1 or samples.size == 0:
+        raise SopeduError(
+            f"a waveform has the shape (L,) with L ≥ 1, this one has {samples.shape}; pass one channel"
+        )
+    if not np.isfinite(samples).all():
+        raise SopeduError("the waveform holds samples that are not numbers (NaN or infinite)")
+    return samples
+
+
+def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
+    """Return a checked (L,) float32 waveform with a peak of at most 1, and the gain needed (1.0 if none).
+
+    Raises:
+        SopeduError: as for `as_waveform`.
+    """
+    samples = as_waveform(waveform)
+    gain = float(1 / max(1.0, np.abs(samples).max()))
+    return (samples if gain == 1.0 else samples * np.float32(gain)), gain
+
+
+def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
+    """The smallest whole numbers of samples at both rates that last equally long."""
+    divisor = gcd(from_rate, to_rate)
+    return from_rate // divisor, to_rate // divisor
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
+    """Open a sound file: its sample rate, its length in samples, read(first, count) → (≤ count, channels)."""
+    try:
+        import soundfile
+    except ImportError:
+        with _opened_wav(path) as opened:
+            yield opened
+        return
+    try:
+        with soundfile.SoundFile(path) as file:
+
+            def read(first: int, count: int) -> np.ndarray:
+                file.seek(first)
+                return file.read(min(count, file.frames - first), dtype="float32", always_2d=True)
+
+            yield file.samplerate, file.frames, read
+    except soundfile.LibsndfileError as error:
+        raise SopeduError(
+            f"{path}: cannot be read as wav, flac, ogg or mp3 ({error.error_string.strip(' .')}); "
+            "if it is a video or an m4a file, read it with sopedu.video.read_sound"
+        ) from error
+
+
+@contextmanager
+def _opened_wav(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
+    """The same from Python's own reader, for training machines that lack soundfile: 16-bit WAV only."""
+    try:
+        file = wave.open(str(path), "rb")  # noqa: SIM115
+    except (wave.Error, EOFError) as error:
+        raise SopeduError(
+            f"{path}: only WAV can be read without soundfile ({error}); pip install soundfile"
+        ) from error
+    with file:
+        if file.getsampwidth() != 2:
+            raise SopeduError(
+                f"{path}: is not 16-bit WAV, the only kind read without soundfile; pip install soundfile"
+            )
+
+        def read(first: int, count: int) -> np.ndarray:
+            file.setpos(first)
+            samples = np.frombuffer(file.readframes(count), dtype="<i2").reshape(-1, file.getnchannels())
+            return samples.astype(np.float32) / np.float32(32768)
+
+        yield file.getframerate(), file.getnframes(), read
