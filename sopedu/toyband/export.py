@@ -1,0 +1,124 @@
+"""Write the toy band to files: a contact sheet to look at, videos, or a data set in the layout of real ones."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from sopedu.errors import SopeduError
+from sopedu.sound import save_waveform, written_aside
+from sopedu.toyband.melody import INSTRUMENTS
+from sopedu.toyband.scenes import Scene, solo
+from sopedu.video import write_video
+
+
+def contact_sheet(path: str | Path, individuals: int = 4, size: int = 224, split: str = "train") -> Path:
+    """Draw every instrument several times, its box marked, with a spectrogram below, into one picture file."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    path = Path(path)
+    figure = Figure(figsize=(2 * len(INSTRUMENTS), 2 * (individuals + 1)), layout="constrained")
+    axes = figure.subplots(individuals + 1, len(INSTRUMENTS))
+    for column, name in enumerate(INSTRUMENTS):
+        for row in range(individuals):
+            drawn = solo(row, split, name, size=size, times=(1.5,), samples=32768)
+            axes[row, column].imshow(drawn.frames[0])
+            x0, y0, x1, y1 = drawn.boxes[0, 0] * size
+            axes[row, column].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="white", lw=0.8))
+            axes[row, column].axis("off")
+        axes[0, column].set_title(name.replace("_", " "))
+        last = axes[-1, column]
+        last.specgram(drawn.mixture + 1e-3, 1024, drawn.sample_rate, noverlap=768, cmap="magma", vmin=-20)
+        last.set(ylim=(0, 4000), xlabel="time (s)")
+        if column == 0:
+            last.set_ylabel("frequency (Hz)")
+        else:
+            last.set_yticklabels([])
+    with written_aside(path) as aside:
+        figure.savefig(aside, dpi=80, format=path.suffix.lstrip(".") or "png")
+    return path
+
+
+def render_dataset(
+    out: str | Path,
+    solos: int,
+    split: str = "train",
+    *,
+    instruments: Sequence[str] = INSTRUMENTS,
+    seconds: float = 6.0,
+    frame_rate: float = 8.0,
+    size: int = 224,
+    seed: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Render solos in the layout of prepared real data and return the index CSV.
+
+    Writes ``audio/<class>/<id>.wav``, ``frames/<class>/<id>/000001.jpg`` … and, last, the index ``<split>.csv``
+    (``val.csv`` for the validation split) with ``audio_path,frames_path,frame_count``.
+
+    Raises:
+        SopeduError: if the index is already there.
+    """
+    from PIL import Image
+
+    out = Path(out)
+    index = out / ("val.csv" if split == "validation" else f"{split}.csv")
+    if index.exists():
+        raise SopeduError(f"{index}: already there; choose another --out or move it away")
+    rows = []
+    for number, name, scene in _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):
+        clip = f"{split}{seed}-{number:06d}"
+        audio, frames = out / "audio" / name / f"{clip}.wav", out / "frames" / name / clip
+        audio.parent.mkdir(parents=True, exist_ok=True)
+        frames.mkdir(parents=True, exist_ok=True)
+        save_waveform(audio, scene.mixture / 32767, scene.sample_rate)
+        for place, frame in enumerate(scene.frames, 1):
+            picture = BytesIO()
+            Image.fromarray(frame).save(picture, "JPEG", quality=92)
+            (frames / f"{place:06d}.jpg").write_bytes(picture.getvalue())
+        rows.append([f"audio/{name}/{clip}.wav", f"frames/{name}/{clip}", len(scene.frames)])
+    with written_aside(index) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    return index
+
+
+def render_videos(
+    out: str | Path,
+    solos: int,
+    split: str = "train",
+    *,
+    instruments: Sequence[str] = INSTRUMENTS,
+    seconds: float = 6.0,
+    frame_rate: float = 25.0,
+    size: int = 224,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[Path]:
+    """Render solos as mp4 files ``<split><seed>-<number>-<instrument>.mp4`` into a folder."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, name, scene in _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):
+        path = out / f"{split}{seed}-{number:06d}-{name}.mp4"
+        write_scene_video(path, scene, frame_rate)
+        paths.append(path)
+    return paths
+
+
+def write_scene_video(path: str | Path, scene: Scene, frame_rate: float) -> None:
+    """Write a scene whose frames are 1 / frame_rate apart as an mp4 with its mixture as sound."""
+    write_video(path, scene.frames, frame_rate, scene.mixture / np.float32(32767), scene.sample_rate)
+
+
+def _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):
+    times = tuple(np.arange(0, seconds, 1 / frame_rate))
+    for number in tqdm(range(solos), desc="rendering", unit="solo", disable=not progress):
+        name = instruments[number % len(instruments)]
+        how = {"samples": round(seconds * 11025), "size": size, "times": times}
+        yield number, name, solo(seed * 1_000_000 + number, split, name, **how)

@@ -1,0 +1,135 @@
+"""Scenes of the toy band: who stands where, who plays what, and exactly how each of them sounds.
+
+    >>> from sopedu.toyband import solo
+    >>> scene = solo(seed=1, instrument="violin")
+    >>> scene.frames.shape, scene.stems.shape, scene.boxes.shape
+    ((3, 224, 224, 3), (1, 65535), (1, 3, 4))
+
+Sound and picture are computed in float64 and rounded once, so the same seed gives the same bytes everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sopedu.toyband.backgrounds import paint
+from sopedu.toyband.drawings import draw
+from sopedu.toyband.melody import INSTRUMENTS, Note, compose
+from sopedu.toyband.players import look, motion_at
+from sopedu.toyband.raster import Canvas, Placement
+from sopedu.toyband.splits import draw_identity, generator_for
+from sopedu.toyband.synthesis import synthesize, voice
+
+SAMPLE_RATE = 11025
+# Times in seconds of the paper's three frames in a clip of 5.94 s: three seconds apart, the second in the middle.
+PAPER_TIMES = (-0.028, 2.972, 5.972)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rendered scene with the truth about it.
+
+    Attributes:
+        frames: ``(S, H, W, 3)`` uint8.
+        times: the second of each frame, S of them.
+        mixture: ``(L,)`` int16, exactly the sum of the stems.
+        stems: ``(N, L)`` int16, one row a performer, zeros for one who is drawn but silent.
+        boxes: ``(N, S, 4)`` x0, y0, x1, y1 as fractions of width and height, one a performer and frame.
+        labels: names of the N performers' instruments, from left to right.
+        playing: which of them sound.
+    """
+
+    frames: np.ndarray
+    times: tuple[float, ...]
+    mixture: np.ndarray
+    stems: np.ndarray
+    boxes: np.ndarray
+    labels: tuple[str, ...]
+    playing: tuple[int, ...]
+    sample_rate: int = SAMPLE_RATE
+
+
+def scene(
+    performers: int | Sequence[str],
+    seed: int,
+    split: str = "train",
+    *,
+    playing: Sequence[int] | None = None,
+    instruments: Sequence[str] = INSTRUMENTS,
+    samples: int = 65535,
+    sample_rate: int = SAMPLE_RATE,
+    size: int | tuple[int, int] = 224,
+    times: Sequence[float] = PAPER_TIMES,
+) -> Scene:
+    """Render a scene: performers side by side on one stage, all or some of them playing.
+
+    Args:
+        performers: how many, drawn from ``instruments`` without repetition, or their names from left to right.
+            Zero gives an empty room without a sound.
+        seed: any whole number; together with ``split`` it decides everything that is random.
+        split: ``train``, ``validation`` or ``test``; they share no melody, no individual instrument, no background.
+        playing: positions of those who play; all of them by default.
+        samples, sample_rate: length and rate of the sound.
+        size: height and width of the frames in pixels, or one number for both.
+        times: the seconds at which frames are drawn.
+
+    Raises:
+        ValueError: for an unknown instrument or split, more performers than instruments, or a player who is not there.
+    """
+    generator = generator_for("scene", split, seed)
+    if isinstance(performers, int):
+        if not 0 <= performers <= len(instruments):
+            raise ValueError(f"{performers} performers cannot be drawn from {len(instruments)} instruments")
+        chosen = generator.permutation(len(instruments))[:performers]
+        names = tuple(instruments[i] for i in chosen)
+    else:
+        names = tuple(performers)
+    on = tuple(range(len(names))) if playing is None else tuple(playing)
+    if any(not 0 <= who < len(names) for who in on):
+        raise ValueError(f"playing={list(on)}: the scene has performers 0 … {len(names) - 1}")
+    height, width = (size, size) if isinstance(size, int) else size
+
+    background = Canvas(height, width)
+    paint(background, draw_identity(generator, split))
+    frames = [background.copy() for _ in times]
+    stems = np.zeros((len(names), samples), np.int16)
+    boxes = np.zeros((len(names), len(times), 4))
+    for index, name in enumerate(names):
+        individual = draw_identity(generator, split)  # the same person plays, looks and sounds
+        melody = draw_identity(generator, split)
+        notes: list[Note] = compose(name, melody, samples / sample_rate)
+        if index in on:
+            sound = synthesize(name, notes, voice(name, individual), samples, sample_rate, melody)
+            stems[index] = np.rint(32767 * sound / max(1, len(on)))
+        else:
+            notes = []
+        place = _place(generator, index, len(names), width / height)
+        for frame, (canvas, time) in enumerate(zip(frames, times, strict=True)):
+            boxes[index, frame] = draw(canvas, name, look(name, individual), place, motion_at(notes, time))
+    mixture = stems.sum(axis=0, dtype=np.int16)
+    pictures = np.stack([canvas.image() for canvas in frames])
+    return Scene(pictures, tuple(times), mixture, stems, boxes, names, on, sample_rate)
+
+
+def solo(seed: int, split: str = "train", instrument: str | None = None, **how) -> Scene:
+    """Render one performer who plays; ``how`` is passed on to :func:`scene`."""
+    return scene(1 if instrument is None else [instrument], seed, split, **how)
+
+
+def duet(seed: int, split: str = "train", pair: Sequence[str] | None = None, **how) -> Scene:
+    """Render two performers of different instruments who both play; ``how`` is passed on to :func:`scene`."""
+    return scene(2 if pair is None else pair, seed, split, **how)
+
+
+def _place(generator: np.random.Generator, index: int, count: int, aspect: float) -> Placement:
+    """Give performer ``index`` of ``count`` a place in his own strip of the stage."""
+    strip = 1 / count
+    size = generator.uniform(0.62, 0.92) * min(1.0, 1.25 * aspect * strip if count > 1 else 1.0)
+    margin = min(strip / 2, 0.42 * size / aspect)
+    x = generator.uniform(index * strip + margin, (index + 1) * strip - margin + 1e-9)
+    y = generator.uniform(0.5 * size, 1 - 0.5 * size) if size < 1 else 0.5
+    turn = generator.uniform(-0.2, 0.2)
+    return Placement(x, y, size, turn, bool(generator.integers(2)))
