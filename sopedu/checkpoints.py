@@ -1,0 +1,156 @@
+"""Checkpoints are folders: weights in safetensors, configuration and figures in JSON. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sopedu.config import Config, from_dict, to_dict
+from sopedu.errors import SopeduError
+from sopedu.model import SoundOfPixels
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what is known about it.
+
+    Attributes:
+        model: in evaluation mode.
+        class_names: what it was trained to tell apart, in the order of the labels.
+        trained_on: data, steps, seed and whatever else the training wrote down.
+        metrics: content of ``metrics.json``, empty if there is none.
+    """
+
+    model: SoundOfPixels
+    class_names: tuple[str, ...]
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        return self.model.config
+
+    def describe(self) -> str:
+        """One line that says what the model knows."""
+        names = ", ".join(self.class_names) or "unknown classes"
+        data, steps = self.trained_on.get("data", "unknown data"), self.trained_on.get("steps", "?")
+        return f"preset {self.config.name}, trained on {data} ({names}) for {steps} steps"
+
+
+def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Path:
+    """Write a checkpoint folder aside and put it in its place; an earlier one there is replaced only then.
+
+    Args:
+        folder: where it will lie.
+        checkpoint: model, class names, notes; metrics are written if there are any.
+        dtype: store floating-point weights in this type, e.g. ``torch.float16`` for half the size.
+    """
+    folder = Path(folder)
+    aside = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    tensors = {
+        name: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
+        for name, value in checkpoint.model.state_dict().items()
+    }
+    save_file(tensors, aside / "model.safetensors")
+    notes = {
+        "format_version": FORMAT_VERSION,
+        "class_names": list(checkpoint.class_names),
+        "trained_on": checkpoint.trained_on,
+        "config": to_dict(checkpoint.config),
+    }
+    write_json(aside / "config.json", notes)
+    if checkpoint.metrics:
+        write_json(aside / "metrics.json", checkpoint.metrics)
+    if folder.exists():
+        before = folder.with_name(folder.name + ".before")
+        shutil.rmtree(before, ignore_errors=True)
+        folder.rename(before)
+        aside.rename(folder)
+        shutil.rmtree(before)
+    else:
+        aside.rename(folder)
+    return folder
+
+
+def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint folder written by :func:`save_checkpoint`.
+
+    Raises:
+        SopeduError: if a file is missing or damaged, the format is newer than this version, the configuration does
+            not describe a model, or the weights do not fit it or are not finite.
+    """
+    folder = Path(folder)
+    notes = _read_json(folder / "config.json")
+    version = notes.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise SopeduError(
+            f"{folder}: checkpoint format {version!r} is not known here (up to {FORMAT_VERSION}): update sopedu"
+        )
+    config = from_dict(notes.get("config", {}))
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise SopeduError(f"{folder / 'model.safetensors'}: the weights cannot be read ({error})") from error
+    model = _empty_model(folder, config, tensors)
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise SopeduError(f"{folder}: the weights {name} are not finite: this training went wrong")
+    model.load_state_dict(tensors, assign=False)
+    names, trained_on = notes.get("class_names", []), notes.get("trained_on", {})
+    metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
+    return Checkpoint(model.to(device).eval(), tuple(names), dict(trained_on), metrics)
+
+
+def _empty_model(folder: Path, config: Config, tensors: dict[str, torch.Tensor]) -> SoundOfPixels:
+    """Build the model only after its sizes have been compared with the weights, which costs no memory."""
+    from dataclasses import replace
+
+    config = replace(config, model=replace(config.model, frame_weights="none"))
+    try:
+        with torch.device("meta"):
+            blueprint = SoundOfPixels(config)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise SopeduError(f"{folder}: the configuration describes no model ({error})") from error
+    expected = {name: tuple(value.shape) for name, value in blueprint.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    if expected != found:
+        wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+        name = wrong[0]
+        raise SopeduError(
+            f"{folder}: {len(wrong)} weights do not fit the configuration, e.g. {name}: "
+            f"expected {expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
+        )
+    return SoundOfPixels(config)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON aside and rename it, so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SopeduError(
+            f"{path}: no such file; a checkpoint is a folder that holds config.json and model.safetensors"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise SopeduError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise SopeduError(f"{path}: expected a group of named values")
+    return values

@@ -1,0 +1,113 @@
+"""Mix-and-separate: solos become mixtures whose parts are known, so nobody has to label anything.
+
+Everything is batched and runs on the device the solos are on. Explained in notebook 05_mix_and_separate.
+Source: The Sound of Pixels, section 3.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sopedu.config import MixingConfig
+
+#: Label of a clip in which nobody plays: an empty, silent scene.
+NOBODY = -1
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """M mixtures of N sources each, made of the solos of one batch.
+
+    Attributes:
+        members: ``(M, N)`` which solo is which source.
+        absent: ``(M, A)`` solos whose picture is shown though they are not in the mixture.
+        sources: waveforms ``(M, N, L)``, gains applied, divided by N.
+        mixture: their sum ``(M, L)``.
+        same_class: how many mixtures had to pair two solos of one class.
+    """
+
+    members: torch.Tensor
+    absent: torch.Tensor
+    sources: torch.Tensor
+    mixture: torch.Tensor
+    same_class: int
+
+
+def choose_partners(
+    labels: np.ndarray, config: MixingConfig, generator: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """Decide which solos of a batch meet: no solo meets itself, and classes differ wherever that can be had.
+
+    The solos stand in a circle, sorted by class (classes in random order, solos within a class too), and everybody
+    meets those who stand 1, 2, … N − 1 times ``shift`` places further on. A shift at least as long as the largest
+    class leads out of every class. ``in-batch``: each of the B solos starts a mixture, serves in N of them and passes
+    the frame net once. ``independent``: only the first B // N start one, so each solo serves once.
+
+    Args:
+        labels: ``(B,)`` class of every solo, or :data:`NOBODY`.
+
+    Returns:
+        members ``(M, N)`` with M = B in-batch and B // N independent, and the number of mixtures with a class twice.
+
+    Raises:
+        ValueError: if there are fewer solos than sources in a mixture.
+    """
+    sources, count = config.sources, len(labels)
+    if count < sources:
+        raise ValueError(f"{count} solos cannot make a mixture of {sources}: enlarge the batch")
+    shuffled = generator.permutation(count)
+    class_rank = generator.permutation(labels.max() - labels.min() + 1)[labels - labels.min()]
+    circle = shuffled[np.argsort(class_rank[shuffled], kind="stable")]
+    if config.pairing == "in-batch":
+        starts, shifts = np.arange(count), generator.permutation(np.arange(1, count))
+    else:
+        starts, shifts = np.arange(count // sources), np.array([count // sources])
+    best, fewest = None, count + 1
+    for shift in shifts:
+        steps = shift * np.arange(sources)
+        if len(set(steps % count)) < sources:
+            continue  # somebody would meet himself
+        members = circle[(starts[:, None] + steps) % count]
+        classes = np.sort(labels[members], axis=1)
+        same = int((classes[:, 1:] == classes[:, :-1]).any(axis=1).sum())
+        if same < fewest:
+            best, fewest = members, same
+        if same == 0:
+            break
+    assert best is not None  # a shift of one place never leads back in fewer than ``count`` steps
+    return best, fewest
+
+
+def choose_absent(
+    members: np.ndarray, labels: np.ndarray, count: int, generator: np.random.Generator
+) -> np.ndarray:
+    """For every mixture draw ``count`` solos of the batch whose class it does not hold; ``(M, count)``, −1 if none."""
+    chosen = np.full((len(members), count), -1)
+    for row, group in enumerate(members):
+        candidates = np.flatnonzero(~np.isin(labels, labels[group]))
+        if len(candidates) and count:
+            chosen[row] = generator.choice(candidates, count, replace=len(candidates) < count)
+    return chosen
+
+
+def mix(
+    waveforms: torch.Tensor, labels: np.ndarray, config: MixingConfig, generator: np.random.Generator
+) -> Mixtures:
+    """Mix the solos of a batch.
+
+    Args:
+        waveforms: ``(B, L)`` float, on any device.
+        labels: ``(B,)`` class of every solo.
+        generator: decides who meets whom and how loud; nothing else is random here.
+    """
+    members, same_class = choose_partners(labels, config, generator)
+    absent = choose_absent(members, labels, config.absent, generator)
+    gains = generator.uniform(config.gain_low, config.gain_high, members.shape)
+    device = waveforms.device
+    indices = torch.from_numpy(members).to(device)
+    scale = torch.from_numpy(gains / config.sources).to(waveforms.dtype).to(device)
+    sources = waveforms[indices] * scale[..., None]
+    return Mixtures(indices, torch.from_numpy(absent).to(device), sources, sources.sum(1), same_class)

@@ -1,0 +1,83 @@
+"""The Sound of Pixels as one model of three nets (notebook 08_synthesizer)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from sopedu.config import Config
+from sopedu.nets import AudioUNet, FrameNet, Synthesizer, activate, initialise_as_paper
+
+# Mean and spread of the red, green and blue of ImageNet's pictures, which ResNet's weights expect.
+_IMAGE_MEAN = (0.485, 0.456, 0.406)
+_IMAGE_SPREAD = (0.229, 0.224, 0.225)
+
+
+def normalise_frames(frames: torch.Tensor) -> torch.Tensor:
+    """uint8 frames ``(…, 3, H, W)`` → float frames with ImageNet's mean and spread taken out, same shape."""
+    mean = torch.tensor(_IMAGE_MEAN, device=frames.device).view(3, 1, 1)
+    spread = torch.tensor(_IMAGE_SPREAD, device=frames.device).view(3, 1, 1)
+    return (frames.float() / 255 - mean) / spread
+
+
+class SoundOfPixels(nn.Module):
+    """FrameNet, AudioUNet and Synthesizer; sizes and choices come from the configuration.
+
+    >>> model = SoundOfPixels(preset("tiny"))
+    >>> model(log_magnitude, frames).shape      # (B, 1, Q, T), (B, N, S, 3, H, W)
+    torch.Size([B, N, Q, T])
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.frame_net = FrameNet(config.model)
+        self.audio_net = AudioUNet(config.model)
+        self.synthesizer = Synthesizer(config.model.components)
+        if config.model.initialisation == "paper":
+            initialise_as_paper(self.audio_net)
+
+    def feature_map(self, frames: torch.Tensor) -> torch.Tensor:
+        """Normalised frames ``(B, S, 3, H, W)`` → visual features of every cell ``(B, K, S, h, w)``, raw."""
+        batch, count = frames.shape[:2]
+        features = self.frame_net(frames.flatten(0, 1))
+        return features.unflatten(0, (batch, count)).transpose(1, 2)
+
+    def visual(self, frames: torch.Tensor) -> torch.Tensor:
+        """Normalised frames ``(B, S, 3, H, W)`` → one vector a clip ``(B, K)``, pooled over frames and cells."""
+        features = self.feature_map(frames).flatten(2).float()
+        pooled = features.amax(2) if self.config.model.pooling == "max" else features.mean(2)
+        return activate(pooled, self.config.model.visual_activation)
+
+    def visual_cells(self, frames: torch.Tensor) -> torch.Tensor:
+        """Normalised frames ``(B, S, 3, H, W)`` → one vector a cell ``(B, S, h, w, K)``, pooled over nothing."""
+        features = activate(self.feature_map(frames).float(), self.config.model.visual_activation)
+        return features.permute(0, 2, 3, 4, 1)
+
+    def components(self, log_magnitude: torch.Tensor) -> torch.Tensor:
+        """Log magnitude of the mixture ``(B, 1, Q, T)`` → K components ``(B, K, Q, T)``."""
+        return activate(self.audio_net(log_magnitude), self.config.model.audio_activation)
+
+    def forward(
+        self, log_magnitude: torch.Tensor, frames: torch.Tensor, shown: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Predict one mask for every source of every mixture.
+
+        Args:
+            log_magnitude: mixtures ``(M, 1, Q, T)``.
+            frames: normalised, of the sources of each mixture ``(M, N, S, 3, H, W)``; or, together with ``shown``,
+                of a batch of clips ``(B, S, 3, H, W)`` that go through the frame net once each.
+            shown: ``(M, N)`` which clip of the batch is source n of mixture m.
+
+        Returns:
+            mask logits ``(M, N, Q, T)``.
+        """
+        if shown is None:
+            shown = torch.arange(frames.shape[0] * frames.shape[1], device=frames.device).view(frames.shape[:2])
+            frames = frames.flatten(0, 1)
+        return self.synthesizer(self.visual(frames)[shown], self.components(log_magnitude))
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Number of trainable numbers in a net."""
+    return sum(parameter.numel() for parameter in net.parameters())

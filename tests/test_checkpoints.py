@@ -1,0 +1,189 @@
+"""Checkpoints: what is saved comes back, and what is not a checkpoint is refused in one line and never executed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sopedu.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, write_json
+from sopedu.config import preset, to_dict, with_values
+from sopedu.errors import SopeduError
+from sopedu.model import SoundOfPixels
+
+CONFIG = with_values(
+    preset("tiny"),
+    ["model.frame_weights=none", "model.audio_channels=4,4,4", "model.frame_width=4", "model.components=4"],
+)
+BROKEN = {
+    "cut short": '{"format_version": 1',
+    "a list": "[1, 2]",
+    "empty": "",
+    "binary": "\x00\x01",
+    "nested too deep": "[" * 100_000,
+}
+NOTES = {"data": "toyband", "steps": 7, "seed": 3}
+
+
+def new_checkpoint(seed: int = 0) -> Checkpoint:
+    torch.manual_seed(seed)
+    model = SoundOfPixels(CONFIG)
+    model.train()(torch.randn(2, 1, 128, 32), torch.randn(2, 2, 1, 3, 64, 64))  # moves the running statistics
+    return Checkpoint(model.eval(), ("violin", "tuba"), dict(NOTES), {"sdr": 5.5})
+
+
+@torch.inference_mode()
+def masks(checkpoint: Checkpoint) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    heard = torch.randn(2, 1, 128, 32, generator=generator)
+    return torch.sigmoid(checkpoint.model(heard, torch.randn(2, 2, 1, 3, 64, 64, generator=generator)))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return save_checkpoint(tmp_path / "model", new_checkpoint())
+
+
+def refusal(folder: Path) -> str:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(SopeduError) as caught:
+        load_checkpoint(folder)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert str(folder) in message or "configuration" in message
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    return message
+
+
+def change_notes(folder: Path, **changes) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_is_saved_comes_back(folder):
+    loaded = load_checkpoint(folder)
+    assert torch.equal(masks(loaded), masks(new_checkpoint()))
+    assert (loaded.config, loaded.class_names) == (CONFIG, ("violin", "tuba"))
+    assert (loaded.trained_on, loaded.metrics) == (NOTES, {"sdr": 5.5})
+    assert not loaded.model.training
+    assert "toyband (violin, tuba) for 7 steps" in loaded.describe()
+
+
+def test_half_precision_storage_is_half_as_large_and_close(tmp_path, folder):
+    half = save_checkpoint(tmp_path / "half", new_checkpoint(), torch.float16)
+    difference = (masks(load_checkpoint(half)) - masks(load_checkpoint(folder))).abs().max()
+    assert 0 < difference < 0.02  # 11 bits of mantissa, a dozen layers
+    sizes = [(path / "model.safetensors").stat().st_size for path in (half, folder)]
+    assert sizes[0] < 0.7 * sizes[1]
+    assert load_checkpoint(half).model.synthesizer.scale.dtype == torch.float32
+
+
+def test_saving_replaces_an_earlier_checkpoint_whole_and_leaves_nothing_beside(tmp_path, folder):
+    (folder / "left.txt").write_text("from before")
+    other = replace(new_checkpoint(seed=1), metrics={})
+    save_checkpoint(folder, other)
+    assert torch.equal(masks(load_checkpoint(folder)), masks(other))
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_failed_save_keeps_the_earlier_checkpoint(tmp_path, folder):
+    with pytest.raises(TypeError):
+        save_checkpoint(folder, replace(new_checkpoint(seed=1), trained_on={"steps": object()}))
+    assert torch.equal(masks(load_checkpoint(folder)), masks(new_checkpoint()))
+    save_checkpoint(folder, new_checkpoint(seed=2))
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_pickle_is_refused_and_never_executed(tmp_path, folder):
+    marker = tmp_path / "executed"
+
+    class Malicious:
+        def __reduce__(self):
+            return Path.touch, (marker,)
+
+    poison = pickle.dumps(Malicious())
+    pickle.loads(poison)
+    assert marker.exists()  # the poison works
+    marker.unlink()
+    (folder / "model.safetensors").write_bytes(poison)
+    assert "weights cannot be read" in refusal(folder)
+    torch.save({"weights": Malicious()}, folder / "model.safetensors")
+    refusal(folder)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    assert name in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_broken_json_is_named(folder, name, text):
+    (folder / name).write_text(text)
+    assert name in refusal(folder)
+
+
+@pytest.mark.parametrize("version", [2, "1", None])
+def test_a_newer_or_unknown_format_asks_for_an_update(folder, version):
+    change_notes(folder, format_version=version)
+    assert "update sopedu" in refusal(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(folder, value):
+    weights = load_file(folder / "model.safetensors")
+    weights["synthesizer.scale"][1] = value
+    save_file(weights, folder / "model.safetensors")
+    assert "synthesizer.scale are not finite" in refusal(folder)
+
+
+def test_weights_more_or_less_or_of_another_size_are_refused_by_name(folder):
+    weights = load_file(folder / "model.safetensors")
+    for changed, found in (
+        ({k: v for k, v in weights.items() if k != "synthesizer.bias"}, "expected (1,), found nothing"),
+        (weights | {"zebra": torch.zeros(2)}, "zebra: expected nothing, found (2,)"),
+        (weights | {"synthesizer.scale": torch.zeros(5)}, "expected (4,), found (5,)"),
+        ({}, "found nothing"),
+    ):
+        save_file(changed, folder / "model.safetensors")
+        assert found in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "model.components=100000000",
+        "model.frame_width=1000000000",
+        "model.audio_channels=1000000000,4,1000000000",
+    ],
+)
+def test_absurd_sizes_are_refused_before_memory_is_taken(folder, assignment):
+    change_notes(folder, config=to_dict(with_values(CONFIG, [assignment])))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refusal(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+@pytest.mark.parametrize(
+    "changes", [{"class_names": 3}, {"class_names": [1, 2]}, {"trained_on": [1]}], ids=str
+)
+def test_notes_of_the_wrong_kind_are_refused(folder, changes):
+    change_notes(folder, **changes)
+    refusal(folder)
+
+
+def test_write_json_refuses_what_json_cannot_hold_and_keeps_the_file(tmp_path):
+    write_json(tmp_path / "figures.json", {"sdr": 1.0})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "figures.json", {"sdr": float("nan")})
+    assert json.loads((tmp_path / "figures.json").read_text()) == {"sdr": 1.0}
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,176 @@
+"""The model: the paper's sizes, and every part against a second way to compute it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from sopedu.config import preset, with_values
+from sopedu.errors import SopeduError
+from sopedu.model import SoundOfPixels, count_parameters, normalise_frames
+from sopedu.nets import FrameNet, Synthesizer, activate
+from sopedu.spectrogram import log_magnitude, stft, warp
+
+SMALL = [
+    "model.frame_weights=none",
+    "model.components=6",
+    "model.frame_width=8",
+    "model.audio_channels=8,8,8",
+]
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def small_model(*values: str) -> SoundOfPixels:
+    torch.manual_seed(0)
+    return SoundOfPixels(with_values(preset("tiny"), [*SMALL, *values])).eval()
+
+
+@pytest.fixture(scope="module")
+def paper() -> SoundOfPixels:
+    torch.manual_seed(0)
+    return SoundOfPixels(with_values(preset("paper"), ["model.frame_weights=none"])).eval()
+
+
+def test_the_papers_nets_have_the_papers_numbers_of_parameters(paper):
+    assert count_parameters(paper.audio_net) == pytest.approx(30.27e6, abs=5e3)
+    assert count_parameters(paper.frame_net) == pytest.approx(11.32e6, abs=5e3)
+    assert count_parameters(paper.synthesizer) == 32 + 1
+
+
+@torch.inference_mode()
+def test_the_papers_sizes_from_waveform_to_mask(paper):
+    sound = paper.config.spectrogram
+    spectrogram = stft(0.1 * random(1, sound.samples), sound)
+    assert spectrogram.shape == (1, 512, 256)
+    heard = log_magnitude(warp(spectrogram.abs(), sound), sound)[:, None]
+    frames = random(1, 2, 1, 3, 224, 224)
+    assert paper.feature_map(frames[0]).shape == (2, 32, 1, 14, 14)
+    assert paper(heard, frames).shape == (1, 2, 256, 256)
+
+
+def test_the_paper_starts_its_ears_from_small_numbers(paper):
+    # conv N(0, 0.001): the standard error of a spread estimated from 2 million weights is 5e-7.
+    weights = paper.audio_net.down[3].weight
+    assert weights.std().item() == pytest.approx(1e-3, rel=0.01)
+    norm = paper.audio_net.down_norm[3]
+    assert norm.weight.mean().item() == pytest.approx(1.0, abs=0.005)
+    assert norm.weight.std().item() == pytest.approx(0.02, rel=0.15)
+    assert paper.synthesizer.scale.tolist() == [1.0] * 32
+    assert paper.synthesizer.bias.item() == 0.0
+
+
+@torch.inference_mode()
+def test_dilation_only_fills_in_between_what_the_strided_resnet_sees(paper):
+    # Yu et al. 2017: stride replaced by dilation keeps the strided outputs, at every second place.
+    strided = resnet18().eval()
+    body = list(strided.children())[:-2]
+    torch.nn.Sequential(*body).load_state_dict(paper.frame_net.body.state_dict())
+    frames = random(2, 3, 96, 96)
+    dilated = paper.frame_net.body(frames)
+    assert dilated.shape == (2, 512, 6, 6)
+    torch.testing.assert_close(
+        dilated[..., ::2, ::2], torch.nn.Sequential(*body)(frames), atol=1e-4, rtol=1e-4
+    )
+
+
+@torch.inference_mode()
+def test_the_tiny_eyes_see_eight_by_eight_cells_and_keep_proportions():
+    model = small_model()
+    assert model.feature_map(random(1, 2, 3, 64, 64)).shape == (1, 6, 2, 8, 8)
+    assert model.feature_map(random(1, 1, 3, 64, 96)).shape == (1, 6, 1, 8, 12)
+
+
+@torch.inference_mode()
+def test_frames_shown_by_number_give_what_the_same_frames_written_out_give():
+    model = small_model("frames.count=2")
+    clips, heard = random(5, 2, 3, 64, 64), random(3, 1, 128, 32)
+    shown = torch.tensor([[0, 1, 4], [2, 0, 4], [3, 3, 1]])
+    torch.testing.assert_close(model(heard, clips, shown), model(heard, clips[shown]), atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_every_mixture_is_judged_by_itself():
+    model = small_model()
+    heard, frames = random(3, 1, 128, 32), random(3, 2, 1, 3, 64, 64)
+    together = model(heard, frames)
+    assert together.shape == (3, 2, 128, 32)
+    alone = torch.cat([model(heard[i : i + 1], frames[i : i + 1].flip(1)) for i in range(3)])
+    torch.testing.assert_close(together, alone.flip(1), atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_synthesizer_is_an_inner_product():
+    synthesizer = Synthesizer(5)
+    synthesizer.scale.copy_(random(5))
+    synthesizer.bias.fill_(0.3)
+    visual, components = random(2, 7, 5, seed=1), random(2, 5, 4, 3, seed=2)
+    expected = torch.einsum("k,bnk,bkqt->bnqt", synthesizer.scale, visual, components) + 0.3
+    torch.testing.assert_close(synthesizer(visual, components), expected)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "relu", "none"])
+@torch.inference_mode()
+def test_max_pooling_commutes_with_rising_activations(activation):
+    model = small_model(f"model.visual_activation={activation}")
+    frames = random(2, 3, 3, 64, 64)
+    cells = model.visual_cells(frames)
+    assert cells.shape == (2, 3, 8, 8, 6)
+    torch.testing.assert_close(model.visual(frames), cells.flatten(1, 3).amax(1), atol=1e-6, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_mean_pooling_averages_before_the_activation():
+    model = small_model("model.pooling=mean")
+    frames = random(2, 3, 3, 64, 64)
+    raw = torch.stack([model.frame_net(frames[:, i]) for i in range(3)]).mean((0, 3, 4))
+    torch.testing.assert_close(model.visual(frames), torch.sigmoid(raw), atol=1e-6, rtol=1e-5)
+
+
+def test_activations_do_what_their_names_say():
+    features = torch.tensor([[-1.0, 0.0, 2.0]])
+    assert activate(features, "none").tolist() == [[-1, 0, 2]]
+    assert activate(features, "relu").tolist() == [[0, 0, 2]]
+    torch.testing.assert_close(activate(features, "sigmoid"), 1 / (1 + torch.exp(-features)))
+    torch.testing.assert_close(activate(features, "softmax"), features.exp() / features.exp().sum())
+
+
+@torch.inference_mode()
+def test_softmax_shares_out_over_components_for_eyes_and_ears():
+    model = small_model("model.visual_activation=softmax", "model.audio_activation=softmax")
+    for shares in (
+        model.visual(random(2, 1, 3, 64, 64)),
+        model.visual_cells(random(2, 1, 3, 64, 64)).movedim(-1, 1),
+    ):
+        torch.testing.assert_close(shares.sum(1), torch.ones_like(shares.sum(1)))
+    heard = model.components(random(2, 1, 128, 32))
+    assert heard.shape == (2, 6, 128, 32)
+    torch.testing.assert_close(heard.sum(1), torch.ones(2, 128, 32))
+
+
+@pytest.mark.parametrize("shape", [(120, 36), (36, 120), (128, 4)])
+def test_a_spectrogram_that_cannot_be_halved_often_enough_is_refused(shape):
+    with pytest.raises(SopeduError, match=r"3 steps needs .* multiples of 8, not \(\d+, \d+\)"):
+        small_model().components(torch.zeros(1, 1, *shape))
+
+
+def test_normalised_frames_have_imagenets_mean_and_spread_taken_out():
+    frames = torch.tensor([124, 116, 104], dtype=torch.uint8).view(1, 3, 1, 1)  # 255 × mean, rounded
+    assert normalise_frames(frames).abs().max() < 0.5 / 255 / 0.224
+    white = normalise_frames(torch.full((2, 1, 3, 4, 4), 255, dtype=torch.uint8))
+    assert white[1, 0, :, 3, 3].tolist() == pytest.approx(
+        [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("frame_net", ["small", "resnet18"])
+def test_every_parameter_gets_a_gradient(frame_net):
+    model = small_model(f"model.frame_net={frame_net}").train()
+    model(random(2, 1, 128, 32), random(2, 2, 1, 3, 64, 64)).square().mean().backward()
+    assert [
+        name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ] == []
+    assert isinstance(model.frame_net, FrameNet)
