@@ -1,0 +1,300 @@
+"""Evaluation that cannot be fooled: the model between what needs no learning and what no mask can beat.
+
+A separation score means little alone. Beside the model's stand the unseparated mixture, a fixed mask that knows only
+the class (``static_mask``), the ideal masks, the model with the pictures exchanged (it must fail), and how much sound
+leaks to a picture in which nobody plays. Explained in notebook 03_measuring_separation.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from sopedu.checkpoints import Checkpoint
+from sopedu.clips import Clip, ClipDataset, ToyBandClips, open_clips
+from sopedu.config import MixingConfig
+from sopedu.errors import SopeduError
+from sopedu.localization import PixelSounds, inside, peak
+from sopedu.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
+from sopedu.metrics import bss_eval, si_sdr
+from sopedu.mixing import choose_absent, choose_partners
+from sopedu.model import SoundOfPixels, normalise_frames
+from sopedu.spectrogram import istft, log_magnitude, stft, unwarp, warp
+from sopedu.toyband.melody import INSTRUMENTS
+from sopedu.toyband.scenes import scene, solo
+
+_SOLOS_PER_CLASS = 24  # for the mean spectra of the static mask
+
+
+@dataclass(frozen=True)
+class TestPairs:
+    """Held-out mixtures of two solos of different classes, with everything needed to judge a separation.
+
+    Attributes:
+        sources: ``(P, 2, L)`` each solo divided by two; mixture: their sum ``(P, L)``.
+        frames: ``(P, 2, S, 3, H, W)`` uint8; labels: ``(P, 2)``.
+        absent: ``(P, S, 3, H, W)`` of a class that is not in the mixture, or None with fewer than three classes.
+        blank: ``(P, S, 3, H, W)`` a picture in which nobody plays.
+    """
+
+    __test__ = False  # the name begins with "Test", but pytest has no business here
+
+    sources: torch.Tensor
+    mixture: torch.Tensor
+    frames: torch.Tensor
+    labels: np.ndarray
+    absent: torch.Tensor | None
+    blank: torch.Tensor
+    class_names: tuple[str, ...]
+
+
+def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPairs:
+    """Draw pairs of clips of different classes; every clip serves once as long as there are enough.
+
+    Raises:
+        SopeduError: if the clips are all of one class.
+    """
+    generator = np.random.default_rng([seed, 17])
+    if len(set(clips.labels)) < 2:
+        raise SopeduError("evaluation mixes different classes, but the held-out clips are all of one")
+    pool = np.concatenate([generator.permutation(len(clips)) for _ in range(-(-2 * pairs // len(clips)))])
+    chosen = pool[: 2 * pairs]
+    labels = clips.labels[chosen]
+    members, same = choose_partners(labels, MixingConfig(pairing="independent"), generator)
+    members = members[[labels[a] != labels[b] for a, b in members]] if same else members
+    loaded: list[Clip] = [clips[int(index)] for index in chosen]
+    absent = choose_absent(members, labels, 1, generator)[:, 0]
+    sources = torch.stack([torch.stack([loaded[i].waveform / 2 for i in pair]) for pair in members])
+    frames = torch.stack([torch.stack([loaded[i].frames for i in pair]) for pair in members])
+    return TestPairs(
+        sources,
+        sources.sum(1),
+        frames,
+        labels[members],
+        torch.stack([loaded[i].frames for i in absent]) if (absent >= 0).all() else None,
+        _blank_frames(clips, len(members), frames),
+        clips.class_names,
+    )
+
+
+def _blank_frames(clips: ClipDataset, count: int, frames: torch.Tensor) -> torch.Tensor:
+    if not isinstance(clips, ToyBandClips):
+        return torch.full_like(frames[:, 0], 127)
+    settings, seconds = clips.config.frames, clips.config.spectrogram.seconds
+    times = settings.times(seconds / 2)
+    rooms = [
+        scene(0, 10**6 + i, "validation", samples=1, size=settings.size, times=times).frames for i in range(count)
+    ]
+    return torch.from_numpy(np.stack(rooms)).permute(0, 1, 4, 2, 3).contiguous()
+
+
+@torch.inference_mode()
+def predict_masks(model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """Masks of the sources seen in ``frames``, for waveforms of mixtures.
+
+    Args:
+        mixture: ``(B, L)`` float.
+        frames: ``(B, N, S, 3, H, W)`` uint8.
+
+    Returns:
+        ``(B, N, Q, T)`` in 0…1 on the log-frequency axis, on the CPU.
+    """
+    device, sound = next(model.parameters()).device, model.config.spectrogram
+    masks = []
+    for heard, seen in zip(mixture.split(16), frames.split(16), strict=True):
+        magnitude = warp(stft(heard.to(device), sound).abs(), sound)[:, None]
+        logits = model(log_magnitude(magnitude, sound), normalise_frames(seen.to(device)))
+        masks.append(torch.sigmoid(logits.float()).cpu())
+    return torch.cat(masks)
+
+
+def class_spectra(clips: ClipDataset) -> np.ndarray:
+    """Mean power of every linear bin for every class of a training set, ``(classes, F)``: all a label can tell."""
+    sound = clips.config.spectrogram
+    spectra = np.zeros((len(clips.class_names), sound.linear_bins))
+    for label in range(len(clips.class_names)):
+        waveforms = torch.stack(
+            [clips[int(i)].waveform for i in np.flatnonzero(clips.labels == label)[:_SOLOS_PER_CLASS]]
+        )
+        spectra[label] = stft(waveforms, sound).abs().square().mean(dim=(0, 2)).numpy()
+    return spectra
+
+
+def static_masks(spectra: np.ndarray, labels: np.ndarray) -> torch.Tensor:
+    """Fixed Wiener masks ``(P, 2, F, 1)``: the class's mean power over the sum of both classes' mean powers."""
+    power = spectra[labels]
+    return torch.from_numpy(power / power.sum(axis=1, keepdims=True)).float()[..., None]
+
+
+def estimates_by_row(
+    checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray
+) -> dict[str, torch.Tensor]:
+    """Waveforms ``(P, 2, (T − 1)·hop)`` of every row of the table, and of what leaks ``(P, 1, …)``."""
+    model, sound = checkpoint.model, checkpoint.config.spectrogram
+    binary = checkpoint.config.loss.target == "binary"
+    complex_mixture = stft(pairs.mixture, sound)[:, None]
+    source = warp(stft(pairs.sources, sound).abs(), sound)
+    mixture = warp(complex_mixture.abs(), sound)
+
+    def heard_with(frames: torch.Tensor) -> torch.Tensor:
+        return apply_mask(predict_masks(model, pairs.mixture, frames), complex_mixture, sound, binary)
+
+    rows = {
+        "mixture": istft(complex_mixture, sound).expand(-1, 2, -1),
+        "static_mask": istft(static_masks(spectra, pairs.labels) * complex_mixture, sound),
+        "model": heard_with(pairs.frames),
+        "ideal_binary_mask": apply_mask(ideal_binary_mask(source, mixture), complex_mixture, sound, True),
+        "ideal_ratio_mask": istft(
+            unwarp(ideal_ratio_mask(source, mixture).clamp(max=1), sound) * complex_mixture, sound
+        ),
+        "swapped": heard_with(pairs.frames.flip(1)),
+        "blank": heard_with(pairs.blank[:, None]),
+    }
+    if pairs.absent is not None:
+        rows["absent"] = heard_with(pairs.absent[:, None])
+    return rows
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    data: str = "toyband",
+    pairs: int = 64,
+    seed: int = 0,
+    instruments: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Separate held-out pairs and return every figure that belongs beside the model's (see the module's text).
+
+    Args:
+        checkpoint: the model to judge.
+        data: ``toyband`` or an index CSV (a ``val.csv`` beside it is preferred).
+        pairs: mixtures of two solos of different classes.
+        seed: which pairs; for the toy band also which solos are rendered.
+        instruments: restrict the toy band to these; by default those the checkpoint was trained on.
+    """
+    config = checkpoint.config
+    names = instruments or tuple(checkpoint.class_names)
+    if data == "toyband":
+        config = replace(config, toyband=replace(config.toyband, instruments=tuple(names), empty_scenes=0))
+        clips: ClipDataset = ToyBandClips(config, "validation", 2 * pairs, seed=seed)
+        known = ToyBandClips(config, "train", _SOLOS_PER_CLASS * len(names), seed=900)
+    else:
+        clips, known = open_clips(data, config, "validation"), open_clips(data, config)
+    test = held_out_pairs(clips, pairs, seed)
+    rows = estimates_by_row(checkpoint, test, class_spectra(known))
+    table, counted_silent = score_rows(test, rows, config.spectrogram.counted_samples)
+    figures = {name: table["model"][name] for name in ("sdr", "sir", "sar", "si_sdr")}
+    figures |= {
+        "sdr_mixture": table["mixture"]["sdr"],
+        "sdr_improvement": table["model"]["sdr"] - table["mixture"]["sdr"],
+        "sdr_static_mask": table["static_mask"]["sdr"],
+        "sdr_ideal_binary_mask": table["ideal_binary_mask"]["sdr"],
+        "sdr_ideal_ratio_mask": table["ideal_ratio_mask"]["sdr"],
+        "sdr_swapped": table["swapped"]["sdr"],
+        "leak_blank": leak(rows["blank"], rows["mixture"]),
+        "leak_absent": leak(rows["absent"], rows["mixture"]) if "absent" in rows else None,
+        "pairs": len(test.mixture),
+        "counted_silent": counted_silent,
+        "seed": seed,
+        "instruments": list(clips.class_names),
+        "protocol": (
+            f"{len(test.mixture)} held-out mixtures of 2 solos of different classes out of {len(clips.class_names)}, "
+            f"each solo halved; {config.spectrogram.counted_samples / config.spectrogram.sample_rate:.2f} s at "
+            f"{config.spectrogram.sample_rate} Hz; BSS Eval v3 (mir_eval) without permutation, mean over sources; "
+            "leak: mean energy relative to the mixture in dB"
+        ),
+        "table": table,
+    }
+    return figures
+
+
+def score_rows(
+    pairs: TestPairs, rows: dict[str, torch.Tensor], counted_samples: int
+) -> tuple[dict[str, dict[str, float]], int]:
+    """Mean SDR, SIR, SAR and SI-SDR of every row with two estimates a pair, and silent estimates of the model."""
+    references = pairs.sources[..., :counted_samples].numpy()
+    table, counted_silent = {}, 0
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for name, estimates in rows.items():
+            if estimates.shape[1] != 2:
+                continue
+            scores = list(pool.map(bss_eval, references, estimates.numpy()))
+            means = {key: _mean([getattr(score, key) for score in scores]) for key in ("sdr", "sir", "sar")}
+            means["si_sdr"] = _mean(si_sdr(references, estimates.numpy()))
+            table[name] = means
+            if name == "model":
+                counted_silent = sum(score.counted_silent for score in scores)
+    return table, counted_silent
+
+
+def leak(estimate: torch.Tensor, mixture: torch.Tensor) -> float:
+    """Energy of what a picture without the sounding instrument lets through, relative to the mixture, in dB."""
+    ratio = (estimate[:, 0].square().sum(-1) / mixture[:, 0].square().sum(-1).clamp_min(1e-9)).mean().item()
+    return round(10 * math.log10(max(ratio, 1e-10)), 3)
+
+
+def _mean(values: Any) -> float:
+    return round(float(np.nanmean(np.stack(values))), 3)
+
+
+def evaluate_localization(
+    checkpoint: Checkpoint, scenes: int = 100, seed: int = 0, kind: str = "energy"
+) -> dict[str, Any]:
+    """Two instruments are drawn, one plays: how often does the map's peak lie in the player's box?
+
+    Beside it stand chance (the share of the picture that the box covers) and the rate when the sound heard is that of
+    an instrument which is not in the picture: what is left then is a preference for things, not for what sounds.
+
+    Args:
+        checkpoint: the model to judge, on the toy-band instruments it was trained on.
+        scenes: how many held-out scenes.
+        kind: which map, see :meth:`sopedu.localization.PixelSounds.sound_map`.
+    """
+    config, sound = checkpoint.config, checkpoint.config.spectrogram
+    names = [name for name in checkpoint.class_names if name in INSTRUMENTS]
+    if len(names) < 2:
+        raise SopeduError("localization is judged on the toy band, and this checkpoint knows none of its instruments")
+    how = {
+        "samples": sound.samples,
+        "size": config.frames.size,
+        "times": config.frames.times(sound.seconds / 2),
+    }
+    hits, unrelated_hits, chances = [], [], []
+    generator = np.random.default_rng([seed, 29])
+    for index in range(scenes):
+        chosen = generator.permutation(len(names))
+        player = int(generator.integers(2))
+        pair = [names[i] for i in chosen[:2]]
+        number = seed * 1_000_000 + 500_000 + index
+        shown = scene(pair, number, "validation", playing=[player], **how)
+        other = names[chosen[2]] if len(names) > 2 else pair[1 - player]
+        unrelated = solo(number, "validation", other, **how)
+        for heard, found in ((shown.mixture, hits), (unrelated.mixture, unrelated_hits)):
+            pixels = PixelSounds(checkpoint.model, waveform_of(heard), frames_of(shown.frames))
+            volume = pixels.sound_map(kind)
+            frame = int(volume.max(axis=(1, 2)).argmax())
+            found.append(inside(peak(volume[frame]), tuple(shown.boxes[player, frame])))
+        x0, y0, x1, y1 = shown.boxes[player].mean(axis=0)
+        chances.append((x1 - x0) * (y1 - y0))
+    return {
+        "peak_in_player": round(float(np.mean(hits)), 3),
+        "peak_in_player_unrelated_audio": round(float(np.mean(unrelated_hits)), 3),
+        "peak_chance": round(float(np.mean(chances)), 3),
+        "scenes": scenes,
+        "seed": seed,
+        "protocol": f"held-out scenes of two drawn instruments, one plays; peak of the {kind} map",
+    }
+
+
+def waveform_of(sound: np.ndarray) -> torch.Tensor:
+    """int16 samples ``(L,)`` → float waveform in [-1, 1]."""
+    return torch.from_numpy(sound.astype(np.float32) / 32767)
+
+
+def frames_of(pictures: np.ndarray) -> torch.Tensor:
+    """Pictures ``(S, H, W, 3)`` uint8 → frames ``(S, 3, H, W)`` uint8."""
+    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
