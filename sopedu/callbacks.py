@@ -45,6 +45,8 @@ class KeepCheckpoint(Callback):
         self.save(run)
 
     def save(self, run: Run) -> None:
+        if run.failed:
+            return  # the last good checkpoint stays
         self.saved_at = run.step
         notes = {
             "data": self.data,

@@ -108,6 +108,10 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
             raise SopeduError(f"{folder}: the weights {name} are not finite: this training went wrong")
     model.load_state_dict(tensors, assign=False)
     names, trained_on = notes.get("class_names", []), notes.get("trained_on", {})
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SopeduError(f"{folder / 'config.json'}: class_names must be a list of names, not {names!r:.60}")
+    if not isinstance(trained_on, dict):
+        raise SopeduError(f"{folder / 'config.json'}: trained_on must be a group of values, not {trained_on!r:.60}")
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
     return Checkpoint(model.to(device).eval(), tuple(names), dict(trained_on), metrics)
 
@@ -149,7 +153,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise SopeduError(
             f"{path}: no such file; a checkpoint is a folder that holds config.json and model.safetensors"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SopeduError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(values, dict):
         raise SopeduError(f"{path}: expected a group of named values")

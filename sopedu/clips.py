@@ -72,9 +72,7 @@ class ToyBandClips(ClipDataset):
         names = config.toyband.instruments or INSTRUMENTS
         unknown = set(names) - set(INSTRUMENTS)
         if unknown:
-            raise SopeduError(
-                f"the toy band has no {', '.join(sorted(unknown))}: choose from {', '.join(INSTRUMENTS)}"
-            )
+            raise SopeduError(f"the toy band has no {', '.join(sorted(unknown))}: choose from {', '.join(INSTRUMENTS)}")
         training = split == "train"
         sound = config.spectrogram
         description = SetDescription(
@@ -135,21 +133,19 @@ class IndexClips(ClipDataset):
         start = max(0.0, centre - sound.seconds / 2)
         waveform = load_waveform(entry.audio, sound.sample_rate, start, sound.seconds)[: sound.samples]
         waveform = np.pad(waveform, (0, sound.samples - len(waveform)))
-        pictures = [self._picture(entry, time) for time in settings.times(centre)]
-        return Clip(
-            torch.from_numpy(waveform), self._crop(np.stack(pictures), generator), int(self.labels[index])
-        )
+        short_side = settings.resize if training else settings.size
+        pictures = [self._picture(entry, time, short_side) for time in settings.times(centre)]
+        return Clip(torch.from_numpy(waveform), self._crop(np.stack(pictures), generator), int(self.labels[index]))
 
-    def _picture(self, entry: IndexEntry, time: float) -> np.ndarray:
+    def _picture(self, entry: IndexEntry, time: float, short_side: int) -> np.ndarray:
         from PIL import Image
 
         number = min(max(round(time * self.config.frames.frame_rate), 0), entry.frame_count - 1) + 1
         path = entry.frames / f"{number:06d}.jpg"
         try:
             with Image.open(path) as image:
-                short = min(image.size)
-                target = self.config.frames.resize
-                size = tuple(max(target, round(side * target / short)) for side in image.size)
+                scale = short_side / min(image.size)
+                size = tuple(max(short_side, round(side * scale)) for side in image.size)
                 return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))
         except OSError as error:
             raise SopeduError(f"{path}: this frame cannot be read ({error}): prepare the clip again") from error
@@ -178,14 +174,23 @@ def read_index(path: str | Path) -> list[IndexEntry]:
     return entries
 
 
-def open_clips(data: str, config: Config, split: str = "train", solos: int | None = None) -> ClipDataset:
-    """Open ``toyband`` or an index CSV. With ``split="validation"`` a ``val.csv`` beside the index is taken."""
+def open_clips(
+    data: str,
+    config: Config,
+    split: str = "train",
+    solos: int | None = None,
+    class_names: tuple[str, ...] | None = None,
+) -> ClipDataset:
+    """Open ``toyband`` or an index CSV. With ``split="validation"`` a ``val.csv`` beside the index is taken.
+
+    ``class_names`` fixes the order of the labels, so that two indexes of one data set agree on them.
+    """
     if data == "toyband":
         return ToyBandClips(config, split, solos, workers=os.cpu_count() or 1)
     path = Path(data)
     if split != "train" and (path.parent / "val.csv").exists():
         path = path.parent / "val.csv"
-    return IndexClips(path, config)
+    return IndexClips(path, config, class_names)
 
 
 class VisitSampler(Sampler[list[Visit]]):

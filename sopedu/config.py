@@ -166,12 +166,8 @@ _SMALL_MIXING = MixingConfig(silent_share=0.08, absent=1)
 
 PRESETS: dict[str, Config] = {
     "paper": _PAPER,
-    "music-k16": dataclasses.replace(
-        _PAPER, name="music-k16", model=dataclasses.replace(_PAPER.model, components=16)
-    ),
-    "vggsound-k32": dataclasses.replace(
-        _PAPER, name="vggsound-k32", training=TrainingConfig(steps=7_000_000 // 80)
-    ),
+    "music-k16": dataclasses.replace(_PAPER, name="music-k16", model=dataclasses.replace(_PAPER.model, components=16)),
+    "vggsound-k32": dataclasses.replace(_PAPER, name="vggsound-k32", training=TrainingConfig(steps=7_000_000 // 80)),
     "tiny": Config(
         name="tiny",
         spectrogram=SpectrogramConfig(
@@ -186,7 +182,7 @@ PRESETS: dict[str, Config] = {
             initialisation="default",
         ),
         mixing=_SMALL_MIXING,
-        loss=LossConfig(target="ratio", kind="l1"),
+        loss=LossConfig(target="ratio", kind="bce"),
         training=dataclasses.replace(_ADAMW, steps=900),
         toyband=ToyBandConfig(solos=3000, empty_scenes=200),
     ),
@@ -204,7 +200,7 @@ PRESETS: dict[str, Config] = {
             initialisation="default",
         ),
         mixing=_SMALL_MIXING,
-        loss=LossConfig(target="ratio", kind="l1"),
+        loss=LossConfig(target="ratio", kind="bce"),
         training=dataclasses.replace(_ADAMW, steps=6000, learning_rate=2e-3),
         toyband=ToyBandConfig(solos=4000, empty_scenes=300),
     ),
@@ -241,7 +237,27 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def from_dict(values: Mapping[str, Any]) -> Config:
     """Build a configuration from nested dictionaries; a missing, unknown or ill-typed field is an error by name."""
-    return _build(Config, values, "")
+    config = _build(Config, values, "")
+    for wrong, what in (
+        (config.spectrogram.hop_length < 1 or config.spectrogram.n_fft < 4, "n_fft ≥ 4 and hop_length ≥ 1"),
+        (config.spectrogram.sample_rate < 1, "sample_rate ≥ 1"),
+        (config.spectrogram.samples < config.spectrogram.n_fft, "samples ≥ n_fft"),
+        (config.spectrogram.log_frequency_bins < 2, "log_frequency_bins ≥ 2"),
+        (config.frames.size < 8 or config.frames.count < 1, "frames.size ≥ 8 and frames.count ≥ 1"),
+        (config.frames.resize < config.frames.size, "frames.resize ≥ frames.size"),
+        (config.frames.frame_rate <= 0, "frames.frame_rate above 0"),
+        (config.model.components < 1 or config.model.frame_width < 1, "components ≥ 1 and frame_width ≥ 1"),
+        (len(config.model.audio_channels) < 2 or min(config.model.audio_channels) < 1, "two audio_channels or more"),
+        (config.model.frame_head_kernel % 2 == 0 or config.model.frame_dilation < 1, "an odd frame_head_kernel"),
+        (config.mixing.sources < 2, "mixing.sources ≥ 2"),
+        (config.mixing.gain_low > config.mixing.gain_high, "mixing.gain_low ≤ gain_high"),
+        (config.mixing.silent_share > 0.9, "mixing.silent_share ≤ 0.9"),
+        (config.training.batch_size < config.mixing.sources, "training.batch_size ≥ mixing.sources"),
+        (config.training.steps < 1, "training.steps ≥ 1"),
+    ):
+        if wrong:
+            raise SopeduError(f"configuration: these values fit no model or training; needed: {what}")
+    return config
 
 
 def with_values(config: Config, assignments: Iterable[str]) -> Config:
@@ -258,14 +274,15 @@ def with_values(config: Config, assignments: Iterable[str]) -> Config:
             fields = [f"{s}.{k}" for s, part in values.items() if isinstance(part, dict) for k in part]
             raise SopeduError(f"cannot set {assignment!r}: write field=value with one of {', '.join(fields)}")
         many = isinstance(values[section][key], (tuple, list)) and not text.lstrip().startswith("[")
-        values[section][key] = [_parsed(word) for word in text.split(",")] if many else _parsed(text)
+        words = [word for word in text.split(",") if word.strip()]
+        values[section][key] = [_parsed(word) for word in words] if many else _parsed(text)
     return from_dict(values)
 
 
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text.strip()
 
 
@@ -277,7 +294,8 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         wrong = set(value) ^ set(hints)
         if wrong:
             state = "unknown" if wrong - set(hints) else "missing"
-            raise SopeduError(f"configuration: {state} field {', '.join(sorted(where + w for w in wrong))}")
+            names = " ".join(", ".join(sorted(where + w for w in wrong)).split())
+            raise SopeduError(f"configuration: {state} field {names:.200}")
         parts = {name: _build(hints[name], value[name], f"{where}{name}.") for name in hints}
         return kind(**parts)
     name = where.rstrip(".")
@@ -286,7 +304,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)) or (item[-1] is not Ellipsis and len(value) != len(item)):
             raise SopeduError(f"configuration: {name} must be a list, not {value!r}")
         return tuple(_build(item[0], entry, where) for entry in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 10**9:
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise SopeduError(f"configuration: {name} must be {kind.__name__}, not {value!r}")

@@ -54,7 +54,7 @@ class TestPairs:
 
 
 def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPairs:
-    """Draw pairs of clips of different classes; every clip serves once as long as there are enough.
+    """Draw pairs of clips of different classes, the classes in turn; a clip serves again only when its class is used up.
 
     Raises:
         SopeduError: if the clips are all of one class.
@@ -62,8 +62,7 @@ def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPa
     generator = np.random.default_rng([seed, 17])
     if len(set(clips.labels)) < 2:
         raise SopeduError("evaluation mixes different classes, but the held-out clips are all of one")
-    pool = np.concatenate([generator.permutation(len(clips)) for _ in range(-(-2 * pairs // len(clips)))])
-    chosen = pool[: 2 * pairs]
+    chosen = _classes_in_turn(clips.labels, 2 * pairs, generator)
     labels = clips.labels[chosen]
     members, same = choose_partners(labels, MixingConfig(pairing="independent"), generator)
     members = members[[labels[a] != labels[b] for a, b in members]] if same else members
@@ -82,14 +81,20 @@ def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPa
     )
 
 
+def _classes_in_turn(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw ``count`` clips, one class after the other, each clip again only when its class has no other left."""
+    queues = [
+        generator.permutation(np.flatnonzero(labels == label)) for label in generator.permutation(np.unique(labels))
+    ]
+    return np.array([queues[i % len(queues)][(i // len(queues)) % len(queues[i % len(queues)])] for i in range(count)])
+
+
 def _blank_frames(clips: ClipDataset, count: int, frames: torch.Tensor) -> torch.Tensor:
     if not isinstance(clips, ToyBandClips):
         return torch.full_like(frames[:, 0], 127)
     settings, seconds = clips.config.frames, clips.config.spectrogram.seconds
     times = settings.times(seconds / 2)
-    rooms = [
-        scene(0, 10**6 + i, "validation", samples=1, size=settings.size, times=times).frames for i in range(count)
-    ]
+    rooms = [scene(0, 10**6 + i, "validation", samples=1, size=settings.size, times=times).frames for i in range(count)]
     return torch.from_numpy(np.stack(rooms)).permute(0, 1, 4, 2, 3).contiguous()
 
 
@@ -131,9 +136,7 @@ def static_masks(spectra: np.ndarray, labels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(power / power.sum(axis=1, keepdims=True)).float()[..., None]
 
 
-def estimates_by_row(
-    checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray
-) -> dict[str, torch.Tensor]:
+def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray) -> dict[str, torch.Tensor]:
     """Waveforms ``(P, 2, (T − 1)·hop)`` of every row of the table, and of what leaks ``(P, 1, …)``."""
     model, sound = checkpoint.model, checkpoint.config.spectrogram
     binary = checkpoint.config.loss.target == "binary"
@@ -183,7 +186,8 @@ def evaluate(
         clips: ClipDataset = ToyBandClips(config, "validation", 2 * pairs, seed=seed)
         known = ToyBandClips(config, "train", _SOLOS_PER_CLASS * len(names), seed=900)
     else:
-        clips, known = open_clips(data, config, "validation"), open_clips(data, config)
+        known = open_clips(data, config)
+        clips = open_clips(data, config, "validation", class_names=known.class_names)
     test = held_out_pairs(clips, pairs, seed)
     rows = estimates_by_row(checkpoint, test, class_spectra(known))
     table, counted_silent = score_rows(test, rows, config.spectrogram.counted_samples)

@@ -69,9 +69,10 @@ class PixelSounds:
         return volume
 
     def region_mask(self, box: Box) -> torch.Tensor:
-        """Mask ``(Q, T)`` of a box, its cells' features max-pooled over the region and all frames, as in training."""
+        """Mask ``(Q, T)`` of a box, its cells' features pooled over the region and all frames as in training."""
         rows, columns = cells_of_box(box, *self.grid)
-        pooled = self.features[:, :, rows, columns].amax((1, 2, 3))
+        region = self.features[:, :, rows, columns].flatten(1)
+        pooled = region.amax(1) if self.model.config.model.pooling == "max" else region.mean(1)
         return self.masks(pooled[None])[0]
 
     def separate(self, box: Box) -> torch.Tensor:

@@ -28,7 +28,7 @@ def ideal_binary_mask(source: torch.Tensor, mixture: torch.Tensor) -> torch.Tens
 
 
 def ideal_ratio_mask(source: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
-    """Magnitude of the source over that of the mixture, clamped to [0, 5]; where the mixture is silent, zero.
+    """Magnitude of the source over that of the mixture, clamped to [0, 5]; where both are silent, zero.
 
     It can pass 1 where sources cancel each other. Shapes as in :func:`ideal_binary_mask`.
     """

@@ -39,6 +39,7 @@ class Run:
     device: str = "cpu"
     same_class_mixtures: int = 0
     stop: bool = False
+    failed: bool = False  # the loss was not finite: what the model has become is worth nothing
     interrupted: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -85,9 +86,7 @@ def train(
     optimizer = make_optimizer(model, settings)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings))
     sampler = VisitSampler(clips, settings.steps)
-    loader = DataLoader(
-        clips, batch_sampler=sampler, num_workers=settings.workers, pin_memory=device.type == "cuda"
-    )
+    loader = DataLoader(clips, batch_sampler=sampler, num_workers=settings.workers, pin_memory=device.type == "cuda")
     net, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     run = Run(config, model, clips.class_names, settings.steps, precision=precision, device=str(device))
     for callback in callbacks:
@@ -108,18 +107,35 @@ def train(
             run.step, run.same_class_mixtures = step + 1, run.same_class_mixtures + mixtures.same_class
             if run.step % record_every == 0 or run.step == run.steps:
                 run.seconds = time.perf_counter() - began
-                _record(run, torch.stack(losses).mean().item(), schedule.get_last_lr()[0])
+                recorded = torch.stack(losses)
                 losses.clear()
+                if not _all_finite(run, recorded):
+                    break
+                run.history.append(
+                    {
+                        "step": run.step,
+                        "loss": recorded.mean().item(),
+                        "learning_rate": schedule.get_last_lr()[0],
+                        "seconds": run.seconds,
+                    }
+                )
                 for callback in callbacks:
                     callback.on_record(run)
             if run.stop:
                 break
     except KeyboardInterrupt:
         run.interrupted = True
+    if losses and not run.failed:
+        _all_finite(run, torch.stack(losses))
     run.seconds = time.perf_counter() - began
     model.eval()
     for callback in callbacks:
         callback.on_end(run)
+    if run.failed:
+        raise SopeduError(
+            f"the loss was no longer finite at step {run.step}: lower the learning rate, or train in float32 "
+            "(--set training.precision=float32)"
+        )
     return run
 
 
@@ -229,10 +245,10 @@ def choose_precision(model: SoundOfPixels, config: Config, device: torch.device)
     return "bf16" if seconds["bf16"] < 0.95 * seconds["float32"] else "float32"
 
 
-def _record(run: Run, loss: float, rate: float) -> None:
-    if not math.isfinite(loss):
-        raise SopeduError(
-            f"the loss is {loss} at step {run.step}: lower the learning rate, or train in float32 "
-            "(--set training.precision=float32)"
-        )
-    run.history.append({"step": run.step, "loss": loss, "learning_rate": rate, "seconds": run.seconds})
+def _all_finite(run: Run, losses: torch.Tensor) -> bool:
+    """Mark the run as failed, at the first step whose loss was not finite."""
+    finite = torch.isfinite(losses).cpu()
+    if not bool(finite.all()):
+        run.failed = True
+        run.step += 1 - len(losses) + int((~finite).nonzero()[0])
+    return not run.failed

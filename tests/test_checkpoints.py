@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, and what is not a checkpoint is refused in one line and never executed."""
+"""Checkpoints: what is saved comes back; anything else is refused in one line and never executed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sopedu.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, write_json
+from sopedu.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from sopedu.config import preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.model import SoundOfPixels
 
-CONFIG = with_values(
-    preset("tiny"),
-    ["model.frame_weights=none", "model.audio_channels=4,4,4", "model.frame_width=4", "model.components=4"],
-)
-BROKEN = {
-    "cut short": '{"format_version": 1',
-    "a list": "[1, 2]",
-    "empty": "",
-    "binary": "\x00\x01",
-    "nested too deep": "[" * 100_000,
-}
+SIZES = "model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4"
+CONFIG = with_values(preset("tiny"), SIZES.split())
+WRONG_NOTES = {"format_version": [2, "1", None], "class_names": [3, [1, 2]], "trained_on": [[1]]}
 NOTES = {"data": "toyband", "steps": 7, "seed": 3}
 
 
@@ -51,14 +43,10 @@ def folder(tmp_path) -> Path:
 
 
 def refusal(folder: Path) -> str:
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(SopeduError) as caught:
         load_checkpoint(folder)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert str(folder) in message or "configuration" in message
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    return message
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
 
 
 def change_notes(folder: Path, **changes) -> None:
@@ -69,9 +57,8 @@ def change_notes(folder: Path, **changes) -> None:
 def test_what_is_saved_comes_back(folder):
     loaded = load_checkpoint(folder)
     assert torch.equal(masks(loaded), masks(new_checkpoint()))
-    assert (loaded.config, loaded.class_names) == (CONFIG, ("violin", "tuba"))
+    assert (loaded.config, loaded.class_names, loaded.model.training) == (CONFIG, ("violin", "tuba"), False)
     assert (loaded.trained_on, loaded.metrics) == (NOTES, {"sdr": 5.5})
-    assert not loaded.model.training
     assert "toyband (violin, tuba) for 7 steps" in loaded.describe()
 
 
@@ -79,8 +66,8 @@ def test_half_precision_storage_is_half_as_large_and_close(tmp_path, folder):
     half = save_checkpoint(tmp_path / "half", new_checkpoint(), torch.float16)
     difference = (masks(load_checkpoint(half)) - masks(load_checkpoint(folder))).abs().max()
     assert 0 < difference < 0.02  # 11 bits of mantissa, a dozen layers
-    sizes = [(path / "model.safetensors").stat().st_size for path in (half, folder)]
-    assert sizes[0] < 0.7 * sizes[1]
+    small, large = ((path / "model.safetensors").stat().st_size for path in (half, folder))
+    assert small < 0.7 * large
     assert load_checkpoint(half).model.synthesizer.scale.dtype == torch.float32
 
 
@@ -126,64 +113,39 @@ def test_a_missing_file_is_named(folder, name):
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.json"])
-@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("text", ['{"a": 1', "[1]", "", "\x00", pytest.param("[" * 100_000, id="deep")])
 def test_broken_json_is_named(folder, name, text):
     (folder / name).write_text(text)
     assert name in refusal(folder)
 
 
-@pytest.mark.parametrize("version", [2, "1", None])
-def test_a_newer_or_unknown_format_asks_for_an_update(folder, version):
-    change_notes(folder, format_version=version)
-    assert "update sopedu" in refusal(folder)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused_by_name(folder, value):
+def test_weights_that_do_not_fit_are_refused_by_name(folder):
     weights = load_file(folder / "model.safetensors")
-    weights["synthesizer.scale"][1] = value
-    save_file(weights, folder / "model.safetensors")
-    assert "synthesizer.scale are not finite" in refusal(folder)
-
-
-def test_weights_more_or_less_or_of_another_size_are_refused_by_name(folder):
-    weights = load_file(folder / "model.safetensors")
+    without = {name: value for name, value in weights.items() if name != "synthesizer.bias"}
     for changed, found in (
-        ({k: v for k, v in weights.items() if k != "synthesizer.bias"}, "expected (1,), found nothing"),
+        (without, "synthesizer.bias: expected (1,), found nothing"),
         (weights | {"zebra": torch.zeros(2)}, "zebra: expected nothing, found (2,)"),
-        (weights | {"synthesizer.scale": torch.zeros(5)}, "expected (4,), found (5,)"),
-        ({}, "found nothing"),
+        (weights | {"synthesizer.scale": torch.zeros(5)}, "synthesizer.scale: expected (4,), found (5,)"),
+        (weights | {"synthesizer.bias": torch.tensor([float("nan")])}, "synthesizer.bias are not finite"),
+        (weights | {"synthesizer.bias": torch.tensor([float("inf")])}, "synthesizer.bias are not finite"),
     ):
         save_file(changed, folder / "model.safetensors")
         assert found in refusal(folder)
 
 
 @pytest.mark.parametrize(
-    "assignment",
-    [
-        "model.components=100000000",
-        "model.frame_width=1000000000",
-        "model.audio_channels=1000000000,4,1000000000",
-    ],
+    "size", ["components=100000000", "frame_width=999999999", "audio_channels=8,999999999"]
 )
-def test_absurd_sizes_are_refused_before_memory_is_taken(folder, assignment):
-    change_notes(folder, config=to_dict(with_values(CONFIG, [assignment])))
+def test_absurd_sizes_are_refused_before_memory_is_taken(folder, size):
+    change_notes(folder, config=to_dict(with_values(CONFIG, [f"model.{size}"])))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refusal(folder)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
 @pytest.mark.parametrize(
-    "changes", [{"class_names": 3}, {"class_names": [1, 2]}, {"trained_on": [1]}], ids=str
+    ("name", "value"), [(name, v) for name, values in WRONG_NOTES.items() for v in values]
 )
-def test_notes_of_the_wrong_kind_are_refused(folder, changes):
-    change_notes(folder, **changes)
-    refusal(folder)
-
-
-def test_write_json_refuses_what_json_cannot_hold_and_keeps_the_file(tmp_path):
-    write_json(tmp_path / "figures.json", {"sdr": 1.0})
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "figures.json", {"sdr": float("nan")})
-    assert json.loads((tmp_path / "figures.json").read_text()) == {"sdr": 1.0}
-    assert len(list(tmp_path.iterdir())) == 1
+def test_notes_of_a_newer_format_or_the_wrong_kind_are_refused(folder, name, value):
+    change_notes(folder, **{name: value})
+    assert ("update sopedu" in refusal(folder)) == (name == "format_version")

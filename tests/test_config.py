@@ -1,4 +1,4 @@
-"""Configurations: presets survive JSON, and whatever somebody types is either taken or refused in one line."""
+"""Configurations: presets survive JSON, and whatever somebody types is taken or refused in one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sopedu.config import PRESETS, Config, from_dict, preset, to_dict, with_values
@@ -110,17 +110,14 @@ def test_a_bad_assignment_is_refused_in_one_line_that_names_the_field(assignment
     assert named in refusal([assignment])
 
 
-@pytest.mark.parametrize(
-    "text", ["1" * 401, "1" * 5000, "[" * 100_000], ids=["401 digits", "5000 digits", "deep"]
-)
+@pytest.mark.parametrize("text", ["1" * 401, "1" * 5000, "[" * 100_000], ids=["401", "5000", "deep"])
 def test_absurd_numbers_are_refused_like_any_other(text):
-    # Past float's range, past Python's limit on digits, past JSON's nesting: three different exceptions inside.
+    # Past float's range, past Python's limit on digits, past JSON's nesting: three exceptions.
     assert "training.learning_rate" in refusal([f"training.learning_rate={text}"])
 
 
-@given(
-    field=st.sampled_from(FIELDS), text=st.text(max_size=20) | st.floats().map(str) | st.integers().map(str)
-)
+@settings(deadline=None)
+@given(st.sampled_from(FIELDS), st.text(max_size=20) | st.floats().map(str) | st.integers().map(str))
 def test_any_text_is_taken_or_refused(field, text):
     try:
         changed = with_values(preset("tiny"), [f"{field}={text}"])

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sopedu.config import LossConfig
@@ -37,6 +37,7 @@ def test_loss_of_four_cells_by_hand(kind, weighted):
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+@settings(deadline=None)
 @given(logit=st.floats(-15, 15, width=32), target=st.floats(0, 1, width=32))
 def test_cross_entropy_of_logits_is_the_formula_of_probabilities(logit, target):
     probability = 1 / (1 + math.exp(-logit))

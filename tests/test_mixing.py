@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sopedu.config import MixingConfig
@@ -22,6 +22,7 @@ def mixtures_of_one_class(members: np.ndarray, labels: np.ndarray) -> int:
     return sum(len({labels[i] for i in group}) < len(group) for group in members)
 
 
+@settings(deadline=None)
 @given(LABELS, SOURCES, SEEDS)
 def test_in_batch_every_solo_serves_in_exactly_n_mixtures_and_never_meets_itself(labels, sources, seed):
     config = MixingConfig(sources=sources)
@@ -33,6 +34,7 @@ def test_in_batch_every_solo_serves_in_exactly_n_mixtures_and_never_meets_itself
     assert same == mixtures_of_one_class(members, labels)
 
 
+@settings(deadline=None)
 @given(LABELS, SOURCES, SEEDS)
 def test_independent_mixtures_use_each_solo_at_most_once(labels, sources, seed):
     config = MixingConfig(sources=sources, pairing="independent")
@@ -42,6 +44,7 @@ def test_independent_mixtures_use_each_solo_at_most_once(labels, sources, seed):
     assert same == mixtures_of_one_class(members, labels)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 5), st.integers(1, 6), SOURCES, st.sampled_from(["in-batch", "independent"]), SEEDS)
 def test_classes_differ_in_every_mixture_of_a_balanced_batch(classes, each, sources, pairing, seed):
     classes = max(classes, sources)
@@ -51,6 +54,7 @@ def test_classes_differ_in_every_mixture_of_a_balanced_batch(classes, each, sour
     assert same == mixtures_of_one_class(members, labels) == 0
 
 
+@settings(deadline=None)
 @given(st.integers(2, 12), st.integers(0, 12), SEEDS)
 def test_pairs_of_one_class_are_as_few_as_can_be(most, others, seed):
     labels = np.array([0] * most + list(range(1, others + 1)))
@@ -82,6 +86,7 @@ def test_over_time_every_solo_meets_every_other_of_another_class():
     assert met == {(a, b) for a in range(6) for b in range(6) if labels[a] != labels[b]}
 
 
+@settings(deadline=None)
 @given(LABELS, SOURCES, st.integers(1, 3), SEEDS)
 def test_absent_pictures_are_of_no_class_in_the_mixture_or_minus_one(labels, sources, count, seed):
     generator = np.random.default_rng(seed)
@@ -97,6 +102,7 @@ def test_absent_pictures_are_of_no_class_in_the_mixture_or_minus_one(labels, sou
             assert not heard & set(labels[shown])
 
 
+@settings(deadline=None)
 @given(SOURCES, st.sampled_from(["in-batch", "independent"]), st.integers(0, 2), SEEDS)
 def test_sources_add_up_and_gains_keep_their_bounds(sources, pairing, absent, seed):
     config = MixingConfig(sources=sources, pairing=pairing, gain_low=0.5, gain_high=1.5, absent=absent)

@@ -1,0 +1,235 @@
+"""Figures say what they should: units, ticks where theory puts them, colours over a fixed range, nothing left open."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sopedu import plots
+from sopedu.config import preset
+from sopedu.errors import SopeduError
+from sopedu.spectrogram import row_hertz, stft, warp
+
+PAPER = preset("paper").spectrogram
+TINY = preset("tiny").spectrogram
+NYQUIST_OF_LAST_ROW = PAPER.sample_rate * (PAPER.n_fft // 2) / PAPER.n_fft
+HISTORY = [{"step": 10 * i, "loss": 1 / i, "learning_rate": 1e-3, "seconds": 0.5 * i} for i in range(1, 101)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open():
+    before = pyplot.get_fignums()
+    yield
+    assert pyplot.get_fignums() == before
+
+
+def sine(hertz: float, config=PAPER) -> torch.Tensor:
+    return torch.sin(2 * math.pi * hertz * torch.arange(config.samples) / config.sample_rate)
+
+
+def log_magnitude_rows(hertz: float, config=PAPER) -> torch.Tensor:
+    return warp(stft(sine(hertz, config), config).abs(), config)
+
+
+def test_rows_of_frequencies_follow_the_warp_of_the_paper() -> None:
+    # Row q lies at (21^(q / (Q - 1)) - 1) / 20 of the highest frequency; solved for q.
+    for hertz in (100, 440, 1000, 5000):
+        theory = (PAPER.log_frequency_bins - 1) * math.log(1 + 20 * hertz / NYQUIST_OF_LAST_ROW) / math.log(21)
+        assert plots.hertz_to_row(hertz, PAPER) == pytest.approx(theory, abs=0.01)
+
+
+@pytest.mark.parametrize("hertz", [440, 1000, 2500])
+def test_a_sine_shines_at_its_frequency(hertz: float) -> None:
+    axes = plots.plot_spectrogram(log_magnitude_rows(hertz), PAPER).axes[0]
+    picture = axes.images[0].get_array()
+    brightest = int(picture[:, PAPER.time_frames // 2].argmax())
+    assert brightest == pytest.approx(plots.hertz_to_row(hertz, PAPER), abs=1)
+    if hertz == 1000:
+        tick = next(tick for tick in axes.get_yticklabels() if tick.get_text() == "1000")
+        assert tick.get_position()[1] == pytest.approx(brightest, abs=1)
+
+
+def test_spectrogram_names_its_units_and_puts_ticks_at_their_rows() -> None:
+    figure = plots.plot_spectrogram(log_magnitude_rows(440), PAPER, title="a $440 sine$")
+    axes, bar = figure.axes
+    assert axes.get_xlabel() == "time in s" and axes.get_ylabel() == "frequency in Hz" and bar.get_ylabel() == "dB"
+    assert axes.get_title() == "a $440 sine$" and not axes.title.get_parse_math()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["100", "200", "500", "1000", "2000", "5000"]
+    centres = row_hertz(PAPER)[np.round(axes.get_yticks()).astype(int)]
+    np.testing.assert_allclose(centres, [100, 200, 500, 1000, 2000, 5000], rtol=0.04)
+    assert axes.images[0].origin == "lower"
+    assert axes.images[0].get_cmap().name == "magma"
+
+
+def test_spectrogram_is_in_decibels_below_its_loudest_cell() -> None:
+    magnitude = np.full((TINY.log_frequency_bins, 4), 1e-9)
+    magnitude[5, 1], magnitude[7, 2] = 8.0, 0.8
+    image = plots.plot_spectrogram(magnitude, TINY).axes[0].images[0]
+    assert image.get_array()[5, 1] == pytest.approx(0)
+    assert image.get_array()[7, 2] == pytest.approx(-20)
+    assert image.get_array().min() == pytest.approx(-80) and image.get_clim() == (-80, 0)
+    shared = plots.plot_spectrogram(magnitude, TINY, reference=80.0, floor_db=-60).axes[0].images[0]
+    assert shared.get_array()[5, 1] == pytest.approx(-20) and shared.get_clim() == (-60, 0)
+
+
+def test_silence_is_drawn_as_the_floor_without_a_warning() -> None:
+    image = plots.plot_spectrogram(torch.zeros(TINY.log_frequency_bins, 4), TINY).axes[0].images[0]
+    assert np.all(image.get_array() == -80)
+
+
+def test_linear_spectrogram_has_hertz_and_seconds_on_its_axes() -> None:
+    axes = plots.plot_spectrogram(stft(sine(440), PAPER).abs(), PAPER, log_frequency=False).axes[0]
+    left, right, bottom, top = axes.images[0].get_extent()
+    bin_width = PAPER.sample_rate / PAPER.n_fft
+    assert (bottom, top) == pytest.approx((-bin_width / 2, PAPER.sample_rate / 2 + bin_width / 2))
+    # The last frame is centred at (T - 1) hops and reaches half a hop further.
+    hop = PAPER.hop_length / PAPER.sample_rate
+    assert (left, right) == pytest.approx((-hop / 2, (PAPER.time_frames - 0.5) * hop))
+    brightest = int(axes.images[0].get_array()[:, 100].argmax())
+    assert brightest * bin_width == pytest.approx(440, abs=bin_width / 2)
+
+
+def test_wrong_rows_are_named() -> None:
+    with pytest.raises(SopeduError, match=r"Q = 256.*\(512, 256\).*warp"):
+        plots.plot_spectrogram(np.ones((512, 256)), PAPER)
+    with pytest.raises(SopeduError, match="Q = 128"):
+        plots.plot_mask(np.ones((12, 3)), TINY)
+
+
+def test_mask_goes_from_nothing_to_all() -> None:
+    figure = plots.plot_mask(torch.rand(TINY.log_frequency_bins, 9) / 3, TINY)
+    axes, bar = figure.axes
+    assert axes.images[0].get_clim() == (0, 1) and axes.images[0].get_cmap().name == "cividis"
+    assert bar.get_ylabel() == "share let through"
+
+
+def test_drawing_into_given_axes_returns_their_figure() -> None:
+    mine = Figure()
+    axes = mine.subplots(1, 4)
+    assert plots.plot_waveform(sine(440, TINY), TINY.sample_rate, axes[0]) is mine
+    assert plots.plot_mask(np.zeros((TINY.log_frequency_bins, 3)), TINY, axes[1]) is mine
+    assert plots.plot_history(HISTORY, axes[2]) is mine
+    assert plots.plot_scores({"model": {"sdr": 1.0}}, axes[3]) is mine
+    assert axes[2].get_xlabel() == "step"
+
+
+def test_waveform_is_drawn_over_seconds() -> None:
+    axes = plots.plot_waveform(sine(440, TINY), TINY.sample_rate).axes[0]
+    times, values = axes.lines[0].get_data()
+    assert times[-1] == pytest.approx((TINY.samples - 1) / TINY.sample_rate) and np.abs(values).max() <= 1
+    assert axes.get_xlabel() == "time in s" and axes.get_ylabel() == "amplitude"
+
+
+def test_history_shows_loss_its_mean_and_the_learning_rate() -> None:
+    loss, rate = plots.plot_history(HISTORY).axes
+    recorded, smoothed = loss.lines
+    np.testing.assert_allclose(recorded.get_ydata(), [entry["loss"] for entry in HISTORY])
+    # Five of a hundred records are averaged; the first mean stands at the fifth step.
+    assert smoothed.get_xdata()[0] == 50
+    assert smoothed.get_ydata()[0] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4 + 1 / 5) / 5)
+    np.testing.assert_allclose(rate.lines[0].get_ydata(), 1e-3)
+    assert "0.01 at step 1000" in loss.get_title() and rate.get_xlabel() == "step"
+    assert plots.plot_history(HISTORY[:1]).axes[0].lines[0].get_ydata() == [1.0]
+    with pytest.raises(SopeduError, match="empty"):
+        plots.plot_history([])
+
+
+def test_frames_may_have_their_channels_first_or_last() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3)).astype(np.uint8)
+    last = plots.plot_frames(frames, titles=["a", "b", "c"])
+    first = plots.plot_frames(torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()))
+    for one, other, frame in zip(last.axes, first.axes, frames, strict=True):
+        np.testing.assert_array_equal(one.images[0].get_array(), frame)
+        np.testing.assert_array_equal(other.images[0].get_array(), frame)
+    assert last.axes[2].get_title() == "c"
+    with pytest.raises(SopeduError, match=r"\(3, 4, 20, 30\)"):
+        plots.plot_frames(np.zeros((3, 4, 20, 30), np.uint8))
+
+
+def test_boxes_lie_where_their_fractions_say() -> None:
+    frames = np.zeros((1, 20, 40, 3), np.uint8)
+    axes = plots.plot_frames(frames, boxes=np.array([[[0.25, 0.5, 0.75, 1.0], [0, 0, 1, 0.5]]])).axes[0]
+    black, white = axes.patches[:2]
+    assert white.get_bbox().extents == pytest.approx((9.5, 9.5, 29.5, 19.5))  # pixel centres have whole numbers
+    assert (to_hex(black.get_edgecolor()), to_hex(white.get_edgecolor())) == ("#000000", "#ffffff")
+    assert [text.get_text() for text in axes.texts] == ["1", "2"]
+    with pytest.raises(SopeduError, match="box 0.5,0,1.2,1"):
+        plots.plot_frames(frames, boxes=[[(0.5, 0, 1.2, 1)]])
+
+
+def test_sound_map_is_scaled_to_its_loudest_cell_and_says_what_it_shows() -> None:
+    frame, sound_map = np.full((32, 32, 3), 128, np.uint8), np.zeros((4, 4))
+    sound_map[0, 3] = 0.4
+    figure = plots.plot_sound_map(frame, sound_map, [(0, 0, 0.5, 0.5)], title="map")
+    axes, bar = figure.axes
+    brightness = axes.images[0].get_array().sum(-1)
+    row, column = np.unravel_index(brightness.argmax(), brightness.shape)
+    assert row < 8 and column >= 24
+    assert bar.get_ylabel() == "share of the mixture's energy"
+    assert bar.get_ylim() == (0, 0.4)
+
+
+def test_scores_are_written_on_their_bars() -> None:
+    table = {name: {"sdr": value} for name, value in zip(plots.ROW_NAMES, (0.3, 2, 5.456, 12, 13, -4.25), strict=True)}
+    axes = plots.plot_scores(table).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0.30", "2.00", "5.46", "12.00", "13.00", "−4.25"]
+    assert [bar.get_width() for bar in axes.patches] == [0.3, 2, 5.456, 12, 13, -4.25]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(plots.ROW_NAMES.values())
+    colours = {to_hex(bar.get_facecolor()) for index, bar in enumerate(axes.patches) if index != 2}
+    assert len(colours) == 1 and to_hex(axes.patches[2].get_facecolor()) not in colours
+    assert axes.get_xlabel() == "SDR in dB"
+
+
+def test_separation_shares_one_scale_and_explains_it() -> None:
+    rows, generator = (TINY.log_frequency_bins, TINY.time_frames), torch.Generator().manual_seed(0)
+    sources = torch.rand(2, *rows, generator=generator)
+    frames = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    mixture = sources.sum(0)
+    figure = plots.plot_separation(mixture, sources, sources / 2, frames, sources, sources, TINY, ["a", "$b"])
+    titles = [axes.get_title() for axes in figure.axes]
+    assert [titles.count(title) for title in ("mixture", "a", "$b", "reference", "estimate")] == [1, 1, 1, 2, 2]
+    reference = figure.axes[titles.index("reference")].images[0].get_array()
+    estimate = figure.axes[titles.index("estimate")].images[0].get_array()
+    loud = estimate > -79
+    np.testing.assert_allclose((reference - estimate)[loud], 20 * math.log10(2), rtol=1e-4)
+    assert reference.max() < 0  # 0 dB is the mixture's loudest cell
+    bars = [
+        axes.get_xlabel() for axes in figure.axes[0].get_figure().findobj(lambda artist: hasattr(artist, "get_xlabel"))
+    ]
+    assert "masks: share let through" in bars and "spectrograms: dB" in bars
+    assert len(plots.encode_figure(figure)) < 200_000
+
+
+def test_a_notebook_shows_a_figure_and_a_report_can_hold_it() -> None:
+    figure = plots.plot_history(HISTORY)
+    assert isinstance(figure, plots.NotebookFigure)
+    png, webp = figure._repr_png_(), plots.encode_figure(figure)
+    for encoded, kind in ((png, "PNG"), (webp, "WEBP")):
+        with Image.open(io.BytesIO(encoded)) as picture:
+            assert picture.format == kind and picture.size == (880, 440)
+    assert len(webp) < len(png)
+
+
+def test_nothing_is_cut_off() -> None:
+    """The outermost pixels of a figure are blank: no label runs over its border."""
+    table = {name: {"sdr": 10.0} for name in plots.ROW_NAMES}
+    magnitude = log_magnitude_rows(440, TINY)
+    for figure in (plots.plot_scores(table), plots.plot_history(HISTORY), plots.plot_spectrogram(magnitude, TINY)):
+        with Image.open(io.BytesIO(plots.encode_figure(figure, "png"))) as picture:
+            pixels = np.asarray(picture.convert("L"))
+        assert min(edge.min() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])) == 255
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.005, "1.00"), (-3.2, "−3.20"), (100, "100.00"), (math.nan, "–"), (np.float32(0.5), "0.50")]
+)
+def test_numbers_have_two_digits(value: float, text: str) -> None:
+    assert plots.two_digits(value) == text
