@@ -1,0 +1,222 @@
+"""The command line: ``sopedu --help``. Every command is one or two lines in Python too, named in its help."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sopedu.errors import SopeduError
+
+app = typer.Typer(
+    help="Learn audio-visual source separation by doing it: train on solos, separate videos, see what sounds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+toyband_app = typer.Typer(help="The rendered data set: look at it, write it to files, make the warm start.")
+app.add_typer(toyband_app, name="toyband", no_args_is_help=True)
+
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this JSON file.")]
+SeedOption = Annotated[int, typer.Option(help="Decides everything that is random.", min=0)]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a field: model.components=16")]
+CheckpointArgument = Annotated[Path, typer.Argument(help="A folder with config.json and model.safetensors.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option(help="New folder of the run; default: the next runs/demo-NNN.")] = None,
+    seed: SeedOption = 0,
+    steps: Annotated[int | None, typer.Option(help="Training steps; default: that of preset tiny.", min=1)] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Train live on the toy band, separate, localize, write a report. Python: sopedu.run_demo()"""
+    from sopedu.demo import run_demo
+
+    figures = run_demo(out, seed, steps, workers=os.cpu_count() or 1, say=typer.echo)
+    _write_figures(json_file, figures)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="New folder for the checkpoint and the history.")],
+    preset: Annotated[str, typer.Option(help="tiny, laptop, paper, music-k16 or vggsound-k32.")] = "tiny",
+    data: Annotated[str, typer.Option(help="toyband, or an index CSV of prepared clips.")] = "toyband",
+    changes: SetOption = None,
+) -> None:
+    """Train a model. Python: sopedu.train(config, sopedu.open_clips(data, config))"""
+    from sopedu.callbacks import KeepCheckpoint, Progress
+    from sopedu.clips import open_clips
+    from sopedu.config import preset as preset_named
+    from sopedu.config import with_values
+    from sopedu.training import train as run_training
+
+    _require_new(out)
+    config = with_values(preset_named(preset), changes or [])
+    clips = open_clips(data, config)
+    typer.echo(f"{len(clips)} clips of {len(clips.class_names)} classes: {', '.join(clips.class_names)}")
+    run = run_training(config, clips, callbacks=[Progress(), KeepCheckpoint(out / "checkpoint", data)])
+    state = "interrupted" if run.interrupted else "done"
+    typer.echo(f"{state} after {run.step} steps, {run.seconds:.0f} s ({run.precision} on {run.device})")
+    typer.echo(f"{out / 'checkpoint'}\nnext: sopedu evaluate {out / 'checkpoint'} --data {data}")
+    if run.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def evaluate(
+    checkpoint: CheckpointArgument,
+    data: Annotated[str, typer.Option(help="toyband, or an index CSV (a val.csv beside it is taken).")] = "toyband",
+    pairs: Annotated[int, typer.Option(help="Held-out mixtures of two.", min=1)] = 64,
+    seed: SeedOption = 0,
+    instruments: Annotated[str, typer.Option(help="Only these, with commas; default: all it was trained on.")] = "",
+    localization: Annotated[bool, typer.Option(help="Also judge where the map's peak falls (toy band).")] = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Judge a checkpoint beside what needs no learning. Python: sopedu.evaluate(sopedu.load_checkpoint(folder))"""
+    from sopedu.checkpoints import load_checkpoint
+    from sopedu.demo import localization_line, score_table
+    from sopedu.evaluation import evaluate as judge
+    from sopedu.evaluation import evaluate_localization
+
+    loaded = load_checkpoint(checkpoint)
+    typer.echo(loaded.describe())
+    names = tuple(name.strip() for name in instruments.split(",") if name.strip())
+    figures = judge(loaded, data, pairs, seed, names)
+    typer.echo(score_table(figures))
+    if localization:
+        figures["localization"] = evaluate_localization(loaded, seed=seed)
+        typer.echo(f"localization: {localization_line(figures['localization'])}")
+    typer.echo(f"protocol: {figures['protocol']}")
+    _write_figures(json_file, figures)
+
+
+@app.command()
+def separate(
+    video: Annotated[Path, typer.Argument(help="A video with picture and sound.")],
+    checkpoint: Annotated[Path, typer.Option(help="A folder with config.json and model.safetensors.")],
+    out: Annotated[Path, typer.Option(help="New folder for the results.")],
+    box: Annotated[list[str] | None, typer.Option(help="Region x0,y0,x1,y1 in fractions; repeat for more.")] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Hear regions of a video, see where its sound comes from. Python: sopedu.separate_video(video, checkpoint, out)"""
+    from sopedu.checkpoints import load_checkpoint
+    from sopedu.separation import separate_video
+
+    boxes = [_parsed_box(text) for text in box or []]
+    loaded = load_checkpoint(checkpoint)
+    typer.echo(f"model: {loaded.describe()}")
+    result = separate_video(video, loaded, out, boxes)
+    typer.echo(f"note: {result['hint']}")
+    for name in ("sound_map.mp4", *(sound["video"] for sound in result["sounds"]), "result.json"):
+        typer.echo(f"  {out / name}")
+    _write_figures(json_file, result)
+
+
+@app.command()
+def benchmark(
+    preset: Annotated[str, typer.Option(help="Which preset's training step to measure.")] = "tiny",
+    steps: Annotated[int, typer.Option(help="Steps to take the median of.", min=1)] = 5,
+    changes: SetOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Measure training steps and rendering on this machine. Python: sopedu.run_benchmark(config)"""
+    from sopedu.benchmark import run_benchmark as measure
+    from sopedu.config import preset as preset_named
+    from sopedu.config import with_values
+
+    figures = measure(with_values(preset_named(preset), changes or []), steps)
+    for name, value in figures.items():
+        typer.echo(f"{name:36}{value}")
+    _write_figures(json_file, figures)
+
+
+@toyband_app.command("sheet")
+def toyband_sheet(
+    out: Annotated[Path, typer.Option(help="Picture file.")] = Path("toyband.png"),
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+) -> None:
+    """Draw all instruments into one picture. Python: sopedu.toyband.export.contact_sheet(path)"""
+    from sopedu.toyband.export import contact_sheet
+
+    typer.echo(contact_sheet(out, split=split))
+
+
+@toyband_app.command("render")
+def toyband_render(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    solos: Annotated[int, typer.Option(help="How many.", min=1)] = 22,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    video: Annotated[bool, typer.Option("--video", help="Write mp4 files instead of the data layout.")] = False,
+    seconds: Annotated[float, typer.Option(help="Length of a solo.", min=1.0, max=600.0)] = 6.0,
+    size: Annotated[int, typer.Option(help="Pixels on a side.", min=64, max=1024)] = 224,
+    seed: SeedOption = 0,
+) -> None:
+    """Write solos as audio/, frames/ and an index CSV, or as videos. Python: sopedu.toyband.export.render_dataset(…)"""
+    from sopedu.toyband.export import render_dataset, render_videos
+
+    if video:
+        paths = render_videos(out, solos, split, seconds=seconds, size=size, seed=seed)
+        typer.echo(f"{len(paths)} videos in {out}")
+    else:
+        typer.echo(render_dataset(out, solos, split, seconds=seconds, size=size, seed=seed))
+
+
+@toyband_app.command("pretrain")
+def toyband_pretrain(
+    out: Annotated[Path | None, typer.Option(help="Weights file; default: the one that is shipped.")] = None,
+    preset: Annotated[str, typer.Option(help="Whose small frame net to train.")] = "tiny",
+    pictures: Annotated[int, typer.Option(help="Random objects to draw.", min=100)] = 20_000,
+    steps: Annotated[int, typer.Option(help="Training steps of 32 pictures.", min=10)] = 5_000,
+    seed: SeedOption = 0,
+) -> None:
+    """Make the warm start: teach the small frame net random objects, no instruments. Python: sopedu.pretrain()"""
+    from sopedu.config import preset as preset_named
+    from sopedu.pretraining import WARM_START, pretrain, save_warm_start
+
+    def report(step: int, loss: float, accuracy: float) -> None:
+        typer.echo(f"step {step}/{steps}  loss {loss:.2f}  accuracy {accuracy:.0%}")
+
+    net, accuracy = pretrain(preset_named(preset), pictures, steps, seed=seed, report=report)
+    typer.echo(f"{accuracy:.1%} of 500 new objects named rightly\n{save_warm_start(net, out or WARM_START)}")
+
+
+def _parsed_box(text: str) -> tuple[float, float, float, float]:
+    from sopedu.localization import check_box
+
+    try:
+        return check_box(tuple(float(part) for part in text.split(",")))
+    except ValueError:
+        raise SopeduError(f"--box {text}: write four numbers x0,y0,x1,y1 as fractions of width and height") from None
+
+
+def _require_new(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
+
+
+def _write_figures(path: Path | None, figures: dict[str, Any]) -> None:
+    if path is not None:
+        from sopedu.checkpoints import write_json
+
+        write_json(path, figures)
+        typer.echo(f"figures: {path}")
+
+
+def main() -> None:
+    """Run the command line; a mistake that can be put right is one line and exit status 2."""
+    try:
+        app()
+    except SopeduError as error:
+        print(f"sopedu: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("sopedu: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
