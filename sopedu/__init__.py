@@ -6,8 +6,13 @@ Names listed in `_EXPORTS` can be used as `sopedu.name`; their module is importe
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
+
+# OpenMP's threads wait for each other by spinning. As soon as anything else runs on the machine, a training step then
+# takes up to ten times longer; threads that sleep while they wait do not. It counts only if set before torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 

@@ -111,7 +111,7 @@ def run_demo(
         "validation",
         pair=("cello", "trumpet"),
         samples=sound.samples,
-        size=config.frames.size,
+        size=320,
         times=config.frames.times(sound.seconds / 2),
     )
     report = write_report(folder / "report.html", checkpoint, run.history, figures, examples, rows, duet=shown)

@@ -7,6 +7,7 @@ leaks to a picture in which nobody plays. Explained in notebook 03_measuring_sep
 
 from __future__ import annotations
 
+import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,12 +18,11 @@ import torch
 
 from sopedu.checkpoints import Checkpoint
 from sopedu.clips import Clip, ClipDataset, ToyBandClips, open_clips
-from sopedu.config import MixingConfig
 from sopedu.errors import SopeduError
 from sopedu.localization import PixelSounds, inside, peak
 from sopedu.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
 from sopedu.metrics import bss_eval, si_sdr
-from sopedu.mixing import choose_absent, choose_partners
+from sopedu.mixing import NOBODY, choose_absent
 from sopedu.model import SoundOfPixels, normalise_frames
 from sopedu.spectrogram import istft, log_magnitude, stft, unwarp, warp
 from sopedu.toyband.melody import INSTRUMENTS
@@ -54,18 +54,21 @@ class TestPairs:
 
 
 def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPairs:
-    """Draw pairs of clips of different classes, the classes in turn; a clip serves again only when its class is used up.
+    """Draw pairs of clips of different classes: all combinations of classes in turn, in a shuffled order.
+
+    A clip serves again only when its class has no other left.
 
     Raises:
         SopeduError: if the clips are all of one class.
     """
     generator = np.random.default_rng([seed, 17])
-    if len(set(clips.labels)) < 2:
+    classes = np.unique(clips.labels[clips.labels != NOBODY])
+    if len(classes) < 2:
         raise SopeduError("evaluation mixes different classes, but the held-out clips are all of one")
-    chosen = _classes_in_turn(clips.labels, 2 * pairs, generator)
-    labels = clips.labels[chosen]
-    members, same = choose_partners(labels, MixingConfig(pairing="independent"), generator)
-    members = members[[labels[a] != labels[b] for a, b in members]] if same else members
+    combinations = generator.permutation(list(itertools.combinations(classes, 2)))
+    queues = {label: itertools.cycle(generator.permutation(np.flatnonzero(clips.labels == label))) for label in classes}
+    chosen = [next(queues[label]) for i in range(pairs) for label in combinations[i % len(combinations)]]
+    labels, members = clips.labels[chosen], np.arange(2 * pairs).reshape(pairs, 2)
     loaded: list[Clip] = [clips[int(index)] for index in chosen]
     absent = choose_absent(members, labels, 1, generator)[:, 0]
     sources = torch.stack([torch.stack([loaded[i].waveform / 2 for i in pair]) for pair in members])
@@ -76,17 +79,9 @@ def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPa
         frames,
         labels[members],
         torch.stack([loaded[i].frames for i in absent]) if (absent >= 0).all() else None,
-        _blank_frames(clips, len(members), frames),
+        _blank_frames(clips, pairs, frames),
         clips.class_names,
     )
-
-
-def _classes_in_turn(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw ``count`` clips, one class after the other, each clip again only when its class has no other left."""
-    queues = [
-        generator.permutation(np.flatnonzero(labels == label)) for label in generator.permutation(np.unique(labels))
-    ]
-    return np.array([queues[i % len(queues)][(i // len(queues)) % len(queues[i % len(queues)])] for i in range(count)])
 
 
 def _blank_frames(clips: ClipDataset, count: int, frames: torch.Tensor) -> torch.Tensor:
@@ -206,7 +201,7 @@ def evaluate(
         "seed": seed,
         "instruments": list(clips.class_names),
         "protocol": (
-            f"{len(test.mixture)} held-out mixtures of 2 solos of different classes out of {len(clips.class_names)}, "
+            f"{len(test.mixture)} held-out mixtures of 2 solos, all pairs of {len(clips.class_names)} classes in turn, "
             f"each solo halved; {config.spectrogram.counted_samples / config.spectrogram.sample_rate:.2f} s at "
             f"{config.spectrogram.sample_rate} Hz; BSS Eval v3 (mir_eval) without permutation, mean over sources; "
             "leak: mean energy relative to the mixture in dB"

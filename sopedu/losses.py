@@ -19,9 +19,7 @@ def loss_weight(mixture: torch.Tensor, config: LossConfig) -> torch.Tensor:
     return torch.log1p(mixture).clamp(1e-3, 10.0) if config.weighted else torch.ones_like(mixture)
 
 
-def mask_loss(
-    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, config: LossConfig
-) -> torch.Tensor:
+def mask_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, config: LossConfig) -> torch.Tensor:
     """Mean over all cells of weight × distance between the predicted and the true mask, a scalar float32.
 
     Args:

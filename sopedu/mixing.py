@@ -36,9 +36,7 @@ class Mixtures:
     same_class: int
 
 
-def choose_partners(
-    labels: np.ndarray, config: MixingConfig, generator: np.random.Generator
-) -> tuple[np.ndarray, int]:
+def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.random.Generator) -> tuple[np.ndarray, int]:
     """Decide which solos of a batch meet: no solo meets itself, and classes differ wherever that can be had.
 
     The solos stand in a circle, sorted by class (classes in random order, solos within a class too), and everybody
@@ -81,9 +79,7 @@ def choose_partners(
     return best, fewest
 
 
-def choose_absent(
-    members: np.ndarray, labels: np.ndarray, count: int, generator: np.random.Generator
-) -> np.ndarray:
+def choose_absent(members: np.ndarray, labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """For every mixture draw ``count`` solos of the batch whose class it does not hold; ``(M, count)``, −1 if none."""
     chosen = np.full((len(members), count), -1)
     for row, group in enumerate(members):
@@ -93,9 +89,7 @@ def choose_absent(
     return chosen
 
 
-def mix(
-    waveforms: torch.Tensor, labels: np.ndarray, config: MixingConfig, generator: np.random.Generator
-) -> Mixtures:
+def mix(waveforms: torch.Tensor, labels: np.ndarray, config: MixingConfig, generator: np.random.Generator) -> Mixtures:
     """Mix the solos of a batch.
 
     Args:

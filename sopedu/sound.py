@@ -51,18 +51,12 @@ def load_waveform(
     """
     path = require_file(path)
     if start < 0 or (seconds is not None and seconds <= 0):
-        raise SopeduError(
-            f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s"
-        )
+        raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
     with _opened(path) as (file_rate, file_length, read):
         first = round(start * file_rate)
         if first >= file_length:
-            raise SopeduError(
-                f"{path}: holds {file_length / file_rate:.2f} s of sound, none from {start:.2f} s on"
-            )
-        wanted = (
-            file_length - first if seconds is None else min(ceil(seconds * file_rate), file_length - first)
-        )
+            raise SopeduError(f"{path}: holds {file_length / file_rate:.2f} s of sound, none from {start:.2f} s on")
+        wanted = file_length - first if seconds is None else min(ceil(seconds * file_rate), file_length - first)
         # The resampling filter looks to both sides. Reading a little more than is asked for, in whole steps
         # of the rate ratio, makes a part equal to that part of the whole file instead of fading at its ends.
         step_in, step_out = _rate_steps(file_rate, sample_rate)
@@ -70,12 +64,8 @@ def load_waveform(
         steps_before = min(steps, first // step_in)
         samples = read(first - steps_before * step_in, steps_before * step_in + wanted + steps * step_in)
     if not np.isfinite(samples).all():
-        raise SopeduError(
-            f"{path}: holds samples that are not numbers (NaN or infinite); export the file again"
-        )
-    resampled = resample(samples.mean(axis=1, dtype=np.float32), file_rate, sample_rate)[
-        steps_before * step_out :
-    ]
+        raise SopeduError(f"{path}: holds samples that are not numbers (NaN or infinite); export the file again")
+    resampled = resample(samples.mean(axis=1, dtype=np.float32), file_rate, sample_rate)[steps_before * step_out :]
     if seconds is None:
         length = ceil(wanted * sample_rate / file_rate)
     else:
@@ -198,9 +188,7 @@ class Player:
         return player(self.waveform, self.sample_rate, self.caption)
 
     def __repr__(self) -> str:
-        return (
-            f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
-        )
+        return f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
 
 
 def require_file(path: str | Path) -> Path:
@@ -251,9 +239,7 @@ def as_waveform(waveform: Any) -> np.ndarray:
         waveform = waveform.detach().cpu()
     samples = np.asarray(waveform, dtype=np.float32)
     if samples.ndim != 1 or samples.size == 0:
-        raise SopeduError(
-            f"a waveform has the shape (L,) with L ≥ 1, this one has {samples.shape}; pass one channel"
-        )
+        raise SopeduError(f"a waveform has the shape (L,) with L ≥ 1, this one has {samples.shape}; pass one channel")
     if not np.isfinite(samples).all():
         raise SopeduError("the waveform holds samples that are not numbers (NaN or infinite)")
     return samples
@@ -306,14 +292,10 @@ def _opened_wav(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.
     try:
         file = wave.open(str(path), "rb")  # noqa: SIM115
     except (wave.Error, EOFError) as error:
-        raise SopeduError(
-            f"{path}: only WAV can be read without soundfile ({error}); pip install soundfile"
-        ) from error
+        raise SopeduError(f"{path}: only WAV can be read without soundfile ({error}); pip install soundfile") from error
     with file:
         if file.getsampwidth() != 2:
-            raise SopeduError(
-                f"{path}: is not 16-bit WAV, the only kind read without soundfile; pip install soundfile"
-            )
+            raise SopeduError(f"{path}: is not 16-bit WAV, the only kind read without soundfile; pip install soundfile")
 
         def read(first: int, count: int) -> np.ndarray:
             file.setpos(first)

@@ -60,9 +60,7 @@ def probe(path: str | Path) -> VideoInfo:
     with _opened(path) as container:
         picture, sound = _picture_stream(container), _sound_stream(container)
         if picture is None and sound is None:
-            raise SopeduError(
-                f"{path}: holds neither pictures nor sound; give a video file (mp4, webm, mkv, mov)"
-            )
+            raise SopeduError(f"{path}: holds neither pictures nor sound; give a video file (mp4, webm, mkv, mov)")
         width = height = rotation = 0
         if picture is not None:
             width, height = picture.width, picture.height
@@ -107,9 +105,7 @@ def read_sound(
     """
     path = require_file(path)
     if start < 0 or (seconds is not None and seconds <= 0):
-        raise SopeduError(
-            f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s"
-        )
+        raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
     end = _sound_end(path) if seconds is None else start + seconds
     # A tenth of a second around the part keeps the edges of the resampling filter out of it.
     begin = max(0, floor(start - 0.1))
@@ -122,9 +118,7 @@ def read_sound(
                 rate, length = frame.sample_rate, round((end - begin) * frame.sample_rate)
                 break
             if rate not in (0, frame.sample_rate):
-                raise SopeduError(
-                    f"{path}: its sample rate changes at {time:.2f} s; convert it to one rate first"
-                )
+                raise SopeduError(f"{path}: its sample rate changes at {time:.2f} s; convert it to one rate first")
             stamped = round((time - begin) * frame.sample_rate)
             if not chunks or abs(stamped - position) > SOUND_GAP_SECONDS * frame.sample_rate:
                 position = stamped
@@ -290,9 +284,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with av.open(str(path.absolute()), metadata_errors="ignore") as container:
             # FFmpeg plays text files and still pictures as videos too.
             if container.format.name == "tty" or container.format.name.endswith(("_pipe", "image2")):
-                raise SopeduError(
-                    f"{path}: is a text or picture file; give a video file (mp4, webm, mkv, mov)"
-                )
+                raise SopeduError(f"{path}: is a text or picture file; give a video file (mp4, webm, mkv, mov)")
             yield container
     except av.FFmpegError as error:
         raise SopeduError(

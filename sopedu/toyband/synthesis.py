@@ -44,9 +44,7 @@ def steady_rotation(turn: float, length: int) -> np.ndarray:
     return np.outer(np.exp(1j * turn * coarse), np.exp(1j * turn * fine)).ravel()[:length]
 
 
-def harmonics(
-    z: np.ndarray, frequency: float, count: int, brightness: np.ndarray | float, build: Voice
-) -> np.ndarray:
+def harmonics(z: np.ndarray, frequency: float, count: int, brightness: np.ndarray | float, build: Voice) -> np.ndarray:
     """Sum the harmonics n = 1 … count with amplitudes a_n · brightnessⁿ⁻¹, where a_n belongs to the build.
 
     With w = brightness · z that is the imaginary part of z · (a_1 + a_2 w + a_3 w² + …): for this polynomial
@@ -100,9 +98,7 @@ def sustained(note: Note, previous: float, build: Voice, length: int, sample_rat
     return [tone, envelope * (3 - 2 * ramp(time, 2 * build.attack))]
 
 
-def plucked(
-    note: Note, build: Voice, length: int, sample_rate: int, generator: np.random.Generator
-) -> np.ndarray:
+def plucked(note: Note, build: Voice, length: int, sample_rate: int, generator: np.random.Generator) -> np.ndarray:
     """A plucked string (Karplus & Strong 1983): noise runs round a delay line, duller at every round."""
     period = sample_rate / frequency_of(note.pitch)
     # The loop filter delays by d, between 0.5 and 1.5 samples: line and filter together last one period.

@@ -1,0 +1,293 @@
+"""Figures of sounds, spectrograms, masks, sound maps and scores, for notebooks, the report and live curves.
+
+Every function draws into the ``axes`` it is given, or makes a figure of its own, and returns the figure. A figure made
+here belongs to the caller alone: pyplot does not know it, so there is nothing to close, and a notebook shows it once.
+
+    >>> plot_spectrogram(warp(stft(waveform, config).abs(), config), config, title="a flute")
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
+
+from sopedu.config import SpectrogramConfig
+from sopedu.errors import SopeduError
+from sopedu.localization import Box, check_box
+from sopedu.separation import overlay_map
+from sopedu.spectrogram import row_hertz
+
+# The rows of an evaluation's table, as a reader knows them and in the order in which they are understood.
+ROW_NAMES = {"mixture": "mixture", "static_mask": "static mask", "model": "model"}
+ROW_NAMES |= {"ideal_binary_mask": "ideal binary mask", "ideal_ratio_mask": "ideal ratio mask"}
+ROW_NAMES["swapped"] = "swapped pictures"
+TICKS_HERTZ = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+# Okabe and Ito's blue and vermilion: told apart in every kind of colour blindness, and by their lightness.
+_BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "#9A9A9A"
+
+
+class NotebookFigure(Figure):
+    """A matplotlib figure that a notebook shows although pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        return encode_figure(self, "png")
+
+
+def encode_figure(figure: Figure, format: str = "webp", dpi: int = 110) -> bytes:
+    """Draw a figure as the bytes of a picture file; ``webp`` is several times smaller than ``png``."""
+    encoded = io.BytesIO()
+    figure.savefig(encoded, format=format, dpi=dpi, pil_kwargs={"quality": 85} if format == "webp" else {})
+    return encoded.getvalue()
+
+
+def hertz_to_row(frequency: Any, config: SpectrogramConfig) -> np.ndarray:
+    """Where frequencies in hertz lie among the log-frequency rows, as fractional row numbers."""
+    return np.interp(frequency, row_hertz(config), np.arange(config.log_frequency_bins))
+
+
+def plot_waveform(waveform: Any, sample_rate: int, axes: Axes | None = None, title: str = "") -> Figure:
+    """Draw a waveform ``(L,)`` over seconds (notebook 01_sound_and_spectrograms)."""
+    samples = _array(waveform)
+    axes = _axes(axes, (8, 2), title)
+    axes.plot(np.arange(len(samples)) / sample_rate, samples, color=_BLUE, linewidth=0.6)
+    reach = 1.05 * max(float(np.abs(samples).max()), 1e-6)
+    axes.set(xlim=(0, len(samples) / sample_rate), ylim=(-reach, reach), xlabel="time in s", ylabel="amplitude")
+    return axes.figure
+
+
+def plot_spectrogram(
+    magnitude: Any, config: SpectrogramConfig, axes: Axes | None = None, title: str = "", log_frequency: bool = True,
+    floor_db: float = -80, reference: float | None = None, colour_bar: bool = True,
+) -> Figure:  # fmt: skip
+    """Draw magnitudes in decibels over seconds and hertz (notebook 01_sound_and_spectrograms).
+
+    Args:
+        magnitude: ``(Q, T)`` on log-frequency rows, or with ``log_frequency=False`` linear ``(F, T)``.
+        floor_db: everything softer is drawn as this.
+        reference: the magnitude that is 0 dB, by default the largest; spectrograms that share it can be compared.
+        colour_bar: leave it out where a neighbour's explains both.
+
+    Raises:
+        SopeduError: if the number of rows is not the configuration's.
+    """
+    values = np.abs(_array(magnitude))
+    loudest = max(float(values.max() if reference is None else reference), 1e-12)
+    decibels = 20 * np.log10(np.maximum(values / loudest, 10 ** (floor_db / 20)))
+    axes, bar = _axes(axes, (8, 3), title), "dB" if colour_bar else ""
+    return _draw_cells(axes, decibels, config, log_frequency, bar, cmap="magma", vmin=floor_db, vmax=0)
+
+
+def plot_mask(
+    mask: Any, config: SpectrogramConfig, axes: Axes | None = None, title: str = "", colour_bar: bool = True
+) -> Figure:
+    """Draw a mask ``(Q, T)``: the share of every cell that is let through (notebook 01_sound_and_spectrograms).
+
+    More than 1 is drawn as 1. Raises SopeduError if the number of rows is not the configuration's.
+    """
+    axes, bar = _axes(axes, (8, 3), title), "share let through" if colour_bar else ""
+    return _draw_cells(axes, _array(mask), config, True, bar, cmap="cividis", vmin=0, vmax=1)
+
+
+def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = None) -> Figure:
+    """Draw the loss as recorded and smoothed, and below it the learning rate (notebook 09_train_live).
+
+    Args:
+        history: entries with ``step``, ``loss`` and ``learning_rate``, as ``Run.history`` holds them.
+        axes: for the loss alone, if the figure is yours.
+
+    Raises:
+        SopeduError: if the history is empty.
+    """
+    if not history:
+        raise SopeduError("the history is empty: there is no learning curve before the first recorded step")
+    steps, losses, rates = ([entry[key] for entry in history] for key in ("step", "loss", "learning_rate"))
+    window, marker = max(1, len(losses) // 20), "." if len(losses) < 40 else None
+    if axes is None:
+        figure = NotebookFigure(figsize=(8, 4), layout="constrained")
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        below.plot(steps, rates, color="black", linewidth=1, marker=marker)
+        below.set(xlabel="step", ylabel="learning\nrate", ylim=(0, 1.1 * max(*rates, 1e-12)))
+        below.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        below.grid(alpha=0.3)
+    else:
+        axes.set_xlabel("step")
+    axes.plot(steps, losses, color=_BLUE, alpha=0.45, linewidth=0.8, marker=marker, label="as recorded")
+    if window > 1:
+        means = np.convolve(losses, np.ones(window) / window, "valid")  # of the window that ends at each step
+        axes.plot(steps[window - 1 :], means, color=_VERMILION, label=f"mean of the last {window} records")
+    axes.set(title=f"Learning curve: loss {losses[-1]:.2g} at step {steps[-1]:g}", ylabel="loss")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return axes.figure
+
+
+def plot_frames(
+    frames: Any, boxes: Sequence[Sequence[Box]] | None = None, titles: Sequence[str] | None = None
+) -> Figure:
+    """Draw frames side by side (notebook 04_the_toy_band).
+
+    Args:
+        frames: ``(S, 3, H, W)`` or ``(S, H, W, 3)`` uint8.
+        boxes: for every frame its boxes; of a scene, ``scene.boxes.swapaxes(0, 1)``.
+        titles: one a frame.
+    """
+    pictures = _pictures(frames)
+    figure = NotebookFigure(figsize=(min(10, 2.6 * len(pictures)), 2.9), layout="constrained")
+    for index, axes in enumerate(figure.subplots(1, len(pictures), squeeze=False)[0]):
+        axes.set_title("" if titles is None else titles[index], parse_math=False)
+        _draw_picture(axes, pictures[index], () if boxes is None else boxes[index])
+    return figure
+
+
+def plot_sound_map(
+    frame: Any, sound_map: Any, boxes: Sequence[Box] | None = None, axes: Axes | None = None, title: str = "",
+    label: str = "share of the mixture's energy",
+) -> Figure:  # fmt: skip
+    """Lay a sound map over its frame: bright cells let most of the mixture through (notebook 10_localize).
+
+    Args:
+        frame: ``(H, W, 3)`` or ``(3, H, W)`` uint8.
+        sound_map: ``(h, w)``, not negative; its largest value gets the brightest colour.
+        boxes: drawn with their numbers, from 1.
+        label: what the colours stand for.
+    """
+    values = _array(sound_map)
+    highest = max(float(values.max()), 1e-9)
+    axes = _axes(axes, (5, 4), title)
+    picture = overlay_map(_pictures(_array(frame)[None])[0], values / highest)
+    _draw_picture(axes, picture, () if boxes is None else boxes)
+    glow = ScalarMappable(Normalize(0, highest), "magma")
+    axes.figure.colorbar(glow, ax=axes, label=label, format=PercentFormatter(1), pad=0.03)
+    return axes.figure
+
+
+def two_digits(value: float) -> str:
+    """A number as text: two digits after the point and a real minus sign; a dash where there is no number."""
+    return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
+
+
+def plot_scores(table: Mapping[str, Mapping[str, float]], axes: Axes | None = None) -> Figure:
+    """Draw the mean SDR of every row of an evaluation's table (notebook 03_measuring_separation)."""
+    names = [name for name in ROW_NAMES if name in table]
+    axes = _axes(axes, (8, 0.42 * len(names) + 1), "Signal-to-distortion ratio, mean over all sources")
+    colours = [_VERMILION if name == "model" else _GREY for name in names]
+    labels, values = [ROW_NAMES[name] for name in names], [table[name]["sdr"] for name in names]
+    # Matplotlib's own numbers have a real minus sign on the axis, so the labels get one too.
+    axes.bar_label(axes.barh(labels, values, color=colours), [two_digits(value) for value in values], padding=4)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.invert_yaxis()  # the first row on top, as in the table
+    axes.margins(x=0.14)
+    axes.set_xlabel("SDR in dB")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes.figure
+
+
+def plot_separation(
+    mixture: Any, sources: Any, estimates: Any, frames: Any, true_masks: Any, predicted_masks: Any,
+    config: SpectrogramConfig, names: Sequence[str] = ("source 1", "source 2"),
+) -> Figure:  # fmt: skip
+    """Draw one separation: the mixture, then of every source what is seen, true, predicted and estimated.
+
+    Args:
+        mixture: magnitude ``(Q, T)``; its largest value is 0 dB in all spectrograms.
+        sources, estimates: magnitudes ``(N, Q, T)``.
+        frames: one picture a source, ``(N, 3, H, W)`` or ``(N, H, W, 3)`` uint8.
+        true_masks, predicted_masks: ``(N, Q, T)``.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    pictures = _pictures(frames)
+    figure = NotebookFigure(figsize=(10, 2.2 * len(pictures) + 2.3), layout="constrained")
+    grid = figure.subplots(len(pictures) + 1, 5, width_ratios=(0.85, 1, 1, 1, 1))
+    how = {"config": config, "reference": float(np.abs(_array(mixture)).max()), "colour_bar": False}
+    _draw_picture(grid[0, 0], np.concatenate(pictures, axis=1))
+    grid[0, 0].set_title("mixture", fontweight="bold")
+    plot_spectrogram(mixture, axes=grid[0, 1], title="what is heard", **how)
+    for row, (cells, picture, name) in enumerate(zip(grid[1:], pictures, names, strict=True)):
+        _draw_picture(cells[0], picture)
+        cells[0].set_title(name, fontweight="bold", parse_math=False)
+        plot_spectrogram(sources[row], axes=cells[1], title="reference", **how)
+        plot_mask(true_masks[row], config, cells[2], "true mask", colour_bar=False)
+        plot_mask(predicted_masks[row], config, cells[3], "predicted mask", colour_bar=False)
+        plot_spectrogram(estimates[row], axes=cells[4], title="estimate", **how)
+        for axes in cells[2:]:
+            axes.set(ylabel="", yticklabels=[])
+    for axes in grid[:, 1:].flat:
+        axes.tick_params(labelsize=8)
+    for axes in grid[:-1, 1:].flat:
+        axes.set_xlabel("")
+    # The cells beside the mixture are free: there the colour bars explain the columns below.
+    for axes, below, label in zip(
+        grid[0, 2:], grid[1, 2:], ("masks: share let through", "", "spectrograms: dB"), strict=True
+    ):
+        axes.set_axis_off()
+        if label:
+            place = axes.inset_axes((0, 0.4, 1, 0.1))
+            figure.colorbar(below.images[0], cax=place, orientation="horizontal", label=label)
+    return figure
+
+
+def _axes(axes: Axes | None, size: tuple[float, float], title: str) -> Axes:
+    """The caller's axes or new ones of a size in inches; ``$`` in a title is a dollar, not a formula."""
+    axes = NotebookFigure(figsize=size, layout="constrained").subplots() if axes is None else axes
+    axes.set_title(title, parse_math=False)
+    return axes
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def _pictures(frames: Any) -> np.ndarray:
+    """Frames with channels first or last → ``(S, H, W, 3)``."""
+    pictures = _array(frames)
+    if pictures.ndim != 4 or 3 not in (pictures.shape[1], pictures.shape[3]):
+        raise SopeduError(f"frames have the shape (S, 3, H, W) or (S, H, W, 3), these have {pictures.shape}")
+    return pictures if pictures.shape[3] == 3 else pictures.transpose(0, 2, 3, 1)
+
+
+def _draw_picture(axes: Axes, picture: np.ndarray, boxes: Sequence[Box] = ()) -> None:
+    axes.imshow(picture)
+    axes.set_axis_off()
+    scale = np.array([picture.shape[1], picture.shape[0]])
+    for number, box in enumerate(boxes, 1):
+        check_box(tuple(float(value) for value in box))
+        corner, size = np.array(box[:2]) * scale - 0.5, (np.array(box[2:]) - box[:2]) * scale
+        for colour, width in (("black", 4), ("white", 1.8)):  # white on black is seen on any ground
+            axes.add_patch(Rectangle(corner, *size, fill=False, color=colour, linewidth=width))
+        ground = {"facecolor": "black", "pad": 1.5, "linewidth": 0}
+        how = {"textcoords": "offset points", "va": "top", "color": "white", "bbox": ground}
+        axes.annotate(str(number), corner, (4, -4), **how)
+
+
+def _draw_cells(
+    axes: Axes, values: np.ndarray, config: SpectrogramConfig, log: bool, bar: str, **colours: Any
+) -> Figure:
+    """Draw ``(Q, T)`` or ``(F, T)`` over seconds and hertz, every cell around the place it stands for."""
+    rows, name = (config.log_frequency_bins, "Q") if log else (config.linear_bins, "F")
+    if values.ndim != 2 or values.shape[0] != rows:
+        raise SopeduError(
+            f"expected the shape ({name} = {rows}, T), found {values.shape}: spectrogram.warp makes "
+            "log-frequency rows, and plot_spectrogram draws linear ones with log_frequency=False"
+        )
+    hop, height = config.hop_length / config.sample_rate, 1 if log else config.sample_rate / config.n_fft
+    extent = (-hop / 2, (values.shape[1] - 0.5) * hop, -height / 2, (rows - 0.5) * height)
+    how = {"origin": "lower", "aspect": "auto", "interpolation": "nearest", **colours}
+    image = axes.imshow(values, extent=extent, **how)
+    if log:
+        ticks = [hertz for hertz in TICKS_HERTZ if hertz <= row_hertz(config)[-1]]
+        axes.set_yticks(hertz_to_row(ticks, config), [str(hertz) for hertz in ticks])
+    axes.set(xlabel="time in s", ylabel="frequency in Hz")
+    if bar:
+        axes.figure.colorbar(image, ax=axes, label=bar, pad=0.02)
+    return axes.figure
