@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lab lint format clean
+.PHONY: help .venv demo test lab checkpoint lint format clean
 
 help: ## Print this list
-	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .venv: .venv/installed ## Make .venv and install sopedu in it (again when pyproject.toml changed)
 
@@ -26,6 +26,11 @@ test: .venv ## Run the tests and every notebook
 
 lab: .venv ## Open the first notebook in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+checkpoint: .venv ## Train the shipped checkpoint anew into runs/toyband-tiny (about half an hour on two cores)
+	$(BIN)/sopedu train --preset tiny --out runs/toyband-tiny --set training.steps=14000 --set toyband.solos=8000 \
+		--set toyband.empty_scenes=500 --set training.precision=float32
+	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
 
 lint: .venv ## Check code, notebooks and their formatting
 	$(BIN)/ruff check .

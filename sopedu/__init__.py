@@ -47,6 +47,9 @@ _EXPORTS: dict[str, str] = {
 }
 
 
+__all__ = sorted(_EXPORTS)
+
+
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
         return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)

@@ -208,6 +208,8 @@ def _write_figures(path: Path | None, figures: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line; a mistake that can be put right is one line and exit status 2."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log file wants a line now and then, not ten a second
     try:
         app()
     except SopeduError as error:

@@ -183,7 +183,7 @@ PRESETS: dict[str, Config] = {
         ),
         mixing=_SMALL_MIXING,
         loss=LossConfig(target="ratio", kind="bce"),
-        training=dataclasses.replace(_ADAMW, steps=900),
+        training=dataclasses.replace(_ADAMW, steps=1400),
         toyband=ToyBandConfig(solos=3000, empty_scenes=200),
     ),
     "laptop": Config(

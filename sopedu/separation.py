@@ -191,7 +191,7 @@ def overlay_map(frame: np.ndarray, sound_map: np.ndarray) -> np.ndarray:
 def _magma() -> np.ndarray:
     from matplotlib import colormaps
 
-    return colormaps["magma"](np.arange(256))[:, :3] * 255
+    return (colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.float32)
 
 
 def draw_box(frame: np.ndarray, box: Box) -> np.ndarray:

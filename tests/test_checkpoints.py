@@ -133,9 +133,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(folder):
         assert found in refusal(folder)
 
 
-@pytest.mark.parametrize(
-    "size", ["components=100000000", "frame_width=999999999", "audio_channels=8,999999999"]
-)
+@pytest.mark.parametrize("size", ["components=100000000", "frame_width=999999999", "audio_channels=8,999999999"])
 def test_absurd_sizes_are_refused_before_memory_is_taken(folder, size):
     change_notes(folder, config=to_dict(with_values(CONFIG, [f"model.{size}"])))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -143,9 +141,7 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(folder, size):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, v) for name, values in WRONG_NOTES.items() for v in values]
-)
+@pytest.mark.parametrize(("name", "value"), [(name, v) for name, values in WRONG_NOTES.items() for v in values])
 def test_notes_of_a_newer_format_or_the_wrong_kind_are_refused(folder, name, value):
     change_notes(folder, **{name: value})
     assert ("update sopedu" in refusal(folder)) == (name == "format_version")

@@ -13,10 +13,7 @@ from sopedu.config import PRESETS, Config, from_dict, preset, to_dict, with_valu
 from sopedu.errors import SopeduError
 
 FIELDS = [
-    f"{section}.{name}"
-    for section, values in to_dict(Config()).items()
-    if isinstance(values, dict)
-    for name in values
+    f"{section}.{name}" for section, values in to_dict(Config()).items() if isinstance(values, dict) for name in values
 ]
 
 

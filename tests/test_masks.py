@@ -78,9 +78,7 @@ def test_ideal_masks_separate_two_sines_far_apart(config, kind):
 def test_a_mask_of_ones_gives_the_mixture_back_and_zeros_give_silence(config, binary):
     mixture = stft(random(config.samples) - 0.5, config)
     ones = torch.ones(config.log_frequency_bins, config.time_frames)
-    torch.testing.assert_close(
-        apply_mask(ones, mixture, config, binary), istft(mixture, config), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(apply_mask(ones, mixture, config, binary), istft(mixture, config), atol=1e-5, rtol=0)
     assert not apply_mask(torch.zeros_like(ones), mixture, config, binary).any()
 
 
@@ -92,9 +90,7 @@ def test_a_mask_keeps_the_phase_and_masks_in_time():
     heard = apply_mask(first_half, mixture, config)
     whole = istft(mixture, config)
     middle = (config.time_frames // 2) * config.hop_length
-    torch.testing.assert_close(
-        heard[: middle - config.n_fft], whole[: middle - config.n_fft], atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(heard[: middle - config.n_fft], whole[: middle - config.n_fft], atol=1e-5, rtol=0)
     assert heard[middle:].abs().max() < 1e-5
 
 

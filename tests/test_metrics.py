@@ -51,9 +51,7 @@ def test_si_sdr_does_not_depend_on_loudness(estimate_gain, reference_gain):
     references = noise(2, 500)
     estimates = references + 0.5 * noise(2, 500, seed=1)
     expected = si_sdr(references, estimates)
-    np.testing.assert_allclose(
-        si_sdr(reference_gain * references, -estimate_gain * estimates), expected, atol=1e-6
-    )
+    np.testing.assert_allclose(si_sdr(reference_gain * references, -estimate_gain * estimates), expected, atol=1e-6)
 
 
 def test_bss_eval_does_not_depend_on_loudness():

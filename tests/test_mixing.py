@@ -80,9 +80,7 @@ def test_over_time_every_solo_meets_every_other_of_another_class():
     labels = np.repeat([0, 1, 2], 2)
     met = set()
     for seed in range(200):
-        met |= {
-            tuple(pair) for pair in choose_partners(labels, MixingConfig(), np.random.default_rng(seed))[0]
-        }
+        met |= {tuple(pair) for pair in choose_partners(labels, MixingConfig(), np.random.default_rng(seed))[0]}
     assert met == {(a, b) for a in range(6) for b in range(6) if labels[a] != labels[b]}
 
 

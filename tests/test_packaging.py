@@ -70,9 +70,7 @@ def test_the_version_is_written_once():
 
 def test_importing_sopedu_imports_no_library():
     heavy = ("torch", "numpy", "scipy", "matplotlib", *NOT_ON_A_TRAINING_MACHINE)
-    assert (
-        run_python(f"import sys, sopedu; print([name for name in {heavy!r} if name in sys.modules])") == "[]"
-    )
+    assert run_python(f"import sys, sopedu; print([name for name in {heavy!r} if name in sys.modules])") == "[]"
 
 
 def test_every_module_imports_on_a_bare_training_machine():

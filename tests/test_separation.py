@@ -75,9 +75,7 @@ def test_a_seam_is_faded_and_not_cut():
     # From a window of ones to one of zeros, half a window later: the step falls smoothly along sin².
     faded = crossfade([np.ones(100), np.zeros(100)], [0, 50], 150)
     np.testing.assert_allclose(faded[:50], 1, atol=1e-6)
-    np.testing.assert_allclose(
-        faded[50:100], np.sin(np.pi * (np.arange(50, 100) + 0.5) / 100) ** 2, atol=1e-6
-    )
+    np.testing.assert_allclose(faded[50:100], np.sin(np.pi * (np.arange(50, 100) + 0.5) / 100) ** 2, atol=1e-6)
     np.testing.assert_allclose(faded[100:], 0, atol=1e-6)
 
 
@@ -85,9 +83,7 @@ def test_windows_cover_the_whole_film(film, checkpoint):
     waveform = read_sound(film, RATE)
     windows = list(windows_of(film, checkpoint, waveform))
     sound = checkpoint.config.spectrogram
-    assert [window.start for window in windows] == [
-        i * (sound.counted_samples // 2) for i in range(len(windows))
-    ]
+    assert [window.start for window in windows] == [i * (sound.counted_samples // 2) for i in range(len(windows))]
     assert windows[-1].start + sound.counted_samples >= len(waveform)
     assert windows[0].pixels.grid == (8, 14)  # 64 × 107 pixels, eight a cell, rounded up
     mixtures = [window.pixels.mixture().numpy() for window in windows]
@@ -153,9 +149,7 @@ def test_a_box_is_drawn_on_its_border_and_nowhere_else(box):
     frame = np.full((60, 100, 3), 100, np.uint8)
     marked = draw_box(frame, box)
     rows, columns = np.mgrid[:60, :100]
-    x0, x1, y0, y1 = (
-        round(v * n) for v, n in zip((box[0], box[2], box[1], box[3]), (99, 99, 59, 59), strict=True)
-    )
+    x0, x1, y0, y1 = (round(v * n) for v, n in zip((box[0], box[2], box[1], box[3]), (99, 99, 59, 59), strict=True))
     depth = np.minimum.reduce([columns - x0, x1 - columns, rows - y0, y1 - rows])  # negative outside
     expected = np.where((depth >= 0) & (depth < 2), 0, np.where((depth >= 2) & (depth < 4), 255, 100))
     assert (marked == expected[..., None]).all()

@@ -19,9 +19,7 @@ RATE = 44100
 
 
 def sine(frequency: float, seconds: float, rate: int = RATE, amplitude: float = 0.5) -> np.ndarray:
-    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(
-        np.float32
-    )
+    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
 
 
 def inner(waveform: np.ndarray, rate: int = 11025) -> np.ndarray:
@@ -53,17 +51,13 @@ def test_what_the_new_rate_cannot_hold_is_removed():
     assert np.abs(inner(above_nyquist)).max() < 0.5 * 10 ** (-50 / 20)
 
 
-@pytest.mark.parametrize(
-    "from_rate, to_rate", [(8000, 11025), (48000, 11025), (22050, 11025), (11025, 44100)]
-)
+@pytest.mark.parametrize("from_rate, to_rate", [(8000, 11025), (48000, 11025), (22050, 11025), (11025, 44100)])
 def test_resampling_keeps_time_and_length(from_rate, to_rate):
     resampled = sound.resample(sine(300, 0.7, from_rate), from_rate, to_rate)
     assert len(resampled) == int(np.ceil(round(0.7 * from_rate) * to_rate / from_rate))
     expected = sine(300, 0.7, to_rate)[: len(resampled)]
     assert resampled.dtype == np.float32
-    np.testing.assert_allclose(
-        inner(resampled[: len(expected)], to_rate), inner(expected, to_rate), atol=2e-3
-    )
+    np.testing.assert_allclose(inner(resampled[: len(expected)], to_rate), inner(expected, to_rate), atol=2e-3)
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])

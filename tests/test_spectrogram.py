@@ -131,9 +131,7 @@ def test_a_batch_with_any_leading_axes_equals_a_loop(first, second, config):
 def test_log_magnitude_is_finite_in_silence_and_exact_elsewhere():
     silent = log_magnitude(torch.zeros(3), PAPER)
     torch.testing.assert_close(silent, torch.full((3,), float(np.log(1e-10))))
-    torch.testing.assert_close(
-        log_magnitude(torch.tensor([1.0]), TINY), torch.tensor([float(np.log(1.0001))])
-    )
+    torch.testing.assert_close(log_magnitude(torch.tensor([1.0]), TINY), torch.tensor([float(np.log(1.0001))]))
 
 
 @pytest.mark.parametrize("config", [PAPER, TINY], ids=["bilinear", "area"])

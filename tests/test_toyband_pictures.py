@@ -83,15 +83,11 @@ def test_coverage_adds_up_to_the_area(radii, x, y, turn):
 def test_what_lies_outside_the_frame_is_cut_off(corners):
     x0, y0, x1, y1 = corners
     (left, right), (top, bottom) = np.clip(sorted((x0, x1)), 0, 30), np.clip(sorted((y0, y1)), 0, 20)
-    assert covered_area(raster.rectangle(*corners)) == pytest.approx(
-        (right - left) * (bottom - top), abs=1e-9
-    )
+    assert covered_area(raster.rectangle(*corners)) == pytest.approx((right - left) * (bottom - top), abs=1e-9)
 
 
 def test_each_pixel_is_covered_by_its_share():
-    (top, left, alpha), empty = raster.coverages(
-        [raster.rectangle(1.25, 2, 3.5, 3.5), np.full((3, 2), 4.0)], 8, 8
-    )
+    (top, left, alpha), empty = raster.coverages([raster.rectangle(1.25, 2, 3.5, 3.5), np.full((3, 2), 4.0)], 8, 8)
     assert (top, left) == (2, 1)
     np.testing.assert_allclose(alpha, [[0.75, 1, 0.5], [0.375, 0.5, 0.25]])
     assert empty[2].size == 0
@@ -136,9 +132,7 @@ PLACEMENTS = [
     Placement(0.05, 0.9, 0.75, 0.1),
     Placement(0.97, 0.1, 0.7, -0.2, True),
 ]
-SUBJECTS = [(paint_instrument, name) for name in INSTRUMENTS] + [
-    (paint_object, name) for name in objects.CLASSES
-]
+SUBJECTS = [(paint_instrument, name) for name in INSTRUMENTS] + [(paint_object, name) for name in objects.CLASSES]
 
 
 @pytest.mark.parametrize(("paint", "name"), SUBJECTS)
@@ -162,9 +156,7 @@ def test_a_drawing_outside_the_frame_has_an_empty_box():
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_size_is_the_height_in_the_frame(instrument):
     for identity in range(5):
-        _, (x0, y0, x1, y1) = paint_instrument(
-            instrument, Placement(0.5, 0.5, 0.6), identity=identity, width=120
-        )
+        _, (x0, y0, x1, y1) = paint_instrument(instrument, Placement(0.5, 0.5, 0.6), identity=identity, width=120)
         assert y1 - y0 == pytest.approx(0.6, abs=0.06)
         assert 0.5 * (y0 + y1) == pytest.approx(0.5, abs=0.04)
         assert 0.5 * (x0 + x1) == pytest.approx(0.5, abs=0.06)
@@ -220,9 +212,7 @@ def test_playing_moves_and_resting_does_not(instrument):
     for earlier, later in zip(moments, moments[1:], strict=False):
         assert (earlier != later).any(axis=2).sum() > 20
     np.testing.assert_array_equal(frame([], 0.15), frame([], 1.4))
-    np.testing.assert_array_equal(
-        frame([], 0.0), paint_instrument(instrument, Placement(0.5, 0.5, 0.7), RESTING)[0]
-    )
+    np.testing.assert_array_equal(frame([], 0.0), paint_instrument(instrument, Placement(0.5, 0.5, 0.7), RESTING)[0])
 
 
 def test_motion_stays_in_range_and_never_jumps():
@@ -234,9 +224,7 @@ def test_motion_stays_in_range_and_never_jumps():
     assert pitch.min() >= 0 and pitch.max() <= 1
     assert np.abs(np.diff(stroke)).max() < 2.1 * 0.001 / 0.3
     # Alternate notes travel in opposite directions.
-    travels = [
-        np.interp(note.start + 0.2, times, stroke) - np.interp(note.start, times, stroke) for note in NOTES
-    ]
+    travels = [np.interp(note.start + 0.2, times, stroke) - np.interp(note.start, times, stroke) for note in NOTES]
     assert np.sign(travels).tolist() == [-1, 1, -1, 1]
 
 

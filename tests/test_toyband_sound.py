@@ -174,9 +174,7 @@ def test_the_same_bytes_without_wide_vector_units():
     # All instruction sets that this numpy can do without; with none of them it computes on its baseline.
     disabled = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
     environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(disabled)}
-    run = subprocess.run(
-        [sys.executable, __file__], env=environment, capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == repr(HASHES)
 
 

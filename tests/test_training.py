@@ -79,24 +79,16 @@ def test_it_learns_which_of_four_solos_sounds_like_what():
 
 def test_learning_rates_follow_their_formulas():
     cosine = replace(TrainingConfig(), steps=100, schedule="cosine", warmup_share=0.1)
-    expected = [(step + 1) / 11 for step in range(10)] + [
-        (1 + math.cos(math.pi * i / 90)) / 2 for i in range(91)
-    ]
+    expected = [(step + 1) / 11 for step in range(10)] + [(1 + math.cos(math.pi * i / 90)) / 2 for i in range(91)]
     assert [rate_factor(step, cosine) for step in range(101)] == pytest.approx(expected)
     paper = replace(preset("paper").training, steps=100)  # of 100 epochs, ×0.1 at 40 and 80
-    assert [rate_factor(step, paper) for step in range(100)] == pytest.approx(
-        [1] * 40 + [0.1] * 40 + [0.01] * 20
-    )
+    assert [rate_factor(step, paper) for step in range(100)] == pytest.approx([1] * 40 + [0.1] * 40 + [0.01] * 20)
 
 
 def test_the_body_of_the_eyes_learns_at_its_own_rate_and_nothing_is_left_out():
     model = new_model(TINY)
     body = {id(p) for p in model.frame_net.body.parameters()}
-    rates = {
-        id(p): group["lr"]
-        for group in make_optimizer(model, TINY.training).param_groups
-        for p in group["params"]
-    }
+    rates = {id(p): group["lr"] for group in make_optimizer(model, TINY.training).param_groups for p in group["params"]}
     assert rates == {id(p): 1e-3 if id(p) in body else 3e-3 for p in model.parameters()}
 
 
@@ -106,13 +98,9 @@ def test_an_epoch_visits_every_playing_clip_exactly_once(pairing, in_batch):
     clips = ClipDataset(with_values(TINY, [f"mixing.pairing={pairing}"]), (), labels)
     batches = list(VisitSampler(clips, 24))
     silent = [sum(visit.index >= 12 for visit in batch) for batch in batches]
-    assert {(len(batch), count) for batch, count in zip(batches, silent, strict=True)} == {
-        (in_batch, in_batch // 4)
-    }
+    assert {(len(batch), count) for batch, count in zip(batches, silent, strict=True)} == {(in_batch, in_batch // 4)}
     visits = [visit for batch in batches for visit in batch]
-    assert len({visit[1:] for visit in visits}) == len(
-        visits
-    )  # no two share (epoch, position): their randomness
+    assert len({visit[1:] for visit in visits}) == len(visits)  # no two share (epoch, position): their randomness
     playing = [visit.index for visit in visits if visit.index < 12]
     epochs = [playing[i : i + 12] for i in range(0, len(playing) - 11, 12)]
     assert all(Counter(epoch) == dict.fromkeys(range(12), 1) for epoch in epochs)

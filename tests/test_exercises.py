@@ -1,0 +1,124 @@
+"""Exercises: every stub is "not attempted", every solution passes its check, a typical wrong answer is refused."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from sopedu import exercises
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+CHECK = re.compile(r"^exercises\.(check_\w+)\((\w+)\)$", re.MULTILINE)
+SOLUTION = re.compile(r"<details>\s*<summary>Solution</summary>\s*```python\n(.*?)```.*?</details>", re.DOTALL)
+HINT = re.compile(r"<details>\s*<summary>Hint</summary>.+?</details>", re.DOTALL)
+
+# What learners write before they have it: the name that the check is given, bound to a typical mistake.
+TYPICAL_MISTAKES = {
+    "check_shapes": "shapes = dict(frames=(64, 64, 3), mixture=(3, 11025), stems=(3, 11025), boxes=(3, 2, 4))",
+    "check_trio": "trio = sopedu.scene(3, seed=7, playing=[2])",
+    "check_seconds_to_samples": "def seconds_to_samples(seconds, sample_rate): return seconds / sample_rate",
+    "check_harmonic_tone": (
+        "def harmonic_tone(frequency, seconds, sample_rate):\n"
+        "    time = torch.arange(round(seconds * sample_rate)) / sample_rate\n"
+        "    return sum(torch.sin(2 * torch.pi * n * frequency * time) for n in range(1, 6))"
+    ),
+    "check_spectrogram_shape": "def spectrogram_shape(samples, n_fft, hop): return n_fft // 2, samples // hop",
+    "check_bins_never_read": "def bins_never_read(matrix): return int((matrix == 0).sum())",
+}
+
+
+def exercises_of(path: Path) -> list[Any]:
+    """Every exercise of a notebook: its check, the learner's name, its stub and the text with hint and solution."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells]
+    setup = next(source for cell, source in zip(cells, sources, strict=True) if cell["cell_type"] == "code")
+    return [
+        pytest.param(setup, *match.groups(), source, sources[index + 1], id=f"{path.stem}-{match[1]}")
+        for index, source in enumerate(sources)
+        if cells[index]["cell_type"] == "code"
+        for match in CHECK.finditer(source)
+    ]
+
+
+ALL = [exercise for path in sorted(NOTEBOOKS.glob("*.ipynb")) for exercise in exercises_of(path)]
+
+
+def namespace_after(setup: str) -> dict[str, Any]:
+    """The names that a notebook's set-up cell leaves behind, run as plain Python."""
+    names: dict[str, Any] = {"plt": plt, "np": np}
+    exec(re.sub(r"^%.*$", "", setup, flags=re.MULTILINE), names)
+    return names
+
+
+def verdict_on(code: str, check: str, answer: str, names: dict[str, Any]) -> exercises.Verdict:
+    exec(code, names)
+    return getattr(exercises, check)(names[answer])
+
+
+@pytest.mark.parametrize("setup, check, answer, stub, text", ALL)
+def test_stub_mistake_and_solution(setup, check, answer, stub, text):
+    names = namespace_after(setup)
+    verdict = verdict_on(CHECK.sub("", stub), check, answer, names)
+    assert verdict.status == "not attempted", "a stub must not hold an answer"
+
+    assert check in TYPICAL_MISTAKES, f"add a typical mistake for {check}"
+    verdict = verdict_on(TYPICAL_MISTAKES[check], check, answer, names)
+    assert verdict.status == "fail"
+    assert len(verdict.message) > 20, "a failure says what to look at"
+
+    assert HINT.search(text), "hint and solution stand in the cell after the exercise"
+    solutions = SOLUTION.findall(text)
+    assert len(solutions) == 1
+    verdict = verdict_on(solutions[0], check, answer, names)
+    assert verdict.status == "pass", verdict
+
+
+def test_every_check_has_its_exercise_and_its_notebook():
+    tree = ast.parse(Path(exercises.__file__).read_text(encoding="utf-8"))
+    checks = {
+        node.name: ast.get_docstring(node) for node in tree.body if getattr(node, "name", "").startswith("check_")
+    }
+    used = {exercise.values[1]: exercise.id.split("-")[0] for exercise in ALL}
+    assert set(used) == set(checks)
+    assert [name for name, notebook in used.items() if notebook not in checks[name]] == []
+
+
+def test_a_verdict_is_one_line_with_a_mark_and_a_word():
+    for status, mark in (("pass", "✓"), ("fail", "✗"), ("not attempted", "○")):
+        assert repr(exercises.Verdict(status, "text")) == f"{mark} {status}: text"
+
+
+@pytest.mark.parametrize("answer", [None, ..., {"frames": ...}], ids=["None", "dots", "dictionary of dots"])
+def test_nothing_is_not_attempted(answer):
+    assert exercises.check_shapes(answer).status == "not attempted"
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (lambda seconds, rate: seconds * wrong_name, "NameError"),  # noqa: F821
+        (lambda seconds, rate: "many", "expected numbers"),
+        (lambda seconds, rate: [1, 2], "shape"),
+        (lambda seconds, rate: 1e9, "different, not 1000000000.0"),
+        (lambda: 0, "TypeError"),
+    ],
+    ids=["raises", "words", "list", "number", "arguments"],
+)
+def test_a_failure_says_what_was_found(answer, said):
+    verdict = exercises.check_seconds_to_samples(answer)
+    assert verdict.status == "fail"
+    assert said in verdict.message
+    assert "11025 samples in one second" in verdict.message
+
+
+@pytest.mark.parametrize("answer", ["three", [1, 2]], ids=["word", "list"])
+def test_answers_of_another_kind_are_refused_kindly(answer):
+    assert exercises.check_shapes(answer).status == "fail"
+    assert exercises.check_trio(answer).status == "fail"
