@@ -75,11 +75,7 @@ class LivePlot(Callback):
 
     def on_record(self, run: Run) -> None:
         if run.step - self.drawn_at >= self.every or run.step == run.steps:
-            from matplotlib import pyplot
-
             from sopedu.plots import plot_history
 
             self.drawn_at = run.step
-            figure = plot_history(run.history)
-            self.handle.update(figure)
-            pyplot.close(figure)
+            self.handle.update(plot_history(run.history))

@@ -63,6 +63,7 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dty
         for name, value in checkpoint.model.state_dict().items()
     }
     save_file(tensors, aside / "model.safetensors")
+    (aside / "model.safetensors").chmod(0o644)  # safetensors writes files that only their owner may read
     notes = {
         "format_version": FORMAT_VERSION,
         "class_names": list(checkpoint.class_names),

@@ -20,7 +20,9 @@ app = typer.Typer(
 toyband_app = typer.Typer(help="The rendered data set: look at it, write it to files, make the warm start.")
 app.add_typer(toyband_app, name="toyband", no_args_is_help=True)
 
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this JSON file.")]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", dir_okay=False, help="Also write the figures to this JSON file.")
+]
 SeedOption = Annotated[int, typer.Option(help="Decides everything that is random.", min=0)]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a field: model.components=16")]
 CheckpointArgument = Annotated[Path, typer.Argument(help="A folder with config.json and model.safetensors.")]
@@ -167,7 +169,9 @@ def toyband_render(
 
 @toyband_app.command("pretrain")
 def toyband_pretrain(
-    out: Annotated[Path | None, typer.Option(help="Weights file; default: the one that is shipped.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Weights file; default: the one that is shipped.")
+    ] = None,
     preset: Annotated[str, typer.Option(help="Whose small frame net to train.")] = "tiny",
     pictures: Annotated[int, typer.Option(help="Random objects to draw.", min=100)] = 20_000,
     steps: Annotated[int, typer.Option(help="Training steps of 32 pictures.", min=10)] = 5_000,
@@ -194,7 +198,10 @@ def _parsed_box(text: str) -> tuple[float, float, float, float]:
 
 
 def _require_new(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another --out")
+    if folder.exists() and any(folder.iterdir()):
         raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
 
 
@@ -215,9 +222,10 @@ def main() -> None:
     except SopeduError as error:
         print(f"sopedu: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("sopedu: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == 130:  # what Typer makes of Ctrl-C, without a word
+            print("sopedu: interrupted", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def evaluate(
         instruments: restrict the toy band to these; by default those the checkpoint was trained on.
     """
     config = checkpoint.config
-    names = instruments or tuple(checkpoint.class_names)
+    names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
     if data == "toyband":
         config = replace(config, toyband=replace(config.toyband, instruments=tuple(names), empty_scenes=0))
         clips: ClipDataset = ToyBandClips(config, "validation", 2 * pairs, seed=seed)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -60,6 +61,8 @@ def pretrain(
         the frame net, its head still that of the object families, and the accuracy on 500 pictures not seen before.
     """
     config = config or preset("tiny")
+    if config.model.frame_net != "small":
+        raise SopeduError(f"preset {config.name} starts from ImageNet; a warm start is for small frame nets (tiny)")
     size = config.frames.size
     drawn = [object_picture(seed * 1_000_000 + index, size) for index in range(pictures)]
     frames = torch.from_numpy(np.stack([picture for picture, _ in drawn])).permute(0, 3, 1, 2)
@@ -109,6 +112,7 @@ def save_warm_start(net: FrameNet, path: str | Path = WARM_START) -> Path:
     }
     aside = path.with_name(path.name + ".partial")
     save_file(halved, aside)
+    aside.chmod(0o644)  # safetensors writes files that only their owner may read
     aside.replace(path)
     return path
 
@@ -126,8 +130,8 @@ def load_warm_start(net: FrameNet, path: str | Path = WARM_START) -> None:
         )
     try:
         net.body.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    except RuntimeError as error:
+    except (RuntimeError, OSError, SafetensorError) as error:
         raise SopeduError(
-            f"{path}: the warm start fits the frame net of preset tiny only; for other sizes make one with "
+            f"{path}: no warm start for this net: it fits the frame net of preset tiny only; make another with "
             "`sopedu toyband pretrain --preset …` or use --set model.frame_weights=none"
         ) from error

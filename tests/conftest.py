@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+
+# Before torch: threads that spin while they wait stand still as soon as anything else runs. Kernels inherit it gladly.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Not through the environment: notebook kernels that the same pytest run starts would inherit that.
 with contextlib.suppress(ImportError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.error import URLError
+
 import pytest
 import torch
 from torchvision.models import resnet18
@@ -146,3 +148,12 @@ def test_every_parameter_gets_a_gradient(frame_net):
     model = small_model(f"model.frame_net={frame_net}").train()
     model(random(2, 1, 128, 32), random(2, 2, 1, 3, 64, 64)).square().mean().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+def test_without_a_network_the_imagenet_start_says_what_to_do(monkeypatch):
+    def offline(*_, **__):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("sopedu.nets.resnet18", offline)
+    with pytest.raises(SopeduError, match="model.frame_weights=none"):
+        SoundOfPixels(preset("paper"))

@@ -7,8 +7,7 @@ import colorsys
 import numpy as np
 from numpy.random import Generator
 
-from sopedu.toyband.players import mixed
-from sopedu.toyband.raster import Canvas, Colour, Pen, Placement, curve
+from sopedu.toyband.raster import Canvas, Colour, Pen, Placement, curve, mixed
 from sopedu.toyband.splits import generator_for
 
 

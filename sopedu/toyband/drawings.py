@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sopedu.toyband.melody import check_instrument
-from sopedu.toyband.players import Look, Motion, arm, head, look, mixed, motion_at, sitting, standing
+from sopedu.toyband.players import Look, Motion, arm, head, look, motion_at, sitting, standing
 from sopedu.toyband.raster import (
     Box,
     Canvas,
@@ -24,6 +24,7 @@ from sopedu.toyband.raster import (
     curve,
     ellipse,
     mirrored_profile,
+    mixed,
 )
 
 __all__ = ["Look", "Motion", "Placement", "draw", "look", "motion_at"]

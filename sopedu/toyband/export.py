@@ -8,12 +8,16 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
+from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.sound import save_waveform, written_aside
+from sopedu.spectrogram import stft
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import Scene, solo
+from sopedu.toyband.splits import check_split
 from sopedu.video import write_video
 
 
@@ -22,7 +26,9 @@ def contact_sheet(path: str | Path, individuals: int = 4, size: int = 224, split
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    path = Path(path)
+    path, sound = Path(path), SpectrogramConfig()
+    if path.suffix.lower() not in (".png", ".pdf", ".svg", ".jpg"):
+        raise SopeduError(f"{path}: a picture file ends in .png, .jpg, .svg or .pdf")
     figure = Figure(figsize=(2 * len(INSTRUMENTS), 2 * (individuals + 1)), layout="constrained")
     axes = figure.subplots(individuals + 1, len(INSTRUMENTS))
     for column, name in enumerate(INSTRUMENTS):
@@ -34,14 +40,17 @@ def contact_sheet(path: str | Path, individuals: int = 4, size: int = 224, split
             axes[row, column].axis("off")
         axes[0, column].set_title(name.replace("_", " "))
         last = axes[-1, column]
-        last.specgram(drawn.mixture + 1e-3, 1024, drawn.sample_rate, noverlap=768, cmap="magma", vmin=-20)
+        magnitude = stft(torch.from_numpy(drawn.mixture.astype("float32")), sound).abs().numpy()
+        extent = (0, len(drawn.mixture) / drawn.sample_rate, 0, drawn.sample_rate / 2)
+        decibels = 20 * np.log10(magnitude / magnitude.max() + 1e-4)
+        last.imshow(decibels, cmap="magma", origin="lower", aspect="auto", extent=extent, vmin=-70)
         last.set(ylim=(0, 4000), xlabel="time (s)")
         if column == 0:
             last.set_ylabel("frequency (Hz)")
         else:
             last.set_yticklabels([])
     with written_aside(path) as aside:
-        figure.savefig(aside, dpi=80, format=path.suffix.lstrip(".") or "png")
+        figure.savefig(aside, dpi=80, format=path.suffix.lstrip("."))
     return path
 
 
@@ -67,7 +76,8 @@ def render_dataset(
     """
     from PIL import Image
 
-    out = Path(out)
+    check_split(split)
+    out = _folder(out)
     index = out / ("val.csv" if split == "validation" else f"{split}.csv")
     if index.exists():
         raise SopeduError(f"{index}: already there; choose another --out or move it away")
@@ -101,9 +111,8 @@ def render_videos(
     progress: bool = True,
 ) -> list[Path]:
     """Render solos as mp4 files ``<split><seed>-<number>-<instrument>.mp4`` into a folder."""
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    paths = []
+    check_split(split)
+    out, paths = _folder(out), []
     for number, name, scene in _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):
         path = out / f"{split}{seed}-{number:06d}-{name}.mp4"
         write_scene_video(path, scene, frame_rate)
@@ -114,6 +123,14 @@ def render_videos(
 def write_scene_video(path: str | Path, scene: Scene, frame_rate: float) -> None:
     """Write a scene whose frames are 1 / frame_rate apart as an mp4 with its mixture as sound."""
     write_video(path, scene.frames, frame_rate, scene.mixture / np.float32(32767), scene.sample_rate)
+
+
+def _folder(path: str | Path) -> Path:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SopeduError(f"{path}: no folder can be made there ({error.strerror}); choose another --out") from error
+    return Path(path)
 
 
 def _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):

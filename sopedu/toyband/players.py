@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sopedu.toyband.melody import Note, check_instrument
-from sopedu.toyband.raster import Colour, Pen, arc, curve, mirrored_profile
+from sopedu.toyband.raster import Colour, Pen, arc, curve, mirrored_profile, mixed
 from sopedu.toyband.splits import generator_for
 
 #: Materials as ranges of saturation and value; all but paint take their hue from brown to yellow.
@@ -139,12 +139,6 @@ def look(instrument: str, identity: int) -> Look:
         instrument=between(0.94, 1.08),
         stretch=between(0.94, 1.06),
     )
-
-
-def mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """Return ``first`` with a share of ``second``, both (red, green, blue) in 0…1."""
-    red, green, blue = (a + share * (b - a) for a, b in zip(first, second, strict=True))
-    return red, green, blue
 
 
 def standing(pen: Pen, look: Look) -> None:

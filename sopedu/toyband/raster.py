@@ -150,6 +150,12 @@ def _cut_at_whole_numbers(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return np.stack([start, b_start, stop, b_stop]), unit.astype(int), parent
 
 
+def mixed(first: Colour, second: Colour, share: float) -> Colour:
+    """Return ``first`` with a share of ``second``, both (red, green, blue) in 0…1."""
+    red, green, blue = (a + share * (b - a) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
 @lru_cache
 def _circle(steps: int) -> np.ndarray:
     angle = np.arange(steps) * (2 * np.pi / steps)

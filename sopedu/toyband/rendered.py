@@ -6,6 +6,7 @@ Change a drawing, and a new set is rendered; nothing stale is ever read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -17,6 +18,7 @@ from itertools import repeat
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
@@ -67,13 +69,17 @@ def rendered_set(description: SetDescription, workers: int = 1, progress: bool =
         progress: show a bar with the time left.
     """
     path = cache_folder() / f"toyband-{description.split}-{_key(description)}.safetensors"
-    if not path.exists():
-        arrays = _render(description, workers, progress)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError, SafetensorError):  # not there yet, or damaged: render it
+        return RenderedSet(**load_file(path))
+    arrays = _render(description, workers, progress)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
         save_file(arrays, aside)
         aside.replace(path)
-    return RenderedSet(**load_file(path))
+    finally:
+        aside.unlink(missing_ok=True)
+    return RenderedSet(**arrays)
 
 
 def _key(description: SetDescription) -> str:

@@ -69,7 +69,7 @@ def scene(
     Args:
         performers: how many, drawn from ``instruments`` without repetition, or their names from left to right.
             Zero gives an empty room without a sound.
-        seed: any whole number; together with ``split`` it decides everything that is random.
+        seed: a whole number from 0; together with ``split`` it decides everything that is random.
         split: ``train``, ``validation`` or ``test``; they share no melody, no individual instrument, no background.
         playing: positions of those who play; all of them by default.
         samples, sample_rate: length and rate of the sound.
@@ -130,6 +130,6 @@ def _place(generator: np.random.Generator, index: int, count: int, aspect: float
     size = generator.uniform(0.62, 0.92) * min(1.0, 1.25 * aspect * strip if count > 1 else 1.0)
     margin = min(strip / 2, 0.42 * size / aspect)
     x = generator.uniform(index * strip + margin, (index + 1) * strip - margin + 1e-9)
-    y = generator.uniform(0.5 * size, 1 - 0.5 * size) if size < 1 else 0.5
+    y = generator.uniform(0.5 * size, 1 - 0.5 * size)
     turn = generator.uniform(-0.2, 0.2)
     return Placement(x, y, size, turn, bool(generator.integers(2)))

@@ -11,6 +11,8 @@ import zlib
 
 import numpy as np
 
+from sopedu.errors import SopeduError
+
 SPLITS: dict[str, tuple[int, ...]] = {"train": (0, 1, 2, 3, 4, 5, 6, 7), "validation": (8,), "test": (9,)}
 
 
@@ -28,11 +30,17 @@ def draw_identity(generator: np.random.Generator, split: str) -> int:
     """Draw an identity below 10 million whose last digit belongs to ``split``.
 
     Raises:
-        ValueError: if ``split`` is not one of ``train``, ``validation``, ``test``.
+        SopeduError: if ``split`` is not one of ``train``, ``validation``, ``test``.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    check_split(split)
     return 10 * int(generator.integers(1_000_000)) + int(generator.choice(SPLITS[split]))
+
+
+def check_split(split: str) -> str:
+    """Return the name of a split, or say which there are (SopeduError)."""
+    if split not in SPLITS:
+        raise SopeduError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    return split
 
 
 def split_of(identity: int) -> str:

@@ -1,0 +1,179 @@
+"""The command line: help that lists what there is, mistakes in one line, and a whole journey from solos to a video."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sopedu import cli
+from sopedu.sound import load_waveform
+from sopedu.toyband import INSTRUMENTS, duet, solo
+from sopedu.toyband.export import write_scene_video
+from sopedu.video import probe, read_frames, read_sound
+
+SMALL = """model.audio_channels=4,4,4 model.frame_width=4 model.components=4 model.frame_weights=none
+training.batch_size=4 training.precision=float32"""
+TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 toyband.instruments=violin,tuba,xylophone"
+OPTIONS = {
+    "demo": "out seed steps json",
+    "train": "preset data out set",
+    "evaluate": "data pairs seed instruments json",
+    "separate": "checkpoint out box json",
+    "benchmark": "preset steps set json",
+    "toyband sheet": "out split",
+    "toyband render": "out solos split video seconds size seed",
+    "toyband pretrain": "out preset pictures steps seed",
+}
+FIGURES = """sdr sir sar si_sdr sdr_mixture sdr_improvement sdr_static_mask sdr_ideal_binary_mask sdr_ideal_ratio_mask
+sdr_swapped leak_blank leak_absent pairs counted_silent seed protocol"""
+
+
+def sopedu(command: str, values: str = "") -> tuple[int, str, str]:
+    """Run a command line in this process; give its exit status, standard output and standard error."""
+    changes = [word for value in values.split() for word in ("--set", value)]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        patch.setattr(sys, "argv", ["sopedu", *command.split(), *changes])
+        try:
+            status = cli.main() or 0
+        except SystemExit as leaving:
+            status = leaving.code or 0
+    return status, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def work(tmp_path_factory):
+    """A folder with a film, a cache of its own, and one thread, which is faster for nets this small."""
+    folder, threads = tmp_path_factory.mktemp("work"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("SOPEDU_CACHE", str(folder / "cache"))
+        patch.setattr("os.cpu_count", lambda: 1)
+        write_scene_video("film.mp4", duet(3, "test", size=(64, 96), times=np.arange(24) / 8, samples=33075), 8.0)
+        yield folder
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(work) -> str:
+    status, out, _ = sopedu("train --preset tiny --out run", TRAINING)
+    assert status == 0 and "14 clips of 3 classes: violin, tuba, xylophone" in out and "done after 4 steps" in out
+    return "run/checkpoint"
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_lists_every_option(command):
+    status, out, err = sopedu(f"{command} --help")
+    plain = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", out).split())  # without colours and line breaks
+    assert (status, err) == (0, "") and "Python: sopedu." in plain
+    assert {*OPTIONS[command].split(), "help"} <= set(re.findall(r" --([a-z]+) ", plain))
+    assert command.split()[0] in sopedu("--help")[1]
+
+
+MISTAKES = {
+    "train --out o --preset huge": "unknown preset 'huge': choose one of ",
+    "train --out o --set model.nothing=1": "cannot set 'model.nothing=1'",
+    "train --out o --set toyband.instruments=kazoo": "the toy band has no kazoo",
+    "train --out o --data no.csv": "no.csv: the index cannot be read",
+    "train --out full": "full: already exists and is not an empty folder",
+    "evaluate nowhere": "nowhere/config.json: no such file",
+    "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --box a,b,c,d": "--box a,b,c,d: write four numbers",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --box 0.5,0,0.2,1": "box 0.5,0,0.2,1: write",
+    "toyband sheet --split dev": "unknown split 'dev'",
+    "toyband sheet --out sheet.xyz": "sheet.xyz",
+    "toyband render --split dev --out o": "unknown split 'dev'",
+    "toyband render --out film.mp4": "film.mp4",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_status_2(command, checkpoint, work):
+    (work / "full").mkdir(exist_ok=True)
+    (work / "full" / "file").touch()
+    status, _, err = sopedu(command)
+    assert status == 2 and re.fullmatch(r"sopedu: [^\n]+\n", err) and MISTAKES[command] in err
+    assert [path.name for path in (work / "full").iterdir()] == ["file"] and not (work / "o").exists()
+
+
+def test_a_process_ends_with_that_status_and_without_a_traceback():
+    command = [sys.executable, "-m", "sopedu.cli", "train", "--out", "o", "--preset", "huge"]
+    done = subprocess.run(command, cwd=Path(cli.__file__).parent.parent, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "") and re.fullmatch(r"sopedu: unknown preset [^\n]+\n", done.stderr)
+
+
+@pytest.mark.parametrize("command", ["", "sing", "evaluate", "evaluate x --pairs 0", "demo --steps many"])
+def test_wrong_usage_is_exit_status_2_too(command):
+    assert sopedu(command)[0] == 2
+
+
+def test_interruption_is_said_in_one_line(monkeypatch):
+    monkeypatch.setattr("sopedu.demo.run_demo", Mock(side_effect=KeyboardInterrupt))
+    assert sopedu("demo") == (130, "", "sopedu: interrupted\n")
+
+
+def test_a_trained_model_is_judged_and_its_figures_are_written(checkpoint):
+    assert {path.name for path in Path("run").iterdir()} == {"checkpoint", "history.json"}
+    status, out, _ = sopedu(f"evaluate {checkpoint} --pairs 4 --seed 3 --json new/figures.json")
+    assert status == 0 and "(violin, tuba, xylophone) for 4 steps" in out
+    figures = json.loads(Path("new/figures.json").read_text())
+    assert set(FIGURES.split()) <= set(figures)
+    assert (figures["pairs"], figures["seed"], figures["instruments"]) == (4, 3, ["violin", "tuba", "xylophone"])
+    assert figures["sdr_ideal_ratio_mask"] > figures["sdr_static_mask"] > figures["sdr_mixture"]
+    assert re.search(rf"\nmodel +{figures['sdr']:.2f} ", out)
+    sopedu(f"evaluate {checkpoint} --pairs 2 --instruments violin,tuba --json two.json")
+    assert json.loads(Path("two.json").read_text())["leak_absent"] is None  # nobody is left to be absent
+
+
+@pytest.mark.parametrize("boxes", [[], ["0,0,0.5,1", "0.5,0,1,1", "0.2,0.2,0.4,0.9"]])
+def test_a_video_is_taken_apart(boxes, checkpoint):
+    out, count, asked = Path(f"separated{len(boxes)}"), len(boxes) or 2, " ".join(f"--box {box}" for box in boxes)
+    status, said, _ = sopedu(f"separate film.mp4 --checkpoint {checkpoint} --out {out} --json copy.json {asked}")
+    result = json.loads((out / "result.json").read_text())
+    assert status == 0 and result == json.loads(Path("copy.json").read_text())
+    assert result["hint"] in said and "trained on toyband (violin, tuba, xylophone) for 4 steps" in said
+    assert [sound["chosen"] for sound in result["sounds"]] == ["asked for" if boxes else "loudest"] * count
+    assert not boxes or [",".join(f"{edge:g}" for edge in sound["box"]) for sound in result["sounds"]] == boxes
+    names = {f"region{number}.{kind}" for number in range(1, count + 1) for kind in ("wav", "mp4")}
+    assert {path.name for path in out.iterdir()} == names | {"sound_map.mp4", "result.json"}
+    for sound in result["sounds"]:
+        info, heard = probe(out / sound["video"]), load_waveform(out / sound["wav"], 11025)
+        assert (info.frame_count, info.has_sound) == (24, True) and abs(len(heard) - 33075) < 1100
+
+
+def test_the_contact_sheet_shows_every_instrument():
+    assert sopedu("toyband sheet --out sheet.png --split test") == (0, "sheet.png\n", "")
+    with Image.open("sheet.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (2 * 11 * 80, 2 * 5 * 80))
+        cells = np.asarray(picture.convert("RGB")).reshape(5, 160, 11, 160, 3)
+    assert len(INSTRUMENTS) == 11 and (cells.std(axis=(1, 3)).min(axis=-1) > 20).all()
+
+
+def test_solos_are_written_as_files_and_as_videos():
+    render = "toyband render --solos 2 --seconds 1 --size 65 --seed 2 --out"
+    assert sopedu(f"{render} set")[:2] == (0, "set/train.csv\n")
+    assert sopedu(f"{render} films --video")[:2] == (0, "2 videos in films\n")
+    path = "films/train2-000000-accordion.mp4"
+    drawn = solo(2_000_000, "train", "accordion", size=65, times=np.arange(25) / 25, samples=11025)
+    assert (probe(path).frame_rate, probe(path).frame_count) == (25, 25)
+    assert np.abs(read_frames(path, [0.48])[0, :65, :65].astype(int) - drawn.frames[12]).mean() < 8
+    heard = read_sound(path, 11025)[:11025]
+    assert np.corrcoef(heard, drawn.mixture[: len(heard)])[0, 1] > 0.95
+
+
+def test_the_benchmark_writes_what_it_measured():
+    status, out, _ = sopedu("benchmark --steps 1 --json speed.json", SMALL)
+    figures = json.loads(Path("speed.json").read_text())
+    assert status == 0 and all(re.search(rf"^{name} +\S", out, re.M) for name in figures)
+    assert figures["precision"] == "float32" and min(value for value in figures.values() if type(value) is float) > 0

@@ -1,0 +1,179 @@
+"""The demo end to end with next to no training, and the callbacks that save and draw on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+import torch
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from sopedu import callbacks, demo, evaluation, report
+from sopedu.callbacks import KeepCheckpoint, LivePlot, Progress
+from sopedu.checkpoints import load_checkpoint
+from sopedu.clips import ToyBandClips
+from sopedu.config import with_values
+from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, new_run_folder, run_demo, score_table
+from sopedu.errors import SopeduError
+from sopedu.spectrogram import istft, stft
+from sopedu.training import Run
+
+FEW = """toyband.solos=8 toyband.empty_scenes=2 training.batch_size=4 training.precision=float32
+model.audio_channels=4,4,4 model.components=4"""
+ROWS = ("mixture", "static_mask", "model", "ideal_binary_mask", "ideal_ratio_mask", "swapped")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_do(tmp_path_factory):
+    """A cache of its own, one thread, few solos, a small net, and five scenes for the localization."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(demo, "demo_config", lambda steps, seed: with_values(demo_config(steps, seed), FEW.split()))
+        patch.setattr(demo, "evaluate_localization", partial(evaluation.evaluate_localization, scenes=5))
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def demonstrated(tmp_path_factory) -> SimpleNamespace:
+    folder, said = tmp_path_factory.mktemp("demo"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        figures = run_demo(seed=1, steps=4, workers=1, say=said.append, pairs=4)
+    return SimpleNamespace(folder=folder, figures=figures, said="\n".join(said))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_writes_checkpoint_figures_and_report(demonstrated):
+    run = demonstrated.folder / "runs" / "demo-001"
+    kept = {f"checkpoint/{name}" for name in ("config.json", "metrics.json", "model.safetensors")}
+    assert set(contents(demonstrated.folder / "runs")) == {
+        f"demo-001/{name}" for name in kept | {"history.json", "metrics.json", "report.html"}
+    }
+    not_a_number = Mock(side_effect=AssertionError("NaN or infinity"))
+    figures = json.loads((run / "metrics.json").read_text(), parse_constant=not_a_number)
+    assert figures == json.loads(json.dumps(demonstrated.figures))
+    assert (figures["pairs"], figures["seed"], figures["localization"]["scenes"]) == (4, 1, 5)
+    assert figures["instruments"] == list(DEMO_INSTRUMENTS) and figures["seconds"] > figures["training_seconds"] > 0
+    loaded = load_checkpoint(run / "checkpoint")
+    assert loaded.class_names == DEMO_INSTRUMENTS and loaded.metrics["sdr"] == figures["sdr"]
+    assert (loaded.trained_on["steps"], loaded.trained_on["data"], loaded.trained_on["seed"]) == (4, "toyband", 1)
+    assert [entry["step"] for entry in json.loads((run / "history.json").read_text())] == [4]
+
+
+def test_the_report_stands_alone_and_shows_and_plays(demonstrated):
+    page = (demonstrated.folder / "runs" / "demo-001" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=(?!["']?(data:|#))""", page), "it loads something from outside"
+    assert (
+        page.count("<audio") >= 4 * 7 and page.count("<img") >= 4 + 3 and "$" not in re.sub(r"base64,[^\"]+", "", page)
+    )
+
+
+def test_it_says_what_it_does_and_where_everything_is(demonstrated):
+    said = demonstrated.said
+    assert re.search(r"^device: (cuda|cpu, \d+ threads)$", said, re.M) and re.search(r"about \d+ s", said)
+    assert score_table(demonstrated.figures) in said and "chance " in said
+    for name in ("checkpoint", "metrics.json", "report.html"):
+        assert f"\n  runs/demo-001/{name}\n" in said
+    assert "next:" in said and "sopedu separate VIDEO.mp4 --checkpoint runs/demo-001/checkpoint" in said
+
+
+def test_a_second_run_leaves_the_first_as_it_was(demonstrated, monkeypatch):
+    monkeypatch.chdir(demonstrated.folder)
+    monkeypatch.setattr(report, "write_report", lambda path, *_, **__: path.write_text("short") and path)
+    before = contents(Path("runs/demo-001"))
+    run_demo(seed=2, steps=2, workers=1, say=lambda _: None, pairs=2)
+    assert contents(Path("runs/demo-001")) == before
+    assert contents(Path("runs/demo-002"))["report.html"] == b"short"
+
+
+def test_run_folders_are_numbered_and_never_taken_twice(tmp_path):
+    (tmp_path / "demo-002").write_text("a file has this name")
+    assert [new_run_folder(tmp_path).name for _ in range(3)] == ["demo-001", "demo-003", "demo-004"]
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for out in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(SopeduError, match="already exists and is not an empty folder"):
+            run_demo(out)
+    assert contents(tmp_path) == {"notes.txt": b"mine"}
+
+
+def test_who_interrupts_keeps_the_checkpoint_and_gets_no_report(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(Progress, "on_record", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(tmp_path / "run", steps=12, workers=1, say=said.append)
+    assert load_checkpoint(tmp_path / "run" / "checkpoint").trained_on["steps"] == 10
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"checkpoint", "history.json"}
+    assert "interrupted at step 10" in said[-1] and str(tmp_path / "run" / "checkpoint") in said[-1]
+
+
+def test_the_table_has_a_line_for_every_row_and_one_for_the_leak():
+    table = {row: {"sdr": float(number), "sir": 10.25, "sar": -3.5} for number, row in enumerate(ROWS, 1)}
+    lines = score_table({"table": table, "leak_blank": -12.34, "leak_absent": -5.0}).splitlines()
+    assert lines[0].split() == ["dB", "SDR", "SIR", "SAR", "SDR", "improvement"] and len(lines) == 8
+    assert [line[26:].split() for line in lines[1:7]] == [
+        [f"{number}.00", "10.25", "-3.50", f"{number - 1}.00"] for number in range(1, 7)
+    ]
+    assert lines[7] == "leak: -12.3 dB to an empty room, -5.0 dB to an instrument that is not playing"
+    assert score_table({"table": table, "leak_blank": -12.34, "leak_absent": None}).endswith(
+        "-12.3 dB to an empty room"
+    )
+    rates = {"peak_in_player": 0.7, "peak_chance": 0.25, "peak_in_player_unrelated_audio": 0.31, "scenes": 100}
+    assert localization_line(rates).endswith("in 70% of 100 scenes (chance 25%, with unrelated audio 31%)")
+
+
+def test_the_demo_instruments_cannot_be_told_apart_by_their_mean_spectra():
+    # Measured on 32 pairs with the seeds 0, 1, 2: 2.5, 3.8 and 2.4 dB.
+    config = with_values(demo_config(), ["toyband.empty_scenes=0"])
+    known = ToyBandClips(config, "train", 24 * 4, seed=900)
+    pairs = evaluation.held_out_pairs(ToyBandClips(config, "validation", 64), 32)
+    masks = evaluation.static_masks(evaluation.class_spectra(known), pairs.labels)
+    estimates = istft(masks * stft(pairs.mixture, config.spectrogram)[:, None], config.spectrogram)
+    table, _ = evaluation.score_rows(pairs, {"static_mask": estimates}, config.spectrogram.counted_samples)
+    assert 0 < table["static_mask"]["sdr"] <= 4
+
+
+def walk(callback, steps: int, **state) -> None:
+    run = Run(demo_config(), None, ("a", "b"), steps, **state)
+    callback.on_start(run)
+    for run.step in range(1, steps + 1):
+        run.history.append({"step": run.step, "loss": 1.0, "learning_rate": 1.0, "seconds": 1.0})
+        callback.on_record(run)
+    callback.on_end(run)
+
+
+def test_a_checkpoint_is_kept_every_so_many_steps_and_at_the_end_but_not_of_a_failure(monkeypatch, tmp_path):
+    saved = []
+    monkeypatch.setattr(
+        callbacks, "save_checkpoint", lambda _, checkpoint: saved.append(checkpoint.trained_on["steps"])
+    )
+    walk(KeepCheckpoint(tmp_path / "checkpoint", "toyband", every=4), 10)
+    assert saved == [4, 8, 10] and len(json.loads((tmp_path / "history.json").read_text())) == 10
+    walk(KeepCheckpoint(tmp_path / "other" / "checkpoint", "toyband", every=4), 10, failed=True)
+    assert len(saved) == 3 and not (tmp_path / "other").exists()
+
+
+def test_the_live_plot_replaces_one_figure_in_place(monkeypatch):
+    shown, updates = [], []
+    handle = SimpleNamespace(update=updates.append)
+    monkeypatch.setattr("IPython.display.display", lambda *given, **how: shown.append((given, how)) or handle)
+    before = pyplot.get_fignums()
+    walk(LivePlot(every=4), 10)
+    assert shown == [((), {"display_id": True})]
+    assert len(updates) == 3 and all(isinstance(figure, Figure) for figure in updates)
+    assert [axes.lines[0].get_xdata()[-1] for axes in (figure.axes[0] for figure in updates)] == [4, 8, 10]
+    assert pyplot.get_fignums() == before
