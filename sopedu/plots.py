@@ -40,17 +40,19 @@ _BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "#9A9A9A"
 class NotebookFigure(Figure):
     """A matplotlib figure that a notebook shows although pyplot does not know it."""
 
+    colours = 64  # of the palette that keeps a saved notebook small; a sound map over a picture needs more
+
     def _repr_png_(self) -> bytes:
-        return encode_figure(self, "png", dpi=90)
+        return encode_figure(self, "png", dpi=90, colours=self.colours)
 
 
-def encode_figure(figure: Figure, format: str = "webp", dpi: int = 110) -> bytes:
-    """Draw a figure as the bytes of a picture file: ``webp``, or the larger ``png``, reduced to 64 colours."""
+def encode_figure(figure: Figure, format: str = "webp", dpi: int = 110, colours: int = 256) -> bytes:
+    """Draw a figure as the bytes of a picture file: ``webp``, or the larger ``png``, reduced to a palette."""
     encoded = io.BytesIO()
     figure.savefig(encoded, format=format, dpi=dpi, pil_kwargs={"quality": 85} if format == "webp" else {})
     if format == "png":  # what notebooks keep; a palette makes it three times smaller
         picture, encoded = Image.open(encoded).convert("RGB"), io.BytesIO()
-        picture.quantize(64, dither=Image.Dither.NONE).save(encoded, "png", optimize=True)
+        picture.quantize(colours, dither=Image.Dither.NONE).save(encoded, "png", optimize=True)
     return encoded.getvalue()
 
 
@@ -172,6 +174,7 @@ def plot_sound_map(
     _draw_picture(axes, picture, () if boxes is None else boxes)
     glow = ScalarMappable(Normalize(0, highest), "magma")
     axes.figure.colorbar(glow, ax=axes, label=label, format=PercentFormatter(1), pad=0.03)
+    axes.figure.colours = 256
     return axes.figure
 
 

@@ -127,7 +127,9 @@ def _numpy_matrix(config: SpectrogramConfig, direction: str) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _device_matrix(config: SpectrogramConfig, direction: str, device: str) -> torch.Tensor:
-    return torch.from_numpy(_numpy_matrix(config, direction)).float().to(device)
+    # A matrix first asked for while separating would be an "inference tensor", which no later training may use.
+    with torch.inference_mode(False):
+        return torch.from_numpy(_numpy_matrix(config, direction)).float().to(device)
 
 
 def _matrix(config: SpectrogramConfig, direction: str, like: torch.Tensor) -> torch.Tensor:

@@ -182,7 +182,8 @@ def test_mp3_keeps_level_and_time(rate, mp3_rate):
     decoded, decoded_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
     assert decoded_rate == mp3_rate
     assert len(decoded) / mp3_rate == pytest.approx(3.0, abs=0.001)
-    np.testing.assert_allclose(inner(decoded, mp3_rate), inner(sine(440, 3.0, mp3_rate), mp3_rate), atol=0.03)
+    # The encoder's own error is below 0.05 at this quality; one sample too late would be off by 0.12 at 11 025 Hz.
+    np.testing.assert_allclose(inner(decoded, mp3_rate), inner(sine(440, 3.0, mp3_rate), mp3_rate), atol=0.05)
 
 
 def test_six_seconds_are_small_enough_for_a_notebook():

@@ -141,3 +141,12 @@ def test_gradients_flow_back_to_the_waveform(config):
     istft(unwarp(warp(spectrogram.abs(), config), config) * spectrogram, config).square().sum().backward()
     assert torch.isfinite(waveform.grad).all()
     assert (waveform.grad[: config.counted_samples] != 0).float().mean() > 0.99
+
+
+def test_a_warp_first_used_while_separating_serves_training_afterwards():
+    config = replace(preset("tiny").spectrogram, log_frequency_bins=66)  # asked for nowhere else, so not yet cached
+    with torch.inference_mode():
+        warp(torch.ones(config.linear_bins, 2), config)
+    magnitude = torch.ones(config.linear_bins, 2, requires_grad=True)
+    warp(magnitude, config).sum().backward()
+    assert (magnitude.grad > 0).all()
