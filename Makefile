@@ -1,8 +1,8 @@
 # `make` alone says what there is. Everything runs in .venv, which the first target that needs it makes.
 PYTHON ?= python3
 BIN := .venv/bin
-# Threads that sleep while they wait: spinning ones make a training step ten times slower on a busy machine.
-export OMP_WAIT_POLICY ?= PASSIVE
+# Threads that spin long while they wait slow a training step several times on a busy machine (see docs/design.md).
+export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo test lab checkpoint lint format clean

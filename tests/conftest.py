@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-# Before torch: threads that spin while they wait stand still as soon as anything else runs. Kernels inherit it gladly.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch: threads that spin long while they wait hardly move when anything else runs. Kernels inherit it gladly.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # Not through the environment: notebook kernels that the same pytest run starts would inherit that.
 with contextlib.suppress(ImportError):
