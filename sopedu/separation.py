@@ -25,6 +25,8 @@ from sopedu.localization import Box, PixelSounds, check_box, loudest_regions
 from sopedu.sound import save_waveform
 from sopedu.video import VideoInfo, iterate_frames, probe, read_frames, read_sound, write_video
 
+_DARK = 0.1  # share of the mixture's energy below which not even the loudest cell is shown at full brightness
+
 
 @dataclass(frozen=True)
 class Window:
@@ -148,6 +150,7 @@ def separate_video(
         "windows": len(windows),
         "sound_map": "sound_map.mp4",
         "map_kind": "energy",
+        "map_peak": round(float(maps.max()), 4),
         "sounds": sounds,
     }
     write_json(out / "result.json", result)
@@ -167,8 +170,11 @@ def domain_hint(checkpoint: Checkpoint, info: VideoInfo) -> str:
 def overlay_maps(
     frames: Iterator[tuple[float, np.ndarray]], maps: np.ndarray, centres: Sequence[float]
 ) -> Iterator[np.ndarray]:
-    """Lay sound maps ``(W, h, w)``, known at the times ``centres``, over frames; between two times they are blended."""
-    scale = max(float(maps.max()), 1e-9)
+    """Lay sound maps ``(W, h, w)``, known at the times ``centres``, over frames; between two times they are blended.
+
+    The loudest cell of all gets the brightest colour, but a map that hardly lets anything through stays dark.
+    """
+    scale = max(float(maps.max()), _DARK)
     for time, frame in frames:
         position = float(np.interp(time, centres, np.arange(len(centres))))
         low = min(int(position), len(maps) - 1)
