@@ -139,6 +139,21 @@ def _empty_model(folder: Path, config: Config, tensors: dict[str, torch.Tensor])
     return SoundOfPixels(config)
 
 
+def require_new_folder(folder: str | Path) -> Path:
+    """Return the path of a folder that does not exist yet or is empty, and can be made; nothing is made here.
+
+    Raises:
+        SopeduError: if it holds something, or lies below a file.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another --out")
+    return folder
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write JSON aside and rename it, so that a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -51,12 +51,13 @@ def train(
 ) -> None:
     """Train a model. Python: sopedu.train(config, sopedu.open_clips(data, config))"""
     from sopedu.callbacks import KeepCheckpoint, Progress
+    from sopedu.checkpoints import require_new_folder
     from sopedu.clips import open_clips
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
     from sopedu.training import train as run_training
 
-    _require_new(out)
+    require_new_folder(out)
     config = with_values(preset_named(preset), changes or [])
     clips = open_clips(data, config)
     typer.echo(f"{len(clips)} clips of {len(clips.class_names)} classes: {', '.join(clips.class_names)}")
@@ -195,14 +196,6 @@ def _parsed_box(text: str) -> tuple[float, float, float, float]:
         return check_box(tuple(float(part) for part in text.split(",")))
     except ValueError:
         raise SopeduError(f"--box {text}: write four numbers x0,y0,x1,y1 as fractions of width and height") from None
-
-
-def _require_new(folder: Path) -> None:
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another --out")
-    if folder.exists() and any(folder.iterdir()):
-        raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
 
 
 def _write_figures(path: Path | None, figures: dict[str, Any]) -> None:

@@ -11,17 +11,11 @@ from typing import Any
 import torch
 
 from sopedu.callbacks import KeepCheckpoint, Progress
-from sopedu.checkpoints import load_checkpoint, save_checkpoint, write_json
+from sopedu.checkpoints import load_checkpoint, require_new_folder, save_checkpoint, write_json
 from sopedu.clips import ToyBandClips
 from sopedu.config import Config, preset, with_values
 from sopedu.errors import SopeduError
-from sopedu.evaluation import (
-    class_spectra,
-    estimates_by_row,
-    evaluate,
-    evaluate_localization,
-    held_out_pairs,
-)
+from sopedu.evaluation import evaluate_localization, evaluate_with_examples
 from sopedu.toyband import duet
 from sopedu.training import train
 
@@ -75,9 +69,7 @@ def run_demo(
     from sopedu.report import write_report
 
     config = demo_config(steps, seed)
-    if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        raise SopeduError(f"{out}: already exists and is not an empty folder; choose another --out")
-    folder = Path(out) if out is not None else new_run_folder()
+    folder = new_run_folder() if out is None else require_new_folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
@@ -95,16 +87,13 @@ def run_demo(
         raise KeyboardInterrupt
     say("judging on instruments, melodies and rooms that training never met …")
     checkpoint = load_checkpoint(folder / "checkpoint")
-    figures = evaluate(checkpoint, pairs=pairs, seed=seed)
+    figures, examples, rows = evaluate_with_examples(checkpoint, pairs=pairs, seed=seed)
     figures["localization"] = evaluate_localization(checkpoint, seed=seed)
     figures["training_seconds"] = round(run.seconds, 1)
     checkpoint = replace(checkpoint, metrics=figures)
     save_checkpoint(folder / "checkpoint", checkpoint)
     write_json(folder / "metrics.json", figures)
 
-    held_out = ToyBandClips(config, "validation", 2 * pairs, seed=seed)
-    examples = held_out_pairs(held_out, pairs, seed)
-    rows = estimates_by_row(checkpoint, examples, class_spectra(clips))
     sound = config.spectrogram
     shown = duet(
         seed,

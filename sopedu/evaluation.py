@@ -174,6 +174,17 @@ def evaluate(
         seed: which pairs; for the toy band also which solos are rendered.
         instruments: restrict the toy band to these; by default those the checkpoint was trained on.
     """
+    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments)[0]
+
+
+def evaluate_with_examples(
+    checkpoint: Checkpoint,
+    data: str = "toyband",
+    pairs: int = 64,
+    seed: int = 0,
+    instruments: tuple[str, ...] = (),
+) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
+    """Do what :func:`evaluate` does, and also return the pairs and the estimates of every row, to see and hear."""
     config = checkpoint.config
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
     if data == "toyband":
@@ -208,7 +219,7 @@ def evaluate(
         ),
         "table": table,
     }
-    return figures
+    return figures, test, rows
 
 
 def score_rows(

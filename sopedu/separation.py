@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from sopedu.checkpoints import Checkpoint, write_json
+from sopedu.checkpoints import Checkpoint, require_new_folder, write_json
 from sopedu.errors import SopeduError
 from sopedu.localization import Box, PixelSounds, check_box, loudest_regions
 from sopedu.sound import save_waveform
@@ -95,11 +95,9 @@ def separate_video(
     Raises:
         SopeduError: if the video cannot be used, a box is not inside the picture, or ``out`` already holds files.
     """
-    path, out = Path(path), Path(out)
+    path, out = Path(path), require_new_folder(out)
     for box in boxes:
         check_box(box)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SopeduError(f"{out}: already exists and is not an empty folder; choose another --out")
     info, sound = probe(path), checkpoint.config.spectrogram
     if not info.has_picture:
         raise SopeduError(f"{path}: has no picture stream, so there is nothing to look at")
