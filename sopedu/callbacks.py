@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from sopedu.checkpoints import Checkpoint, save_checkpoint, write_json
+from sopedu.checkpoints import Checkpoint, save_checkpoint
+from sopedu.files import write_json
 from sopedu.training import Callback, Run
 
 

@@ -14,9 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
+from sopedu.files import write_json
 from sopedu.model import SoundOfPixels
 
 FORMAT_VERSION = 1
+#: The checkpoint that comes with the samples.
+SHIPPED = Path(__file__).parent.parent / "data_samples" / "checkpoints" / "toyband-tiny"
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,15 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dty
 def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Read a checkpoint folder written by :func:`save_checkpoint`.
 
+    Args:
+        folder: holds ``config.json`` and ``model.safetensors``.
+        device: where the model shall work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
+
     Raises:
-        SopeduError: if a file is missing or damaged, the format is newer than this version, the configuration does
-            not describe a model, or the weights do not fit it or are not finite.
+        SopeduError: if there is no such device, a file is missing or damaged, the format is newer than this version,
+            the configuration does not describe a model, or the weights do not fit it or are not finite.
     """
-    folder = Path(folder)
+    folder, device = Path(folder), _chosen_device(device)
     notes = _read_json(folder / "config.json")
     version = notes.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
@@ -117,6 +124,15 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
     return Checkpoint(model.to(device).eval(), tuple(names), dict(trained_on), metrics)
 
 
+def _chosen_device(device: str | torch.device) -> torch.device:
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(1, device=device).device  # asks the device itself, not its name alone
+    except (RuntimeError, AssertionError) as error:
+        raise SopeduError(f"device {device!s:.40}: cannot be used here; choose auto, cpu or cuda") from error
+
+
 def _empty_model(folder: Path, config: Config, tensors: dict[str, torch.Tensor]) -> SoundOfPixels:
     """Build the model only after its sizes have been compared with the weights, which costs no memory."""
     from dataclasses import replace
@@ -137,29 +153,6 @@ def _empty_model(folder: Path, config: Config, tensors: dict[str, torch.Tensor])
             f"expected {expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
         )
     return SoundOfPixels(config)
-
-
-def require_new_folder(folder: str | Path) -> Path:
-    """Return the path of a folder that does not exist yet or is empty, and can be made; nothing is made here.
-
-    Raises:
-        SopeduError: if it holds something, or lies below a file.
-    """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another --out")
-    return folder
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON aside and rename it, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

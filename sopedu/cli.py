@@ -51,10 +51,10 @@ def train(
 ) -> None:
     """Train a model. Python: sopedu.train(config, sopedu.open_clips(data, config))"""
     from sopedu.callbacks import KeepCheckpoint, Progress
-    from sopedu.checkpoints import require_new_folder
     from sopedu.clips import open_clips
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
+    from sopedu.files import require_new_folder
     from sopedu.training import train as run_training
 
     require_new_folder(out)
@@ -99,23 +99,46 @@ def evaluate(
 
 @app.command()
 def separate(
-    video: Annotated[Path, typer.Argument(help="A video with picture and sound.")],
-    checkpoint: Annotated[Path, typer.Option(help="A folder with config.json and model.safetensors.")],
-    out: Annotated[Path, typer.Option(help="New folder for the results.")],
-    box: Annotated[list[str] | None, typer.Option(help="Region x0,y0,x1,y1 in fractions; repeat for more.")] = None,
+    video: Annotated[Path, typer.Argument(help="A video with picture and sound, of any format and length.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A folder with config.json and model.safetensors; default: toyband-tiny.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the results; default: the next separated/VIDEO-NNN.")
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(help="Region x0,y0,x1,y1 in fractions of width and height, or name=x0,y0,x1,y1; repeat for more."),
+    ] = None,
+    start: Annotated[str, typer.Option(help="Where to begin, in seconds or as [h:]m:s.")] = "0",
+    end: Annotated[str | None, typer.Option(help="Where to end; default: the end of the video.")] = None,
+    normalise: Annotated[bool, typer.Option("--normalise", help="Make the regions add up to the whole sound.")] = False,
+    keep_rate: Annotated[bool, typer.Option("--keep-rate", help="Write WAV at the video's own sample rate.")] = False,
+    cells: Annotated[int, typer.Option(help="Also write so many of the loudest cells as WAV.", min=0, max=16)] = 0,
+    picture_stream: Annotated[int | None, typer.Option(help="Number of the picture stream, if there are more.")] = None,
+    sound_stream: Annotated[int | None, typer.Option(help="Number of the sound stream, if there are more.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json_file: JsonOption = None,
 ) -> None:
     """Hear regions of a video, see where its sound comes from. Python: sopedu.separate_video(video, checkpoint, out)"""
-    from sopedu.checkpoints import load_checkpoint
+    from sopedu.checkpoints import SHIPPED, load_checkpoint
+    from sopedu.files import next_free_folder
     from sopedu.separation import separate_video
 
-    boxes = [_parsed_box(text) for text in box or []]
-    loaded = load_checkpoint(checkpoint)
+    boxes = _parsed_boxes(box or [])
+    span = {"start": _parsed_time("--start", start), "end": None if end is None else _parsed_time("--end", end)}
+    loaded = load_checkpoint(checkpoint or SHIPPED, device)
     typer.echo(f"model: {loaded.describe()}")
-    result = separate_video(video, loaded, out, boxes)
-    typer.echo(f"note: {result['hint']}")
-    for name in ("sound_map.mp4", *(sound["video"] for sound in result["sounds"]), "result.json"):
+    out = out or next_free_folder(Path("separated"), video.stem)
+    result = separate_video(
+        video, loaded, out, boxes, normalise=normalise, keep_rate=keep_rate, cells=cells,
+        picture_stream=picture_stream, sound_stream=sound_stream, **span,
+    )  # fmt: skip
+    for note in (result["hint"], *result["notes"]):
+        typer.echo(f"note: {note}")
+    for name in sorted(path.name for path in out.iterdir()):
         typer.echo(f"  {out / name}")
+    typer.echo(f"next: open {out / 'report.html'} in a browser")
     _write_figures(json_file, result)
 
 
@@ -189,18 +212,40 @@ def toyband_pretrain(
     typer.echo(f"{accuracy:.1%} of 500 new objects named rightly\n{save_warm_start(net, out or WARM_START)}")
 
 
-def _parsed_box(text: str) -> tuple[float, float, float, float]:
+def _parsed_boxes(texts: list[str]) -> dict[str, tuple[float, ...]]:
     from sopedu.localization import check_box
 
+    boxes: dict[str, tuple[float, ...]] = {}
+    for number, text in enumerate(texts, 1):
+        name, named, edges = text.rpartition("=")
+        name = name.strip() if named else f"region{number}"
+        if name in boxes:
+            raise SopeduError(f"--box {text}: there is another region called {name}; give each a name of its own")
+        try:
+            boxes[name] = check_box(tuple(float(part) for part in edges.split(",")))
+        except SopeduError as error:
+            raise SopeduError(f"--box {text}: {error}") from None
+        except ValueError:
+            raise SopeduError(
+                f"--box {text}: write four numbers x0,y0,x1,y1 as fractions of width and height"
+            ) from None
+    return boxes
+
+
+def _parsed_time(option: str, text: str) -> float:
+    """Seconds, or h:m:s, as seconds."""
     try:
-        return check_box(tuple(float(part) for part in text.split(",")))
-    except ValueError:
-        raise SopeduError(f"--box {text}: write four numbers x0,y0,x1,y1 as fractions of width and height") from None
+        seconds = sum(float(part) * 60**place for place, part in enumerate(reversed(text.split(":"))))
+    except (ValueError, OverflowError):
+        seconds = -1.0
+    if not 0 <= seconds < 1e7:
+        raise SopeduError(f"{option} {text}: write seconds (90.5) or minutes and seconds (1:30.5)")
+    return seconds
 
 
 def _write_figures(path: Path | None, figures: dict[str, Any]) -> None:
     if path is not None:
-        from sopedu.checkpoints import write_json
+        from sopedu.files import write_json
 
         write_json(path, figures)
         typer.echo(f"figures: {path}")

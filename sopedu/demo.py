@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from sopedu.callbacks import KeepCheckpoint, Progress
-from sopedu.checkpoints import load_checkpoint, require_new_folder, save_checkpoint, write_json
+from sopedu.checkpoints import load_checkpoint, save_checkpoint
 from sopedu.clips import ToyBandClips
 from sopedu.config import Config, preset, with_values
-from sopedu.errors import SopeduError
 from sopedu.evaluation import evaluate_localization, evaluate_with_examples
+from sopedu.files import new_run_folder, require_new_folder, write_json
 from sopedu.toyband import duet
 from sopedu.training import train
 
@@ -28,20 +28,6 @@ def demo_config(steps: int | None = None, seed: int = 0) -> Config:
     config = with_values(preset("tiny"), [f"training.seed={seed}"])
     config = replace(config, toyband=replace(config.toyband, instruments=DEMO_INSTRUMENTS))
     return config if steps is None else with_values(config, [f"training.steps={steps}"])
-
-
-def new_run_folder(parent: str | Path = "runs", name: str = "demo") -> Path:
-    """Make a folder for a run that is not there yet: ``runs/demo-001``, ``runs/demo-002`` …"""
-    parent = Path(parent)
-    parent.mkdir(parents=True, exist_ok=True)
-    for number in range(1, 10_000):
-        folder = parent / f"{name}-{number:03d}"
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            continue
-    raise SopeduError(f"{parent}: holds 9999 runs already; move some away")
 
 
 def run_demo(

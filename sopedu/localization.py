@@ -7,6 +7,7 @@ of the feature map, ``(h, w)``. They are converted here and nowhere else.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -77,8 +78,13 @@ class PixelSounds:
 
     def separate(self, box: Box) -> torch.Tensor:
         """Waveform ``((T − 1)·hop,)`` of what sounds in a box."""
+        return self.separate_all([box])[0]
+
+    def separate_all(self, boxes: Sequence[Box], normalise: bool = False) -> torch.Tensor:
+        """Waveforms ``(N, (T − 1)·hop)`` of N boxes; normalised, they add up to :meth:`mixture`."""
+        masks = torch.stack([self.region_mask(box) for box in boxes])
         binary = self.model.config.loss.target == "binary"
-        return apply_mask(self.region_mask(box), self.spectrogram, self.sound, binary).cpu()
+        return apply_mask(masks, self.spectrogram, self.sound, binary, normalise).cpu()
 
     def mixture(self) -> torch.Tensor:
         """The mixture itself through STFT and back, of the same length as the estimates."""

@@ -42,7 +42,11 @@ def threshold(mask: torch.Tensor, at: float = 0.5) -> torch.Tensor:
 
 
 def apply_mask(
-    mask: torch.Tensor, mixture: torch.Tensor, config: SpectrogramConfig, binary: bool = False
+    mask: torch.Tensor,
+    mixture: torch.Tensor,
+    config: SpectrogramConfig,
+    binary: bool = False,
+    normalise: bool = False,
 ) -> torch.Tensor:
     """Separate: unwarp the mask, multiply the mixture's complex spectrogram with it, and transform back.
 
@@ -52,11 +56,16 @@ def apply_mask(
         mask: ``(…, Q, T)`` on the log-frequency axis.
         mixture: complex STFT ``(…, F, T)``; leading axes broadcast with the mask's.
         binary: threshold the unwarped mask at 0.5 first.
+        normalise: divide the unwarped masks ``(…, N, Q, T)`` by their sum over N, so that the N estimates add up to
+            the mixture; no mask is thresholded then. Where all masks vanish, each gets the same share.
 
     Returns:
         waveform ``(…, (T − 1) · hop_length)`` float32.
     """
     linear = unwarp(mask.float(), config)
-    if binary:
+    if normalise:
+        linear = linear + 1e-9
+        linear = linear / linear.sum(-3, keepdim=True)
+    elif binary:
         linear = threshold(linear)
     return istft(linear * mixture, config)

@@ -25,7 +25,7 @@ from PIL import Image
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.localization import Box, check_box
-from sopedu.separation import overlay_map
+from sopedu.overlays import overlay_map
 from sopedu.spectrogram import row_hertz
 
 # The rows of an evaluation's table, as a reader knows them and in the order in which they are understood.
@@ -35,6 +35,7 @@ ROW_NAMES["swapped"] = "swapped pictures"
 TICKS_HERTZ = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 # Okabe and Ito's blue and vermilion: told apart in every kind of colour blindness, and by their lightness.
 _BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "#9A9A9A"
+_COLOURS = (_BLUE, _VERMILION, "#009E73", "#CC79A7")
 
 
 class NotebookFigure(Figure):
@@ -175,6 +176,25 @@ def plot_sound_map(
     glow = ScalarMappable(Normalize(0, highest), "magma")
     axes.figure.colorbar(glow, ax=axes, label=label, format=PercentFormatter(1), pad=0.03)
     axes.figure.colours = 256
+    return axes.figure
+
+
+def plot_levels(levels: Any, seconds: float, names: Sequence[str], axes: Axes | None = None) -> Figure:
+    """Draw the loudness of sounds over time, the first of them as a grey ground behind the others.
+
+    Args:
+        levels: ``(N, n)`` in dB, N sounds at n times evenly spread over ``seconds``.
+        names: of the N sounds.
+    """
+    values = _array(levels)
+    axes = _axes(axes, (9, 3), "")
+    times = (np.arange(values.shape[1]) + 0.5) * seconds / values.shape[1]
+    axes.fill_between(times, -60, values[0], color=_GREY, alpha=0.5, linewidth=0, label=names[0])
+    for number, (line, name) in enumerate(zip(values[1:], names[1:], strict=True)):
+        style = ("-", "--", ":", "-.")[number // len(_COLOURS) % 4]
+        axes.plot(times, line, style, color=_COLOURS[number % len(_COLOURS)], linewidth=1.4, label=name)
+    axes.set(xlim=(0, seconds), ylim=(-60, 3), xlabel="time in s", ylabel="level in dB")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return axes.figure
 
 

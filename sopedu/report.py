@@ -6,20 +6,16 @@ The words and the style lie in ``report.html``; here its gaps are filled. Its nu
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from sopedu import plots
 from sopedu.checkpoints import Checkpoint
@@ -29,8 +25,9 @@ from sopedu.evaluation import TestPairs, frames_of, predict_masks, waveform_of
 from sopedu.localization import PixelSounds, inside, peak
 from sopedu.masks import ideal_binary_mask, ideal_ratio_mask, threshold
 from sopedu.metrics import bss_eval
+from sopedu.pages import figure_html, write_page
 from sopedu.plots import two_digits
-from sopedu.sound import player, written_aside
+from sopedu.sound import player
 from sopedu.spectrogram import stft, warp
 from sopedu.toyband.scenes import Scene
 
@@ -78,12 +75,14 @@ def write_report(
     table = figures["table"]
     spoken = ", ".join(f"{plots.ROW_NAMES[name]} {two_digits(table[name]['sdr'])} dB" for name in _EXPLANATIONS)
     notes = {"trained_on": checkpoint.trained_on, "config": to_dict(checkpoint.config)}
-    page = Template(files("sopedu").joinpath("report.html").read_text(encoding="utf-8")).substitute(
+    return write_page(
+        path,
+        "report.html",
         title=escape(title),
         model=escape(checkpoint.describe()),
         summary=_summary(figures),
         table="\n".join(_table_line(name, table) for name in _EXPLANATIONS),
-        chart=_picture(plots.plot_scores(table), "SDR of every row", f"Bar chart of the SDR: {spoken}."),
+        chart=figure_html(plots.plot_scores(table), "SDR of every row", f"Bar chart of the SDR: {spoken}."),
         protocol=escape(figures["protocol"]),
         seed=figures["seed"],
         counted_silent=figures["counted_silent"],
@@ -97,9 +96,6 @@ def write_report(
             f'<li>{why}<pre tabindex="0">{escape(line)}</pre></li>' for why, line in next_steps(checkpoint, Path(path))
         ),
     )
-    with written_aside(path) as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
-    return Path(path)
 
 
 def next_steps(checkpoint: Checkpoint, path: Path) -> list[tuple[str, str]]:
@@ -177,7 +173,7 @@ def _training(checkpoint: Checkpoint, history: Sequence[Mapping[str, float]]) ->
     text = (
         f"{loss.kind.upper()} between predicted and {loss.target} masks, {last['step']} steps, {last['seconds']:.0f} s"
     )
-    return f"<p>Loss: {text}.</p>\n{_picture(plots.plot_history(history), 'learning curve', alt)}"
+    return f"<p>Loss: {text}.</p>\n{figure_html(plots.plot_history(history), 'learning curve', alt)}"
 
 
 def _examples(checkpoint: Checkpoint, pairs: TestPairs, rows: Mapping[str, torch.Tensor], count: int) -> Iterator[str]:
@@ -204,7 +200,7 @@ def _examples(checkpoint: Checkpoint, pairs: TestPairs, rows: Mapping[str, torch
         sounds = [(f"{name}, {kind}", waves[i]) for i, name in enumerate(names) for kind, waves in kinds.items()]
         yield (
             f"<h3>Mixture {number}: {escape(both)}</h3>\n<p>SDR of the estimates: {escape(scored)}.</p>\n"
-            f"{_picture(figure, f'mixture {number}', alt)}\n"
+            f"{figure_html(figure, f'mixture {number}', alt)}\n"
             f"{_players([(f'mixture of {both}', heard)], sound.sample_rate)}\n{_players(sounds, sound.sample_rate)}"
         )
 
@@ -244,7 +240,8 @@ def _duet(checkpoint: Checkpoint, scene: Scene) -> str:
     return (
         "<h2>A duet: what sounds where</h2>\n<p>Nobody tells the model where the performers stand. Every cell of the "
         f"picture gets a mask of its own; a bright cell lets much of the mixture through. {escape(where)}</p>\n"
-        f"{_picture(figure, 'sound map', alt)}\n{_players(sounds[:1], rate)}\n{_players(sounds[1:], rate, columns=2)}"
+        f"{figure_html(figure, 'sound map', alt)}\n{_players(sounds[:1], rate)}\n"
+        f"{_players(sounds[1:], rate, columns=2)}"
     )
 
 
@@ -261,10 +258,3 @@ def _reduced(pictures: np.ndarray, size: int) -> torch.Tensor:
 def _players(sounds: Sequence[tuple[str, torch.Tensor]], sample_rate: int, columns: int = 3) -> str:
     kind = "players" if columns == 3 else "players pairs"
     return "\n".join([f'<div class="{kind}">', *(player(wave, sample_rate, name) for name, wave in sounds), "</div>"])
-
-
-def _picture(figure: Figure, name: str, alt: str) -> str:
-    """A figure as a picture in the page; on a narrow screen it keeps its size, and scrolls."""
-    encoded = base64.b64encode(plots.encode_figure(figure)).decode("ascii")
-    image = f'<img src="data:image/webp;base64,{encoded}" alt="{escape(alt)}">'
-    return f'<figure class="wide" role="region" aria-label="Figure: {escape(name)}" tabindex="0">{image}</figure>'

@@ -1,162 +1,173 @@
-"""Separate the sounds of a whole video: overlapping windows, cross-faded, with a map of what sounds where.
+"""Separate the sounds of a whole video: sound files, a map of what sounds where, a video of every region, a page.
 
     >>> result = separate_video("video.mp4", load_checkpoint("data_samples/checkpoints/toyband-tiny"), "out")
     >>> result["sounds"]
 
-A clip has the length that the model was trained on; a longer video is a row of windows, each half a window after the
-last. Explained in notebook 00_start_here.
+`windows` walks over the video; here regions are chosen and results are written. Explained in notebook 00_start_here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
-from sopedu.checkpoints import Checkpoint, require_new_folder, write_json
+from sopedu.checkpoints import Checkpoint
+from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
-from sopedu.localization import Box, PixelSounds, check_box, loudest_regions
-from sopedu.sound import save_waveform
-from sopedu.video import VideoInfo, iterate_frames, probe, read_frames, read_sound, write_video
+from sopedu.familiarity import Familiarity
+from sopedu.files import folder_written_aside, require_new_folder, write_json
+from sopedu.localization import Box, box_of_cell, check_box, loudest_regions
+from sopedu.overlays import MapOverlay, draw_box
+from sopedu.separation_page import write_separation_page
+from sopedu.sound import save_waveform_blocks
+from sopedu.video import probe
+from sopedu.video_writer import WRITTEN_SAMPLE_RATE, VideoWriter
+from sopedu.windows import Spool, VideoPart, crossfade, window_centres, window_starts, windows_of
 
-_DARK = 0.1  # share of the mixture's energy below which not even the loudest cell is shown at full brightness
+MOST_REGIONS = MOST_CELLS = 16
+# x264 on two cores, 720p of leaves in the wind: "superfast" at 18 keeps 40.6 dB at 60 pictures a second, "medium" at
+# 20 40.4 dB at 22, in a file of half the size.
+_QUALITY, _EFFORT = 18, "superfast"
+_UNHEARD = 0.02  # share of the energy that even the loudest cell does not let through where a model knows nothing
+_SILENCE = 1e-5
 
 
 @dataclass(frozen=True)
-class Window:
-    """One window of a video: its first sample, and what is seen and heard in it."""
+class Region:
+    """A part of the picture that is listened to; its results are named after it."""
 
-    start: int
-    pixels: PixelSounds
-
-
-def windows_of(path: str | Path, checkpoint: Checkpoint, waveform: np.ndarray) -> Iterator[Window]:
-    """Walk over a video window by window, each half a window after the last; the end is padded with silence.
-
-    Frames keep their proportions: the shorter side becomes the size the model was trained with.
-    """
-    config = checkpoint.config
-    sound = config.spectrogram
-    info = probe(path)
-    scale = config.frames.size / min(info.height, info.width)
-    size = round(info.height * scale), round(info.width * scale)
-    step = sound.counted_samples // 2
-    for start in range(0, max(1, len(waveform) - step), step):
-        piece = waveform[start : start + sound.samples]
-        piece = np.pad(piece, (0, sound.samples - len(piece)))
-        centre = (start + sound.counted_samples / 2) / sound.sample_rate
-        times = [min(max(0.0, time), info.duration) for time in config.frames.times(centre)]
-        frames = torch.from_numpy(read_frames(path, times, size)).permute(0, 3, 1, 2)
-        yield Window(start, PixelSounds(checkpoint.model, torch.from_numpy(piece), frames))
-
-
-def crossfade(pieces: Sequence[np.ndarray], starts: Sequence[int], length: int) -> np.ndarray:
-    """Add overlapping pieces ``(n,)`` at their starts, faded with a Hann window whose sum is divided out again.
-
-    Where pieces overlap, the one whose middle is nearer counts more, so no seam is heard; unchanged pieces of one
-    signal add up to that signal.
-    """
-    total, weights = np.zeros(length), np.zeros(length)
-    for piece, start in zip(pieces, starts, strict=True):
-        end = min(length, start + len(piece))
-        # Half a sample in from both ends, so that no weight is zero where only one piece reaches.
-        fade = np.sin(np.pi * (np.arange(len(piece)) + 0.5) / len(piece)) ** 2
-        total[start:end] += (fade * piece)[: end - start]
-        weights[start:end] += fade[: end - start]
-    return (total / np.where(weights > 0, weights, 1)).astype(np.float32)
+    name: str
+    box: Box
+    chosen: str  # "asked for", "loudest" or "cell"
+    filmed: bool = True  # whether it gets a video, not a sound file alone
 
 
 def separate_video(
     path: str | Path,
     checkpoint: Checkpoint,
     out: str | Path,
-    boxes: Sequence[Box] = (),
+    boxes: Sequence[Box] | Mapping[str, Box] = (),
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    normalise: bool = False,
+    keep_rate: bool = False,
+    cells: int = 0,
+    picture_stream: int | None = None,
+    sound_stream: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Write the sound of regions of a video, and a video of where sound comes from.
 
+    The folder appears only when everything in it is complete. Memory does not grow with the length of the video.
+
     Args:
-        path: a video with picture and sound.
-        checkpoint: the model.
-        out: a folder that does not exist yet or is empty; gets ``sound_map.mp4`` (map over the frames, original
-            sound), ``region1.wav`` and ``region1.mp4`` (region marked, its sound alone) and so on, and ``result.json``.
-        boxes: regions to listen to, fractions of width and height. Without any, the two loudest places of the map.
+        path: a video with picture and sound, of any format that PyAV reads and any length.
+        checkpoint: the model, on the device that shall do the work.
+        out: a folder that does not exist yet or is empty; gets ``sound_map.mp4`` (map over the frames, the original
+            sound), ``mixture.wav``, ``region1.wav`` and ``region1.mp4`` (region marked, its sound alone) and so on,
+            ``result.json`` and ``report.html``.
+        boxes: regions to listen to, fractions of width and height, at most 16; a mapping names them, and their files.
+            Without any, the two loudest places of the map.
+        start, end: the part of the video to work on, in seconds.
+        normalise: divide the masks by the sum of those of all regions: the estimates then add up to the mixture.
+        keep_rate: write WAV files at the video's own sample rate instead of the model's.
+        cells: also write the sound of that many of the loudest cells of the map, at most 16, as WAV files.
+        picture_stream, sound_stream: numbers of streams, for files that have several.
         progress: show bars with the time left.
 
     Returns:
         what ``result.json`` holds.
 
     Raises:
-        SopeduError: if the video cannot be used, a box is not inside the picture, or ``out`` already holds files.
+        SopeduError: the video cannot be used, a box or another choice does not fit, ``out`` already holds files or is
+            being written by another run, or the disk is full.
     """
     path, out = Path(path), require_new_folder(out)
-    for box in boxes:
-        check_box(box)
-    info, sound = probe(path), checkpoint.config.spectrogram
+    asked = _asked_for(boxes)
+    if not 0 <= cells <= MOST_CELLS:
+        raise SopeduError(f"{cells} cells: between 0 and {MOST_CELLS} can be written")
+    info, sound = probe(path, picture_stream, sound_stream), checkpoint.config.spectrogram
     if not info.has_picture:
-        raise SopeduError(f"{path}: has no picture stream, so there is nothing to look at")
-    waveform = read_sound(path, sound.sample_rate)
-    if not np.any(np.abs(waveform) > 1e-5):
-        raise SopeduError(f"{path}: its sound is digital silence, so there is nothing to separate")
-    out.mkdir(parents=True, exist_ok=True)
-
-    count = len(range(0, max(1, len(waveform) - sound.counted_samples // 2), sound.counted_samples // 2))
-    walk = tqdm(
-        windows_of(path, checkpoint, waveform), desc="listening", total=count, disable=not progress, unit="window"
-    )
-    windows = list(walk)
-    maps = np.stack([window.pixels.sound_map().mean(0) for window in windows])
-    loudness = np.array([float(window.pixels.magnitude.square().sum()) for window in windows])
-    overall = np.average(maps, axis=0, weights=loudness + 1e-12)
-    regions = [tuple(box) for box in boxes] or loudest_regions(overall)
-    starts = [window.start for window in windows]
-    sounds = []
-    for number, box in enumerate(regions, 1):
-        pieces = [window.pixels.separate(box).numpy() for window in windows]
-        estimate = crossfade(pieces, starts, len(waveform))
-        name = f"region{number}"
-        save_waveform(out / f"{name}.wav", estimate, sound.sample_rate)
-        marked = (draw_box(frame, box) for _, frame in iterate_frames(path))
-        frames = tqdm(marked, desc=f"writing {name}.mp4", disable=not progress, unit="frame", total=info.frame_count)
-        write_video(out / f"{name}.mp4", frames, info.frame_rate, estimate, sound.sample_rate)
-        share = float(np.square(estimate).sum() / max(np.square(waveform).sum(), 1e-12))
-        sounds.append(
-            {
-                "box": [round(float(value), 4) for value in box],
-                "chosen": "asked for" if boxes else "loudest",
-                "energy_share": round(share, 4),
-                "wav": f"{name}.wav",
-                "video": f"{name}.mp4",
-            }
+        raise SopeduError(
+            f"{path}: has no picture stream, so there is nothing to look at; choose a video with pictures"
         )
-    centres = [(start + sound.counted_samples / 2) / sound.sample_rate for start in starts]
-    overlaid = overlay_maps(iterate_frames(path), maps, centres)
-    frames = tqdm(overlaid, desc="writing sound_map.mp4", disable=not progress, unit="frame", total=info.frame_count)
-    write_video(out / "sound_map.mp4", frames, info.frame_rate, waveform, sound.sample_rate)
-    result = {
-        "video": path.name,
-        "seconds": round(len(waveform) / sound.sample_rate, 3),
-        "sample_rate": sound.sample_rate,
-        "model": checkpoint.describe(),
-        "hint": domain_hint(checkpoint, info),
-        "windows": len(windows),
-        "sound_map": "sound_map.mp4",
-        "map_kind": "energy",
-        "map_peak": round(float(maps.max()), 4),
-        "sounds": sounds,
-    }
-    write_json(out / "result.json", result)
+    if not info.has_sound:
+        raise SopeduError(f"{path}: has no sound, so there is nothing to separate; choose a video with sound")
+    part, damaged_sound, damaged_pictures = VideoPart(info, start, end), [], []
+
+    with folder_written_aside(out) as folder, ExitStack() as stack:
+        spools = Path(stack.enter_context(TemporaryDirectory(prefix=".", dir=folder)))
+        mixture = Spool(spools / "mixture")
+        blocks = part.sound(sound.sample_rate, damaged_sound)
+        for block in _bar(blocks, "reading sound", progress, part.seconds, "s"):
+            mixture.append(block)
+        if mixture.peak <= _SILENCE:
+            raise SopeduError(f"{path}: its sound is digital silence, so there is nothing to separate")
+        with Familiarity(checkpoint.model) as familiarity:
+            maps, loudness = _look(part, checkpoint, mixture, progress)
+        overall = np.average(maps, axis=0, weights=loudness + 1e-12)
+        regions = asked or [Region(f"region{n}", box, "loudest") for n, box in enumerate(loudest_regions(overall), 1)]
+        regions += _loudest_cells(overall, cells)
+        estimates = _listen(part, checkpoint, mixture, regions, normalise, spools, progress)
+
+        gain = 1 / max(1.0, mixture.peak, *(spool.peak for spool in estimates))
+        wav_rate = info.sample_rate if keep_rate else sound.sample_rate
+        for name, spool in [("mixture", mixture), *zip((r.name for r in regions), estimates, strict=True)]:
+            save_waveform_blocks(folder / f"{name}.wav", spool.blocks(gain), sound.sample_rate, wav_rate)
+        seconds = mixture.length / sound.sample_rate
+        centres = window_centres(window_starts(mixture.length, sound), sound)
+        overlay = MapOverlay(maps, centres)
+        tracks = [_Track(folder / "sound_map.mp4", part.sound(WRITTEN_SAMPLE_RATE, []), WRITTEN_SAMPLE_RATE, overlay)]
+        for region, spool in zip(regions, estimates, strict=True):
+            if region.filmed:
+                draw = partial(_marked, region.box)
+                tracks.append(_Track(folder / f"{region.name}.mp4", spool.blocks(gain), sound.sample_rate, draw))
+        shown = _film(part, tracks, seconds, damaged_pictures, progress)
+        result = {
+            "video": path.name,
+            "start": start,
+            "seconds": round(seconds, 3),
+            "pictures": shown,
+            "size": [info.width, info.height],
+            "picture_stream": info.picture_stream,
+            "sound_stream": info.sound_stream,
+            "sample_rate": sound.sample_rate,
+            "wav_sample_rate": wav_rate,
+            "model": checkpoint.describe(),
+            "hint": domain_hint(checkpoint),
+            "familiarity": {name: round(value, 3) for name, value in familiarity.distances().items()},
+            "notes": [
+                *_notes(part, sound, seconds, shown, damaged_sound, damaged_pictures),
+                *familiarity.notes(),
+                *_faint(float(maps.max())),
+            ],
+            "windows": len(maps),
+            "sound_map": "sound_map.mp4",
+            "map_kind": "energy",
+            "map_peak": round(float(maps.max()), 4),
+            "mixture": "mixture.wav",
+            "normalised": normalise,
+            "gain": round(gain, 6),
+            "sounds": [_entry(region, spool, mixture) for region, spool in zip(regions, estimates, strict=True)],
+        }
+        still = next(part.frames_at([centres[int(loudness.argmax())]]))
+        write_separation_page(folder / "report.html", result, still, overall, mixture, estimates)
+        write_json(folder / "result.json", result)
     return result
 
 
-def domain_hint(checkpoint: Checkpoint, info: VideoInfo) -> str:
-    """One line on how far a video may be from what the model knows."""
+def domain_hint(checkpoint: Checkpoint) -> str:
+    """One line on what may be expected of a model."""
     if checkpoint.trained_on.get("data") == "toyband":
         return (
             "this model has seen drawings and synthesized instruments only: expect the mechanics, not the quality, "
@@ -165,52 +176,155 @@ def domain_hint(checkpoint: Checkpoint, info: VideoInfo) -> str:
     return f"this model knows {', '.join(checkpoint.class_names) or 'its training data'}; other sounds may go anywhere"
 
 
-def overlay_maps(
-    frames: Iterator[tuple[float, np.ndarray]], maps: np.ndarray, centres: Sequence[float]
-) -> Iterator[np.ndarray]:
-    """Lay sound maps ``(W, h, w)``, known at the times ``centres``, over frames; between two times they are blended.
-
-    The loudest cell of all gets the brightest colour, but a map that hardly lets anything through stays dark.
-    """
-    scale = max(float(maps.max()), _DARK)
-    for time, frame in frames:
-        position = float(np.interp(time, centres, np.arange(len(centres))))
-        low = min(int(position), len(maps) - 1)
-        high = min(low + 1, len(maps) - 1)
-        blended = maps[low] + (position - low) * (maps[high] - maps[low])
-        yield overlay_map(frame, blended / scale)
+def _asked_for(boxes: Sequence[Box] | Mapping[str, Box]) -> list[Region]:
+    if not isinstance(boxes, Mapping):
+        boxes = {f"region{number}": box for number, box in enumerate(boxes, 1)}
+    if len(boxes) > MOST_REGIONS:
+        raise SopeduError(f"{len(boxes)} boxes: at most {MOST_REGIONS} regions can be written in one run")
+    for name in boxes:
+        # Names become file names: nothing that leaves the folder, nothing that one of its files is called.
+        if not re.fullmatch(r"[^\W_][\w-]{0,39}", name) or name in ("mixture", "sound_map", "result", "report"):
+            raise SopeduError(f"region {name!r:.60}: call it by letters, digits, - and _, and not like another result")
+    if len({name.casefold() for name in boxes}) < len(boxes):
+        raise SopeduError(f"regions {', '.join(boxes)}: two of these names are the same file on some systems")
+    return [Region(name, tuple(check_box(box)), "asked for") for name, box in boxes.items()]
 
 
-def overlay_map(frame: np.ndarray, sound_map: np.ndarray) -> np.ndarray:
-    """Lay a map ``(h, w)`` of 0…1 over a frame ``(H, W, 3)`` uint8: loud places glow in the colours of magma."""
-    small = torch.from_numpy(np.ascontiguousarray(sound_map, np.float32))[None, None]
-    large = torch.nn.functional.interpolate(small, frame.shape[:2], mode="bilinear", align_corners=False)
-    level = large[0, 0].clamp(0, 1).numpy()
-    opacity = 0.25 + 0.55 * level[..., None]
-    glow = _magma()[(255 * level).astype(np.uint8)]
-    return np.rint((1 - opacity) * frame + opacity * glow).astype(np.uint8)
+def _look(part: VideoPart, checkpoint: Checkpoint, mixture: Spool, progress: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Sound maps of all windows ``(W, h, w)`` and the energy of each window ``(W,)``."""
+    count = len(window_starts(mixture.length, checkpoint.config.spectrogram))
+    maps, loudness = [], []
+    for window in _bar(windows_of(part, checkpoint, mixture), "looking", progress, count, "window"):
+        maps.append(window.pixels.sound_map().mean(0).astype(np.float32))
+        loudness.append(float(window.pixels.magnitude.square().sum()))
+    return np.stack(maps), np.array(loudness)
 
 
-@lru_cache(maxsize=1)
-def _magma() -> np.ndarray:
-    from matplotlib import colormaps
+def _loudest_cells(sound_map: np.ndarray, count: int) -> list[Region]:
+    rows, columns = np.unravel_index(np.argsort(-sound_map, axis=None, kind="stable")[:count], sound_map.shape)
+    return [
+        Region(f"cell_row{row + 1}_column{column + 1}", box_of_cell(row, column, *sound_map.shape), "cell", False)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
 
-    return (colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.float32)
+
+def _listen(
+    part: VideoPart,
+    checkpoint: Checkpoint,
+    mixture: Spool,
+    regions: Sequence[Region],
+    normalise: bool,
+    folder: Path,
+    progress: bool,
+) -> list[Spool]:
+    """The sound of every region, in a file of its own."""
+    # Which regions to listen to is known only after the whole video was looked at, and to keep what the nets said of
+    # every window would take memory that grows with the video: so they are asked again.
+    filmed = [region.box for region in regions if region.filmed]
+    cells = [region.box for region in regions if not region.filmed]
+
+    def pieces() -> Iterator[tuple[int, np.ndarray]]:
+        for window in windows_of(part, checkpoint, mixture):
+            heard = [window.pixels.separate_all(filmed, normalise).numpy()]
+            heard += [window.pixels.separate_all([box]).numpy() for box in cells]
+            yield window.start, np.concatenate(heard)
+
+    spools = [Spool(folder / f"estimate{number}") for number in range(len(regions))]
+    count = len(window_starts(mixture.length, checkpoint.config.spectrogram))
+    for block in crossfade(_bar(pieces(), "separating", progress, count, "window"), mixture.length):
+        for spool, samples in zip(spools, block, strict=True):
+            spool.append(samples)
+    return spools
 
 
-def draw_box(frame: np.ndarray, box: Box) -> np.ndarray:
-    """Mark a box on a frame ``(H, W, 3)`` uint8 with a white line in a black one, seen on any ground."""
-    height, width = frame.shape[:2]
-    marked, thickness = frame.copy(), max(2, min(height, width) // 160)
-    x0, x1 = (int(round(value * (width - 1))) for value in (box[0], box[2]))
-    y0, y1 = (int(round(value * (height - 1))) for value in (box[1], box[3]))
-    for inset, colour in ((0, 0), (thickness, 255)):
-        left, right, top, bottom = x0 + inset, x1 - inset + 1, y0 + inset, y1 - inset + 1
-        for rows, columns in (
-            (slice(top, top + thickness), slice(left, right)),
-            (slice(bottom - thickness, bottom), slice(left, right)),
-            (slice(top, bottom), slice(left, left + thickness)),
-            (slice(top, bottom), slice(right - thickness, right)),
-        ):
-            marked[rows, columns] = colour
-    return marked
+@dataclass(frozen=True)
+class _Track:
+    """A video to write: its sound, and what is drawn on every picture, given its time."""
+
+    path: Path
+    sound: Iterator[np.ndarray]
+    sample_rate: int
+    draw: Callable[[float, np.ndarray], np.ndarray]
+
+
+def _film(part: VideoPart, tracks: Sequence[_Track], seconds: float, damaged: list[float], progress: bool) -> int:
+    """Write all videos in one walk over the pictures; return how many there were."""
+    rate, aspect = part.info.frame_rate, part.info.pixel_aspect
+    total = round(part.seconds * rate) if rate else None
+    pictures = _bar(part.pictures(damaged), f"writing {len(tracks)} videos", progress, total, "picture")
+    last, time, shown = None, 0.0, 0
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(VideoWriter(t.path, rate, t.sound, t.sample_rate, _QUALITY, _EFFORT, aspect))
+            for t in tracks
+        ]
+        for time, picture in pictures:
+            last, shown = picture, shown + 1
+            for writer, track in zip(writers, tracks, strict=True):
+                writer.add(time, track.draw(time, picture))
+        if last is None:
+            raise SopeduError(f"{part.info.path}: no picture is shown in this part; choose another --start and --end")
+        held = seconds - 1 / (rate or 25)
+        if held > time + 1:  # a player shows nothing where pictures have ended before the sound
+            for writer, track in zip(writers, tracks, strict=True):
+                writer.add(held, track.draw(held, last))
+    return shown
+
+
+def _marked(box: Box, _: float, picture: np.ndarray) -> np.ndarray:
+    return draw_box(picture, box)
+
+
+def _entry(region: Region, spool: Spool, mixture: Spool) -> dict[str, Any]:
+    """What result.json says of a region."""
+    return {
+        "name": region.name,
+        "box": [round(float(value), 4) for value in region.box],
+        "chosen": region.chosen,
+        "energy_share": round(spool.energy / max(mixture.energy, 1e-12), 4),
+        "wav": f"{region.name}.wav",
+        "video": f"{region.name}.mp4" if region.filmed else None,
+    }
+
+
+def _notes(
+    part: VideoPart,
+    sound: SpectrogramConfig,
+    seconds: float,
+    shown: int,
+    damaged_sound: Sequence[float],
+    damaged_pictures: Sequence[float],
+) -> list[str]:
+    """What a listener should know of this video, a line each."""
+    info, notes = part.info, []
+    for kind, number in (("sound", info.sound_stream), ("picture", info.picture_stream)):
+        others = [stream for stream in info.streams if stream.kind == kind and stream.number != number]
+        if others:
+            there = "; ".join(f"{stream.number} ({stream.description})" for stream in others)
+            notes.append(f"{kind} stream {number} is used; --{kind}-stream chooses another: {there}")
+    if info.sample_rate < sound.sample_rate:
+        notes.append(
+            f"its sound has {info.sample_rate} samples a second, so nothing above {info.sample_rate // 2} Hz is there "
+            f"to be separated (the model hears up to {sound.sample_rate // 2} Hz)"
+        )
+    if seconds < sound.seconds - 0.01:
+        notes.append(f"{seconds:.2f} s is less than the {sound.seconds:.2f} s that the model hears: silence was added")
+    if shown == 1:
+        notes.append("there is one picture only: it stands for the whole length")
+    for kind, times in (("sound", damaged_sound), ("pictures", damaged_pictures)):
+        if times:
+            count = f"{len(times)} damaged packet{'s' if len(times) > 1 else ''}"
+            notes.append(f"{count} of its {kind} could not be decoded and are missing, first at {min(times):.2f} s")
+    return notes
+
+
+def _faint(peak: float) -> list[str]:
+    if peak >= _UNHEARD:
+        return []
+    return [f"even the loudest place lets only {peak:.1%} of the sound through: the model recognises nothing here"]
+
+
+def _bar(things: Iterator[Any], title: str, progress: bool, total: float | None, unit: str) -> Any:
+    """A progress bar with the time left around an iterator; seconds of sound come in blocks of about one."""
+    total = None if total is None else int(np.ceil(total))
+    return tqdm(things, desc=title, total=total, disable=not progress, unit=unit)

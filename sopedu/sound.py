@@ -9,10 +9,8 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
-import secrets
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, gcd
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sopedu.errors import SopeduError
+from sopedu.files import require_file, written_aside
 
 MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
@@ -60,7 +59,7 @@ def load_waveform(
         # The resampling filter looks to both sides. Reading a little more than is asked for, in whole steps
         # of the rate ratio, makes a part equal to that part of the whole file instead of fading at its ends.
         step_in, step_out = _rate_steps(file_rate, sample_rate)
-        steps = ceil(12 * max(1.0, file_rate / sample_rate) / step_in)
+        steps = _filter_reach(file_rate, sample_rate)
         steps_before = min(steps, first // step_in)
         samples = read(first - steps_before * step_in, steps_before * step_in + wanted + steps * step_in)
     if not np.isfinite(samples).all():
@@ -93,13 +92,36 @@ def save_waveform(path: str | Path, waveform: Any, sample_rate: int) -> float:
     Notebook: 01_sound_and_spectrograms.
     """
     samples, gain = peak_limited(waveform)
+    save_waveform_blocks(path, [samples], sample_rate)
+    return gain
+
+
+def save_waveform_blocks(
+    path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int, written_rate: int | None = None
+) -> None:
+    """Write a waveform that comes in blocks as a 16-bit WAV file; what is above full scale is clipped.
+
+    Args:
+        path: where to write; the folder must exist.
+        blocks: (n,) arrays in [-1, 1], of any length together that a WAV file holds (4 GB).
+        sample_rate: of the blocks, in hertz.
+        written_rate: of the file; None keeps that of the blocks.
+
+    Raises:
+        SopeduError: the folder does not exist, or the file cannot be written.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    written_rate = written_rate or sample_rate
+    if written_rate != sample_rate:
+        blocks = resample_blocks(blocks, sample_rate, written_rate)
     with written_aside(path) as unfinished, wave.open(str(unfinished), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        # Readers divide by 32768: multiplying by it keeps levels, at the price of one unit at +1.0.
-        file.writeframes(np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2").tobytes())
-    return gain
+        file.setframerate(written_rate)
+        for block in blocks:
+            # Readers divide by 32768: multiplying by it keeps levels, at the price of one unit at +1.0.
+            file.writeframesraw(np.clip(np.round(block * 32768), -32768, 32767).astype("<i2").tobytes())
 
 
 def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -121,6 +143,33 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
     step_in, step_out = _rate_steps(from_rate, to_rate)
     return resample_poly(waveform, step_out, step_in).astype(np.float32, copy=False)
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Change the sample rate of a signal that comes in blocks; together the results equal `resample` of the whole.
+
+    Args:
+        blocks: (n,) float arrays of any lengths.
+        from_rate, to_rate: in hertz, whole numbers.
+
+    Yields:
+        (m,) float32, about a second each: memory does not grow with the length.
+    """
+    step_in, step_out = _rate_steps(from_rate, to_rate)
+    margin = _filter_reach(from_rate, to_rate) * step_in
+    chunk = ceil(from_rate / step_in) * step_in
+    held, before = np.zeros(0, np.float32), 0  # `before` samples of it are there for the filter's sake only
+    for block in blocks:
+        held = np.concatenate([held, np.asarray(block, np.float32)])
+        while len(held) >= before + chunk + margin:
+            done = resample(held[: before + chunk + margin], from_rate, to_rate)
+            first = before // step_in * step_out
+            yield done[first : first + chunk // step_in * step_out]
+            kept = min(margin, before + chunk)
+            held, before = held[before + chunk - kept :], kept
+    rest = resample(held, from_rate, to_rate)[before // step_in * step_out :] if len(held) > before else held[:0]
+    if len(rest):
+        yield rest
 
 
 def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
@@ -191,44 +240,6 @@ class Player:
         return f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
 
 
-def require_file(path: str | Path) -> Path:
-    """Return `path` as a Path if it is a file with something in it.
-
-    Raises:
-        SopeduError: there is nothing at `path`, or a folder, or an empty file.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise SopeduError(f"{path}: is a folder; name a file in it")
-    if not path.exists():
-        raise SopeduError(f"{path}: no such file; check the name and the folder")
-    if path.is_file() and path.stat().st_size == 0:
-        raise SopeduError(f"{path}: is empty (0 bytes); copy or download it again")
-    return path
-
-
-@contextmanager
-def written_aside(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name in the folder of `path`; rename it to `path` on success, remove it on failure.
-
-    So a reader never sees half a file, and an interrupted run keeps the file that was there before.
-
-    Raises:
-        SopeduError: the folder does not exist, or `path` is a folder.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise SopeduError(f"{path}: is a folder; give the name of the file to write")
-    if not path.parent.is_dir():
-        raise SopeduError(f"{path}: the folder {path.parent} does not exist; make it first")
-    unfinished = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def as_waveform(waveform: Any) -> np.ndarray:
     """Return an array or tensor (also on a GPU) as a checked (L,) float32 array.
 
@@ -260,6 +271,11 @@ def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
     """The smallest whole numbers of samples at both rates that last equally long."""
     divisor = gcd(from_rate, to_rate)
     return from_rate // divisor, to_rate // divisor
+
+
+def _filter_reach(from_rate: int, to_rate: int) -> int:
+    """How far `resample` looks to either side (10 samples of the lower rate, and some to spare), in rate steps."""
+    return ceil(12 * max(1.0, from_rate / to_rate) / _rate_steps(from_rate, to_rate)[0])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sopedu.checkpoints import Checkpoint, load_checkpoint, require_new_folder, save_checkpoint
+from sopedu.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from sopedu.config import preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.model import SoundOfPixels
@@ -145,11 +145,3 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(folder, size):
 def test_notes_of_a_newer_format_or_the_wrong_kind_are_refused(folder, name, value):
     change_notes(folder, **{name: value})
     assert ("update sopedu" in refusal(folder)) == (name == "format_version")
-
-
-def test_a_new_folder_is_one_that_is_free_and_can_be_made(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    for place, message in (("file", "not an empty folder"), ("file/below", "is a file"), (".", "not an empty folder")):
-        with pytest.raises(SopeduError, match=message):
-            require_new_folder(tmp_path / place)
-    assert not require_new_folder(tmp_path / "new" / "deep").exists()

@@ -29,7 +29,7 @@ OPTIONS = {
     "demo": "out seed steps json",
     "train": "preset data out set",
     "evaluate": "data pairs seed instruments json",
-    "separate": "checkpoint out box json",
+    "separate": "checkpoint out box start end normalise keep-rate cells picture-stream sound-stream device json",
     "benchmark": "preset steps set json",
     "toyband sheet": "out split",
     "toyband render": "out solos split video seconds size seed",
@@ -77,7 +77,7 @@ def test_help_lists_every_option(command):
     status, out, err = sopedu(f"{command} --help")
     plain = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", out).split())  # without colours and line breaks
     assert (status, err) == (0, "") and "Python: sopedu." in plain
-    assert {*OPTIONS[command].split(), "help"} <= set(re.findall(r" --([a-z]+) ", plain))
+    assert {*OPTIONS[command].split(), "help"} <= set(re.findall(r" --([a-z-]+) ", plain))
     assert command.split()[0] in sopedu("--help")[1]
 
 
@@ -91,6 +91,13 @@ MISTAKES = {
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box a,b,c,d": "--box a,b,c,d: write four numbers",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box 0.5,0,0.2,1": "box 0.5,0,0.2,1: write",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --box ../x=0,0,1,1": "region '../x': call it by letters",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --box a=0,0,1,1 --box a=0,0,1,1": "another region called a",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --start soon": "--start soon: write seconds (90.5) or",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --start 1:00": "film.mp4: is 3.00 s long, nothing is there",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --end 0": "change --start or --end",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --sound-stream 5": "film.mp4: has no sound stream 5; its",
+    "separate film.mp4 --checkpoint run/checkpoint --out o --device abacus": "device abacus: cannot be used here",
     "toyband sheet --split dev": "unknown split 'dev'",
     "toyband sheet --out sheet.xyz": "sheet.xyz",
     "toyband render --split dev --out o": "unknown split 'dev'",
@@ -146,10 +153,23 @@ def test_a_video_is_taken_apart(boxes, checkpoint):
     assert [sound["chosen"] for sound in result["sounds"]] == ["asked for" if boxes else "loudest"] * count
     assert not boxes or [",".join(f"{edge:g}" for edge in sound["box"]) for sound in result["sounds"]] == boxes
     names = {f"region{number}.{kind}" for number in range(1, count + 1) for kind in ("wav", "mp4")}
-    assert {path.name for path in out.iterdir()} == names | {"sound_map.mp4", "result.json"}
+    assert {path.name for path in out.iterdir()} == names | {
+        "sound_map.mp4",
+        "mixture.wav",
+        "report.html",
+        "result.json",
+    }
     for sound in result["sounds"]:
         info, heard = probe(out / sound["video"]), load_waveform(out / sound["wav"], 11025)
         assert (info.frame_count, info.has_sound) == (24, True) and abs(len(heard) - 33075) < 1100
+
+
+def test_when_nothing_is_said_a_numbered_folder_and_the_shipped_model_are_taken():
+    for number in (1, 2):
+        status, out, _ = sopedu("separate film.mp4 --start 0:01.5 --end 2.5")
+        assert status == 0 and f"next: open separated/film-00{number}/report.html in a browser" in out
+        assert json.loads(Path(f"separated/film-00{number}/result.json").read_text())["seconds"] == 1.0
+    assert "trained on toyband" in out
 
 
 def test_the_contact_sheet_shows_every_instrument():

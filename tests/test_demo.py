@@ -19,7 +19,7 @@ from sopedu.callbacks import KeepCheckpoint, LivePlot, Progress
 from sopedu.checkpoints import load_checkpoint
 from sopedu.clips import ToyBandClips
 from sopedu.config import with_values
-from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, new_run_folder, run_demo, score_table
+from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, run_demo, score_table
 from sopedu.errors import SopeduError
 from sopedu.spectrogram import istft, stft
 from sopedu.training import Run
@@ -96,11 +96,6 @@ def test_a_second_run_leaves_the_first_as_it_was(demonstrated, monkeypatch):
     run_demo(seed=2, steps=2, workers=1, say=lambda _: None, pairs=2)
     assert contents(Path("runs/demo-001")) == before
     assert contents(Path("runs/demo-002"))["report.html"] == b"short"
-
-
-def test_run_folders_are_numbered_and_never_taken_twice(tmp_path):
-    (tmp_path / "demo-002").write_text("a file has this name")
-    assert [new_run_folder(tmp_path).name for _ in range(3)] == ["demo-001", "demo-003", "demo-004"]
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):

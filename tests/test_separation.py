@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+from fractions import Fraction
+from html.parser import HTMLParser
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sopedu.checkpoints import Checkpoint
+from sopedu.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
+from sopedu.evaluation import frames_of
+from sopedu.familiarity import Familiarity
+from sopedu.localization import PixelSounds
 from sopedu.model import SoundOfPixels
-from sopedu.separation import crossfade, draw_box, overlay_map, overlay_maps, separate_video, windows_of
+from sopedu.separation import separate_video
 from sopedu.sound import save_waveform
 from sopedu.toyband.scenes import duet
-from sopedu.video import iterate_frames, probe, read_sound, write_video
+from sopedu.video import iterate_frames, probe, read_sound
+from sopedu.video_writer import write_video
 
 RATE, FRAME_RATE = 11025, 8
 VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4"""
@@ -59,41 +66,10 @@ def refusal(path: Path, checkpoint: Checkpoint, out: Path, **how) -> str:
     return str(caught.value)
 
 
-@settings(deadline=None)
-@given(st.integers(2, 60), st.integers(1, 200), st.integers(0, 2**32))
-def test_unchanged_windows_add_up_to_the_signal(half, length, seed):
-    signal = np.random.default_rng(seed).normal(size=length)
-    starts = list(range(0, max(1, length - half), half))
-    padded = np.pad(signal, (0, 2 * half))
-    pieces = [padded[start : start + 2 * half] for start in starts]
-    restored = crossfade(pieces, starts, length)
-    assert restored.shape == (length,)
-    np.testing.assert_allclose(restored, signal, atol=1e-6)
-
-
-def test_a_seam_is_faded_and_not_cut():
-    # From a window of ones to one of zeros, half a window later: the step falls smoothly along sin².
-    faded = crossfade([np.ones(100), np.zeros(100)], [0, 50], 150)
-    np.testing.assert_allclose(faded[:50], 1, atol=1e-6)
-    np.testing.assert_allclose(faded[50:100], np.sin(np.pi * (np.arange(50, 100) + 0.5) / 100) ** 2, atol=1e-6)
-    np.testing.assert_allclose(faded[100:], 0, atol=1e-6)
-
-
-def test_windows_cover_the_whole_film(film, checkpoint):
-    waveform = read_sound(film, RATE)
-    windows = list(windows_of(film, checkpoint, waveform))
-    sound = checkpoint.config.spectrogram
-    assert [window.start for window in windows] == [i * (sound.counted_samples // 2) for i in range(len(windows))]
-    assert windows[-1].start + sound.counted_samples >= len(waveform)
-    assert windows[0].pixels.grid == (8, 14)  # 64 × 107 pixels, eight a cell, rounded up
-    mixtures = [window.pixels.mixture().numpy() for window in windows]
-    restored = crossfade(mixtures, [window.start for window in windows], len(waveform))
-    np.testing.assert_allclose(restored, waveform, atol=1e-4)
-
-
 def test_a_separated_film_is_what_result_json_says(separated, film):
     result = json.loads((separated / "result.json").read_text())
-    names = {"sound_map.mp4", "region1.wav", "region1.mp4", "region2.wav", "region2.mp4", "result.json"}
+    names = {"sound_map.mp4", "mixture.wav", "report.html", "result.json"}
+    names |= {f"region{number}.{kind}" for number in (1, 2) for kind in ("wav", "mp4")}
     assert {path.name for path in separated.iterdir()} == names
     assert result["model"] == "preset tiny, trained on toyband (violin, tuba) for 5 steps"
     assert "drawings" in result["hint"]
@@ -110,6 +86,9 @@ def test_a_separated_film_is_what_result_json_says(separated, film):
         info = probe(separated / name)
         assert (info.width, info.height, info.frame_count) == (80, 48, 4 * FRAME_RATE)
         assert len(read_sound(separated / name, RATE)) == pytest.approx(len(mixture), abs=0.05 * RATE)
+    heard, rate = soundfile.read(separated / result["mixture"])
+    assert rate == RATE and np.abs(heard - mixture).max() < 1e-4
+    assert (result["normalised"], result["gain"], result["size"], result["pictures"]) == (False, 1.0, [80, 48], 32)
 
 
 def test_the_map_keeps_the_sound_and_the_regions_are_marked(separated, film):
@@ -144,31 +123,128 @@ def test_bad_input_is_refused_before_anything_is_written(film, checkpoint, tmp_p
     assert "not an empty folder" in refusal(film, checkpoint, film)
 
 
-@pytest.mark.parametrize("box", [(0.1, 0.2, 0.6, 0.9), (0.0, 0.0, 1.0, 1.0), (0.5, 0.75, 1.0, 1.0)])
-def test_a_box_is_drawn_on_its_border_and_nowhere_else(box):
-    frame = np.full((60, 100, 3), 100, np.uint8)
-    marked = draw_box(frame, box)
-    rows, columns = np.mgrid[:60, :100]
-    x0, x1, y0, y1 = (round(v * n) for v, n in zip((box[0], box[2], box[1], box[3]), (99, 99, 59, 59), strict=True))
-    depth = np.minimum.reduce([columns - x0, x1 - columns, rows - y0, y1 - rows])  # negative outside
-    expected = np.where((depth >= 0) & (depth < 2), 0, np.where((depth >= 2) & (depth < 4), 255, 100))
-    assert (marked == expected[..., None]).all()
-    assert (frame == 100).all()
+@pytest.mark.parametrize("target", ["ratio", "binary"])
+def test_normalised_regions_add_up_to_the_mixture(film, tmp_path, target):
+    torch.manual_seed(1)
+    config = with_values(preset("tiny"), [*VALUES.split(), f"loss.target={target}"])
+    boxes = [(0.0, 0.0, 0.4, 1.0), (0.4, 0.0, 1.0, 0.5), (0.2, 0.5, 1.0, 1.0)]
+    found = Checkpoint(SoundOfPixels(config).eval(), ("violin",))
+    result = separate_video(film, found, tmp_path / "out", boxes, normalise=True, cells=1, progress=False)
+    parts = [sound for sound in result["sounds"] if sound["chosen"] != "cell"]
+    total = sum(soundfile.read(tmp_path / "out" / sound["wav"])[0] for sound in parts)
+    mixture = soundfile.read(tmp_path / "out" / "mixture.wav")[0]
+    # Each of the four files is rounded to 1 / 32768, by at most half of it.
+    assert len(parts) == 3 and np.abs(total - mixture).max() < 1e-4
+    assert all(np.abs(soundfile.read(tmp_path / "out" / sound["wav"])[0] - mixture).max() > 1e-3 for sound in parts)
 
 
-def test_a_map_brightens_the_loud_side_and_keeps_shape_and_type():
-    frame = np.full((40, 60, 3), 40, np.uint8)
-    glowing = overlay_map(frame, np.array([[0.0, 1.0]]))
-    assert (glowing.shape, glowing.dtype) == (frame.shape, frame.dtype)
-    assert glowing[:, 45:].mean() > 150 > 40 > glowing[:, :15].mean()
-    upper = overlay_map(frame, np.array([[1.0], [0.0]]))
-    assert upper[:10].mean() > upper[30:].mean() + 100
+def test_one_gain_for_all_keeps_loud_sound_from_clipping(checkpoint, tmp_path, monkeypatch):
+    loud = 0.9 * np.sign(np.sin(2 * np.pi * 100 * np.arange(2 * RATE) / RATE))
+    write_video(tmp_path / "loud.mp4", np.zeros((16, 48, 80, 3), np.uint8), FRAME_RATE, loud, RATE)
+    result = separate_video(tmp_path / "loud.mp4", checkpoint, tmp_path / "out", progress=False)
+    heard = soundfile.read(tmp_path / "out" / "mixture.wav")[0]
+    before = read_sound(tmp_path / "loud.mp4", RATE)
+    assert np.abs(before).max() > 1.02 and result["gain"] == pytest.approx(1 / np.abs(before).max(), abs=1e-4)
+    assert np.abs(heard).max() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(heard, before * result["gain"], atol=1e-4)
 
 
-def test_between_two_windows_maps_are_blended_in_time():
-    maps = np.zeros((2, 1, 2))
-    maps[0, 0, 0], maps[1, 0, 1] = 2, 2  # first left, then right; the loudest of all is drawn as 1
-    frame = np.zeros((8, 8, 3), np.uint8)
-    drawn = list(overlay_maps(((time, frame) for time in (0.0, 1.0, 2.0, 3.0, 9.0)), maps, [1.0, 3.0]))
-    for found, (left, right) in zip(drawn, [(1, 0), (1, 0), (0.5, 0.5), (0, 1), (0, 1)], strict=True):
-        np.testing.assert_array_equal(found, overlay_map(frame, np.array([[left, right]])))
+def test_a_part_at_the_videos_own_rate_with_names_and_cells(film, checkpoint, tmp_path):
+    boxes = {"left-player": (0.0, 0.0, 0.5, 1.0)}
+    how = {"start": 1.0, "end": 3.0, "keep_rate": True, "cells": 16, "progress": False}
+    result = separate_video(film, checkpoint, tmp_path / "out", boxes, **how)
+    cells = [sound for sound in result["sounds"] if sound["chosen"] == "cell"]
+    assert result["sounds"][0]["name"] == "left-player" and len(cells) == len({cell["name"] for cell in cells}) == 16
+    files = {"sound_map.mp4", "mixture.wav", "report.html", "result.json", "left-player.wav", "left-player.mp4"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files | {cell["wav"] for cell in cells}
+    # Rows and columns are those of the map, 8 × 14, and the box of a cell is the cell.
+    for cell in cells:
+        row, column = map(int, re.fullmatch(r"cell_row(\d+)_column(\d+)", cell["name"]).groups())
+        assert cell["box"] == pytest.approx([(column - 1) / 14, (row - 1) / 8, column / 14, row / 8], abs=1e-4)
+        assert cell["video"] is None
+    heard, rate = soundfile.read(tmp_path / "out" / "mixture.wav")
+    assert (rate, len(heard), result["wav_sample_rate"], result["seconds"]) == (44100, 88200, 44100, 2.0)
+    expected = read_sound(film, 44100, 1.0, 2.0)
+    assert np.corrcoef(heard, expected)[0, 1] > 0.95  # what lies above half of the model's rate is missing
+    assert probe(tmp_path / "out" / "left-player.mp4").frame_count == 16
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a/b", "mixture", "sound_map", "_", "x" * 50, "a b", "con.", "-x"])
+def test_a_region_is_called_nothing_that_is_no_file_name_or_taken(film, checkpoint, tmp_path, name):
+    said = refusal(film, checkpoint, tmp_path / "out", boxes={name: (0.0, 0.0, 0.5, 1.0)})
+    assert "call it by letters, digits" in said and list(tmp_path.iterdir()) == []
+
+
+def test_what_asks_for_too_much_is_refused(film, checkpoint, tmp_path):
+    boxes = {f"r{number}": (0.0, 0.0, 0.5, 1.0) for number in range(17)}
+    assert "at most 16 regions" in refusal(film, checkpoint, tmp_path / "out", boxes=boxes)
+    assert "between 0 and 16" in refusal(film, checkpoint, tmp_path / "out", cells=17)
+    two = {"Left": (0.0, 0.0, 0.5, 1.0), "left": (0.5, 0.0, 1.0, 1.0)}
+    assert "the same file" in refusal(film, checkpoint, tmp_path / "out", boxes=two)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_notes_say_what_a_listener_should_know(checkpoint, tmp_path):
+    noise = 0.1 * np.random.default_rng(0).normal(size=8000)
+    with av.open(str(tmp_path / "short.mkv"), "w") as container:
+        pictures = container.add_stream("libx264", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        other = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")
+        picture.pts, picture.time_base = 0, Fraction(1, 10)
+        container.mux(pictures.encode(picture))
+        container.mux(pictures.encode(None))
+        for stream in (sound, other):
+            samples = (noise * 32768).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = stream.rate, 0, Fraction(1, stream.rate)
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    out = tmp_path / "out"
+    notes = separate_video(tmp_path / "short.mkv", checkpoint, out, sound_stream=1, progress=False)["notes"]
+    said = "\n".join(notes)
+    assert "sound stream 1 is used; --sound-stream chooses another: 2 (pcm_s16le, 16000 Hz, 1 channel)" in said
+    assert "nothing above 4000 Hz is there to be separated (the model hears up to 5512 Hz)" in said
+    assert "1.00 s is less than the 1.49 s that the model hears: silence was added" in said
+    assert "one picture only" in said
+    page = (out / "report.html").read_text()
+    assert all(html.escape(note[1:]) in page for note in notes)
+    # A picture that is shown to the end keeps a player from going black.
+    assert probe(out / "region1.mp4").duration == pytest.approx(1.0, abs=0.15)
+
+
+def test_an_unknown_kind_of_sound_and_picture_is_said_and_a_known_one_is_not(tmp_path):
+    model = load_checkpoint(SHIPPED).model
+    spectrogram = model.config.spectrogram
+    generator = torch.Generator().manual_seed(0)
+    scenes = [duet(seed, "test", size=64, times=[0.75], samples=spectrogram.samples) for seed in range(4)]
+    with Familiarity(model) as known:
+        for scene in scenes:
+            PixelSounds(model, torch.from_numpy(scene.mixture / 32768).float(), frames_of(scene.frames))
+    with Familiarity(model) as unknown:
+        PixelSounds(
+            model,
+            torch.randn(spectrogram.samples, generator=generator),
+            torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8, generator=generator),
+        )
+    assert known.notes() == []
+    assert [note.split()[1] for note in unknown.notes()] == ["sound", "picture"]
+    assert all(unknown.distances()[name] > 2 * known.distances()[name] for name in ("sound", "picture"))
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attributes) -> None:
+        self.found += [value for name, value in attributes if name in ("src", "href")]
+
+
+def test_the_page_plays_every_result_beside_it(separated):
+    links = _Links()
+    links.feed((separated / "report.html").read_text(encoding="utf-8"))
+    beside = {link for link in links.found if not link.startswith("data:")}
+    assert beside == {path.name for path in separated.iterdir()} - {"report.html", "result.json"}

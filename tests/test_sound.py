@@ -11,6 +11,8 @@ import wave
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sopedu import sound
 from sopedu.errors import SopeduError
@@ -97,17 +99,6 @@ def test_tensors_are_taken_too(tmp_path):
     waveform = torch.linspace(-0.5, 0.5, 1000, requires_grad=True)
     sound.save_waveform(tmp_path / "ramp.wav", waveform, 11025)
     np.testing.assert_allclose(sound.load_waveform(tmp_path / "ramp.wav"), waveform.detach(), atol=1e-4)
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "kept.wav"
-    sound.save_waveform(path, sine(440, 0.1, 11025), 11025)
-    before = path.read_bytes()
-    with pytest.raises(RuntimeError), sound.written_aside(path) as unfinished:
-        unfinished.write_bytes(b"half")
-        raise RuntimeError
-    assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["kept.wav"]
 
 
 def test_16_bit_wav_is_read_the_same_without_soundfile(tmp_path, monkeypatch):
@@ -211,3 +202,26 @@ def test_python_own_reader_sees_what_was_written(tmp_path):
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
         samples = np.frombuffer(file.readframes(5), dtype="<i2")
     assert samples.tolist() == [-32768, -16384, 0, 16384, 32767]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from([(44100, 11025), (48000, 11025), (11025, 44100), (8000, 11025), (11025, 11025), (997, 1009)]),
+    st.lists(st.integers(0, 40_000), min_size=1, max_size=6),
+    st.integers(0, 2**32),
+)
+def test_in_blocks_resampling_gives_what_the_whole_gives(rates, lengths, seed):
+    waveform = np.random.default_rng(seed).normal(size=sum(lengths)).astype(np.float32)
+    blocks = np.split(waveform, np.cumsum(lengths)[:-1])
+    found = list(sound.resample_blocks(blocks, *rates))
+    expected = sound.resample(waveform, *rates)
+    assert sum(map(len, found)) == len(expected)
+    np.testing.assert_allclose(np.concatenate([waveform[:0], *found]), expected, atol=2e-6)
+
+
+def test_a_wav_written_in_blocks_at_another_rate_is_the_resampled_whole(tmp_path):
+    tone = sine(440, 3.0, 11025)
+    sound.save_waveform_blocks(tmp_path / "tone.wav", np.array_split(tone, 5), 11025, 44100)
+    found, rate = soundfile.read(tmp_path / "tone.wav", dtype="float32")
+    assert (rate, len(found)) == (44100, 4 * len(tone))
+    np.testing.assert_allclose(found, np.clip(sound.resample(tone, 11025, 44100), -1, 1), atol=1e-4)

@@ -13,6 +13,7 @@ import soundfile
 
 from sopedu import video
 from sopedu.errors import SopeduError
+from sopedu.video_writer import VideoWriter, write_video
 
 RATE = 11025
 
@@ -53,7 +54,7 @@ def clip(tmp_path_factory) -> Path:
     """12 s of numbered pictures at 10 fps with noise."""
     path = tmp_path_factory.mktemp("video") / "clip.mp4"
     noise = np.random.default_rng(0).normal(0, 0.1, 12 * RATE)
-    video.write_video(path, numbered_frames(120), 10, noise, RATE)
+    write_video(path, numbered_frames(120), 10, noise, RATE)
     return path
 
 
@@ -75,7 +76,7 @@ def test_click_and_flash_stay_together(tmp_path, frame_rate):
     moment = count // 2 / frame_rate
     waveform = np.zeros(4 * RATE, dtype=np.float32)
     waveform[round(moment * RATE)] = 0.9
-    video.write_video(tmp_path / "clap.mp4", frames, frame_rate, waveform, RATE)
+    write_video(tmp_path / "clap.mp4", frames, frame_rate, waveform, RATE)
     heard = video.read_sound(tmp_path / "clap.mp4", RATE)
     click = np.abs(heard).argmax() / RATE
     seen = [(time, frame.mean()) for time, frame in video.iterate_frames(tmp_path / "clap.mp4")]
@@ -92,7 +93,7 @@ def test_click_and_flash_stay_together(tmp_path, frame_rate):
 def test_sound_survives_the_round_trip(tmp_path):
     time = np.arange(3 * RATE) / RATE
     waveform = 0.4 * np.sin(2 * np.pi * 440 * time) + 0.2 * np.sin(2 * np.pi * 1800 * time)
-    video.write_video(tmp_path / "tones.mp4", numbered_frames(30), 10, waveform, RATE)
+    write_video(tmp_path / "tones.mp4", numbered_frames(30), 10, waveform, RATE)
     heard = video.read_sound(tmp_path / "tones.mp4", RATE)
     middle = slice(RATE // 2, -RATE // 2)
     error = np.mean((heard[middle] - waveform[middle]) ** 2)
@@ -210,7 +211,7 @@ def test_rotation_is_honoured(tmp_path, degrees, corner):
 @pytest.mark.parametrize("height, width", [(63, 95), (64, 95), (63, 96)])
 def test_odd_sizes_become_even(tmp_path, height, width):
     frames = np.full((5, height, width, 3), 200, dtype=np.uint8)
-    video.write_video(tmp_path / "odd.mp4", frames, 5)
+    write_video(tmp_path / "odd.mp4", frames, 5)
     (shown,) = video.read_frames(tmp_path / "odd.mp4", [0.5])
     assert shown.shape == (64, 96, 3)
     assert np.abs(shown.astype(int) - 200).max() < 8
@@ -224,7 +225,7 @@ def test_colours_survive(tmp_path):
         (0, 0, 255),
         (90, 140, 190),
     )
-    video.write_video(tmp_path / "colours.mp4", [frame] * 5, 5, crf=10)
+    write_video(tmp_path / "colours.mp4", [frame] * 5, 5, crf=10)
     (shown,) = video.read_frames(tmp_path / "colours.mp4", [0.0])
     for row in (10, 50):
         for column in (10, 50):
@@ -232,10 +233,10 @@ def test_colours_survive(tmp_path):
 
 
 def test_sound_and_pictures_of_different_length_are_both_kept(tmp_path):
-    video.write_video(tmp_path / "a.mp4", numbered_frames(10), 10, np.full(3 * RATE, 0.1), RATE)
+    write_video(tmp_path / "a.mp4", numbered_frames(10), 10, np.full(3 * RATE, 0.1), RATE)
     assert len(video.read_sound(tmp_path / "a.mp4", RATE)) == 3 * RATE
     assert video.probe(tmp_path / "a.mp4").frame_count == 10
-    video.write_video(tmp_path / "b.mp4", numbered_frames(30), 10, np.full(RATE, 0.1), RATE)
+    write_video(tmp_path / "b.mp4", numbered_frames(30), 10, np.full(RATE, 0.1), RATE)
     assert len(video.read_sound(tmp_path / "b.mp4", RATE)) == RATE
     assert video.probe(tmp_path / "b.mp4").frame_count == 30
 
@@ -243,7 +244,7 @@ def test_sound_and_pictures_of_different_length_are_both_kept(tmp_path):
 def test_sound_and_pictures_are_interleaved(tmp_path):
     count = 200
     noise = np.random.default_rng(1).normal(0, 0.1, 20 * RATE)
-    video.write_video(tmp_path / "long.mp4", numbered_frames(count), 10, noise, RATE)
+    write_video(tmp_path / "long.mp4", numbered_frames(count), 10, noise, RATE)
     with av.open(str(tmp_path / "long.mp4")) as container:
         last = {"audio": 0.0, "video": 0.0}
         apart = []
@@ -256,7 +257,7 @@ def test_sound_and_pictures_are_interleaved(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "kept.mp4"
-    video.write_video(path, numbered_frames(3), 5)
+    write_video(path, numbered_frames(3), 5)
     before = path.read_bytes()
 
     def breaks_down():
@@ -264,11 +265,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError("the renderer broke down")
 
     with pytest.raises(RuntimeError, match="renderer"):
-        video.write_video(path, breaks_down(), 5)
+        write_video(path, breaks_down(), 5)
     with pytest.raises(SopeduError, match="picture 1"):
-        video.write_video(path, [np.zeros((64, 64, 3), np.uint8), np.zeros((32, 32, 3), np.uint8)], 5)
+        write_video(path, [np.zeros((64, 64, 3), np.uint8), np.zeros((32, 32, 3), np.uint8)], 5)
     with pytest.raises(SopeduError, match="no pictures"):
-        video.write_video(path, [], 5)
+        write_video(path, [], 5)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["kept.mp4"]
 
@@ -283,7 +284,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 )
 def test_what_cannot_be_written_is_said(tmp_path, name, arguments, says):
     with pytest.raises(SopeduError, match=says):
-        video.write_video(tmp_path / name, numbered_frames(2), 5, **arguments)
+        write_video(tmp_path / name, numbered_frames(2), 5, **arguments)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -318,7 +319,7 @@ def test_a_bad_file_gives_one_line_with_its_name(tmp_path, reader, name, says):
 
 
 def test_a_missing_stream_is_said_with_what_was_found(tmp_path):
-    video.write_video(tmp_path / "silent.mp4", numbered_frames(5), 5)
+    write_video(tmp_path / "silent.mp4", numbered_frames(5), 5)
     info = video.probe(tmp_path / "silent.mp4")
     assert (info.has_sound, info.sample_rate, info.channels) == (False, None, 0)
     with pytest.raises(SopeduError, match=r"silent\.mp4: has no sound, it holds pictures only"):
@@ -357,3 +358,102 @@ def test_a_forked_child_can_read_what_its_parent_has_read(clip):
     assert queue.get(timeout=60) == 30
     child.join(timeout=60)
     assert child.exitcode == 0
+
+
+def test_sound_in_blocks_is_the_whole_sound(clip):
+    blocks = list(video.iterate_sound(clip, RATE, 1.3, 9.7))
+    assert max(map(len, blocks)) < 2 * RATE < sum(map(len, blocks))
+    np.testing.assert_array_equal(np.concatenate(blocks), video.read_sound(clip, RATE, 1.3, 8.4))
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory) -> Path:
+    """Two picture streams (black 96 × 64, white 48 × 32) and two of sound (440 Hz, 880 Hz at half the rate)."""
+    path = tmp_path_factory.mktemp("several") / "several.mkv"
+    with av.open(str(path), "w") as container:
+        pictures = [container.add_stream("libx264", rate=10) for _ in range(2)]
+        sounds = [container.add_stream("pcm_s16le", rate=rate, layout="mono") for rate in (16000, 8000)]
+        for stream, width, height in zip(pictures, (96, 48), (64, 32), strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number, (stream, grey) in enumerate(zip(pictures, (0, 255), strict=True)):
+            for count in range(20):
+                picture = np.full((stream.height, stream.width, 3), grey, np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = count, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+            rate = sounds[number].rate
+            tone = np.sin(2 * np.pi * 440 * (1 + number) * np.arange(2 * rate) / rate)
+            frame = av.AudioFrame.from_ndarray((9000 * tone).astype(np.int16)[None], format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+            container.mux(sounds[number].encode(frame))
+            container.mux(sounds[number].encode(None))
+    return path
+
+
+def test_any_of_several_streams_can_be_chosen(several):
+    info = video.probe(several)
+    assert [stream.kind for stream in info.streams] == ["picture", "picture", "sound", "sound"]
+    assert "h264, 48×32 px" in info.streams[1].description and "8000 Hz, 1 channel" in info.streams[3].description
+    other = video.probe(several, picture_stream=1, sound_stream=3)
+    assert (info.width, info.sample_rate, other.width, other.sample_rate) == (96, 16000, 48, 8000)
+    (black,), (white,) = (video.read_frames(several, [1.0], stream=number) for number in (0, 1))
+    assert black.max() < 20 and white.min() > 235
+    for number, hertz in ((2, 440), (3, 880)):
+        heard = video.read_sound(several, RATE, seconds=1.0, stream=number)
+        assert np.abs(np.fft.rfft(heard)).argmax() == pytest.approx(hertz, abs=1)
+    for wrong in ({"picture_stream": 2}, {"sound_stream": 0}, {"sound_stream": -1}, {"picture_stream": 9}):
+        with pytest.raises(SopeduError, match=r"several\.mkv: has no (picture|sound) stream -?\d; its .* choose one"):
+            video.probe(several, **wrong)
+
+
+def test_pixels_that_are_not_square_are_said(tmp_path):
+    with VideoWriter(tmp_path / "wide.mp4", 5, pixel_aspect=Fraction(16, 15)) as writer:
+        for number in range(3):
+            writer.add(number / 5, np.zeros((64, 96, 3), np.uint8))
+    assert video.probe(tmp_path / "wide.mp4").pixel_aspect == Fraction(16, 15)
+
+
+def test_what_is_damaged_in_the_middle_is_left_out_and_counted_or_refused(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, 8 * RATE)
+    write_video(tmp_path / "whole.mp4", numbered_frames(80), 10, noise, RATE)
+    with av.open(str(tmp_path / "whole.mp4")) as container:  # where the packets of 3 s to 4 s lie
+        middle = [p for p in container.demux() if p.size and 3 <= float(p.pts * p.time_base) < 4]
+        places = {kind: [(p.pos, p.size) for p in middle if p.stream.type == kind] for kind in ("video", "audio")}
+    for kind, found in places.items():
+        content = bytearray((tmp_path / "whole.mp4").read_bytes())
+        for position, size in found:
+            content[position : position + size] = b"\xff" * size
+        path = tmp_path / f"{kind}.mp4"
+        path.write_bytes(content)
+        skipped: list[float] = []
+        if kind == "audio":
+            heard = np.concatenate(list(video.iterate_sound(path, RATE, skipped=skipped)))
+            # What is missing is a gap, and what comes later comes at its time.
+            assert len(heard) == len(noise) and not heard[round(3.3 * RATE) : round(3.7 * RATE)].any()
+            assert np.corrcoef(heard[5 * RATE :], noise[5 * RATE :])[0, 1] > 0.9
+        else:
+            shown = [(round(time, 2), number_of(p)) for time, p in video.iterate_frames(path, skipped=skipped)]
+            assert shown[0] == (0.0, 0) and 60 < len(shown) < 80
+        assert skipped and all(2.4 < time < 8.1 for time in skipped)
+        with pytest.raises(SopeduError, match=f"{kind}.mp4: cannot be read as a video"):
+            list((video.iterate_sound if kind == "audio" else video.iterate_frames)(path))
+
+
+def test_pictures_keep_their_times_at_a_varying_rate(tmp_path):
+    times = [0.0, 0.04, 0.5, 2.0, 2.001, 7.25]
+    with VideoWriter(tmp_path / "varying.mp4", 25) as writer:
+        for time, picture in zip(times, numbered_frames(6), strict=True):
+            writer.add(time, picture)
+    shown = [(time, number_of(picture)) for time, picture in video.iterate_frames(tmp_path / "varying.mp4")]
+    assert [number for _, number in shown] == list(range(6))
+    np.testing.assert_allclose([time for time, _ in shown], times, atol=1e-4)
+
+
+def test_a_picture_out_of_order_is_said_and_leaves_nothing(tmp_path):
+    picture = np.zeros((16, 16, 3), np.uint8)
+    late = pytest.raises(SopeduError, match=r"picture 1 at 0\.300 s is not later")
+    with late, VideoWriter(tmp_path / "a.mp4", 25) as writer:
+        writer.add(0.4, picture)
+        writer.add(0.3, picture)
+    assert list(tmp_path.iterdir()) == []

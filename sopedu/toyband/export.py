@@ -13,12 +13,13 @@ from tqdm.auto import tqdm
 
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
-from sopedu.sound import save_waveform, written_aside
+from sopedu.files import written_aside
+from sopedu.sound import save_waveform
 from sopedu.spectrogram import stft
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import Scene, solo
 from sopedu.toyband.splits import check_split
-from sopedu.video import write_video
+from sopedu.video_writer import write_video
 
 
 def contact_sheet(path: str | Path, individuals: int = 4, size: int = 224, split: str = "train") -> Path:

@@ -1,0 +1,293 @@
+"""From a container to decoded pictures and sound on one clock: where PyAV, and FFmpeg in it, is spoken to.
+
+`video` is what one calls; here a stream is chosen, packets are decoded from a given time on, timestamps are put in
+order, and what FFmpeg says of a damaged file becomes one line that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sopedu.errors import SopeduError
+
+# Timestamps may be rounded to milliseconds: a picture that begins this little after a time is the one meant.
+TIME_TOLERANCE_SECONDS = 0.001
+# Sound decoders need some packets before they are right again after a seek (Opus: 80 ms).
+SOUND_WARM_UP_SECONDS = 1.0
+# Sound runs on without a gap unless its timestamps jump by more than this.
+SOUND_GAP_SECONDS = 0.05
+# A longer gap is a damaged timestamp, and would be filled with silence for hours.
+LONGEST_GAP_SECONDS = 600.0
+# Beyond this no common encoder or browser follows; a picture takes 200 MB there.
+LARGEST_SIDE = 8192
+
+_NAMES = {"video": "picture", "audio": "sound"}
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """One stream of a file: its number there, "picture" or "sound", and what it holds in words."""
+
+    number: int
+    kind: str
+    description: str
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file with PyAV and turn its errors into one line that names the file."""
+    import av
+
+    try:
+        with av.open(str(path.absolute()), metadata_errors="ignore") as container:
+            # FFmpeg plays text files and still pictures as videos too.
+            if container.format.name == "tty" or container.format.name.endswith(("_pipe", "image2")):
+                raise SopeduError(f"{path}: is a text or picture file; give a video file (mp4, webm, mkv, mov)")
+            yield container
+    except av.FFmpegError as error:
+        raise SopeduError(
+            f"{path}: cannot be read as a video ({error.strerror}); if it plays elsewhere, convert it to mp4"
+        ) from error
+
+
+def moving_pictures(container: Any) -> list[Any]:
+    """The streams of moving pictures; a sound file's cover is stored as a video stream too and is left out."""
+    from av.stream import Disposition
+
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def chosen_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:
+    """The "video" or "audio" stream of that number, or the one that players choose; None if there is none."""
+    choice = moving_pictures(container) if kind == "video" else list(container.streams.audio)
+    if number is not None:
+        for stream in choice:
+            if stream.index == number:
+                return stream
+        there = "; ".join(f"{info.number} ({info.description})" for info in map(described, choice)) or "none"
+        raise SopeduError(
+            f"{path}: has no {_NAMES[kind]} stream {number}; its {_NAMES[kind]} streams: {there}; choose one of them"
+        )
+    best = container.streams.best(kind) if kind == "video" else _best_sound(container)
+    return best if best in choice else next(iter(choice), None)
+
+
+def _best_sound(container: Any) -> Any:
+    return container.streams.best("audio", related=container.streams.best("video"))
+
+
+def described(stream: Any) -> StreamInfo:
+    name = stream.codec_context.name if stream.codec_context is not None else "unknown codec"
+    if stream.type == "video":
+        return StreamInfo(stream.index, "picture", f"{name}, {stream.width}×{stream.height} px")
+    plural = "s" if stream.channels != 1 else ""
+    return StreamInfo(stream.index, "sound", f"{name}, {stream.rate} Hz, {stream.channels} channel{plural}")
+
+
+def frame_rate_of(stream: Any) -> float | None:
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate else None
+
+
+def pixel_aspect_of(stream: Any) -> Fraction:
+    """Width over height of a pixel; what no camera makes is taken for a damaged header."""
+    aspect = stream.sample_aspect_ratio
+    return Fraction(aspect) if aspect and Fraction(1, 4) <= aspect <= 4 else Fraction(1)
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise SopeduError(f"{path}: its pictures are {width}×{height} px, there is nothing to see; convert it to mp4")
+    if max(width, height) > LARGEST_SIDE:
+        raise SopeduError(
+            f"{path}: its pictures are {width}×{height} px, more than the {LARGEST_SIDE} px that can be handled; "
+            "scale it down first"
+        )
+
+
+def first_picture(container: Any, stream: Any) -> Any:
+    """The first picture that can be decoded, or None."""
+    import av
+
+    for tries, packet in enumerate(container.demux(stream)):
+        try:
+            for frame in packet.decode():
+                return frame
+        except av.FFmpegError:
+            pass  # counted where the pictures are read; here only the size and rotation are wanted
+        if tries > 100:
+            break
+    return None
+
+
+def time_zero(container: Any) -> float:
+    """Earliest timestamp in seconds; a negative one only marks samples that the decoder drops."""
+    return max(0, container.start_time or 0) / 1_000_000
+
+
+def duration_of(path: Path, container: Any) -> float:
+    """Seconds from time zero to the end; read from the last packet where the file does not say."""
+    if container.duration is not None:
+        return container.duration / 1_000_000
+    with opened(path) as again:
+        ends = [
+            float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            for packet in again.demux()
+            if packet.pts is not None and packet.stream.type in ("audio", "video")
+        ]
+        return max(0.0, max(ends, default=0.0) - time_zero(again))
+
+
+def sound_end(path: Path, number: int | None) -> float:
+    """Seconds to the end of the sound as an mp4's exact tables state it, so that AAC's padding is left out.
+
+    Infinite for other formats, which estimate it.
+    """
+    with opened(path) as container:
+        sound = chosen_stream(path, container, "audio", number)
+        if sound is None or not sound.duration or "mp4" not in container.format.name:
+            return inf
+        end = float(((sound.start_time or 0) + sound.duration) * sound.time_base) - time_zero(container)
+        return end if end > 0 else inf
+
+
+def decoded_frames(
+    path: Path, kind: str, start: float, number: int | None = None, skipped: list[float] | None = None
+) -> Iterator[tuple[float, Any]]:
+    """Yield (time in seconds, decoded frame) of the "audio" or "video", from `start` or a little earlier.
+
+    Some formats seek inexactly and would begin after `start`: then from further back, at last from the start.
+    """
+    import av
+
+    for seek_to in (start, start - 2, start - 10, 0.0):
+        from_beginning = seek_to <= 0
+        with opened(path) as container:
+            stream = chosen_stream(path, container, kind, number)
+            if stream is None:
+                has = {"video": "pictures", "audio": "sound"}
+                other = [has[s.type] for s in container.streams if s.type in has and s.type != kind]
+                found = f"it holds {other[0]} only" if other else "nothing that can be decoded was found"
+                raise SopeduError(f"{path}: has no {has[kind]}, {found}; choose a video with {has[kind]}")
+            if kind == "video":
+                check_size(path, stream.width, stream.height)
+            stream.thread_type = "AUTO"
+            zero = time_zero(container)
+            if not from_beginning:
+                try:
+                    container.seek(int((seek_to + zero) / stream.time_base), stream=stream)
+                except av.FFmpegError:
+                    continue
+            begun, time = False, 0.0
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets, None)
+                except av.FFmpegError:
+                    if skipped is None or not begun:
+                        raise
+                    packet = None  # the rest of the file cannot be read
+                    skipped.append(time)
+                if packet is None:
+                    break
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    if skipped is not None and (begun or from_beginning):
+                        skipped.append(time)
+                    elif begun or from_beginning:
+                        raise
+                    continue  # a seek may land in the middle of a packet
+                for frame in frames:
+                    time = frame.time - zero if frame.time is not None else time
+                    if not begun and not from_beginning and time > start + TIME_TOLERANCE_SECONDS:
+                        break
+                    begun = True
+                    yield time, frame
+                if frames and not begun:
+                    break
+            if begun:
+                return
+        if from_beginning:
+            raise SopeduError(f"{path}: nothing in its {_NAMES[kind]} stream can be decoded; convert it to mp4")
+
+
+def continuous_sound(
+    path: Path, begin: float, end: float, number: int | None, skipped: list[float] | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (sample rate, (n,) mono samples) without gaps from `begin` on, until at least `end` or the sound's end."""
+    rate, position = 0, 0
+    with closing(decoded_frames(path, "audio", max(0.0, begin - SOUND_WARM_UP_SECONDS), number, skipped)) as decoded:
+        for time, frame in decoded:
+            if rate not in (0, frame.sample_rate):
+                raise SopeduError(f"{path}: its sample rate changes at {time:.2f} s; convert it to one rate first")
+            rate = frame.sample_rate
+            if rate < 1:
+                raise SopeduError(f"{path}: its sound has a sample rate of {rate} Hz; convert it to mp4")
+            if time >= end + 0.1:
+                # Sound goes on later, so that what is missing in the part is a gap and not the end.
+                missing = round((min(end, begin + LONGEST_GAP_SECONDS) - begin) * rate) - position
+                if missing > 0:
+                    yield rate, np.zeros(missing, np.float32)
+                return
+            samples = mono_samples(path, frame)
+            jump = round((time - begin) * rate) - position
+            if position == 0 and jump < 0:
+                samples = samples[-jump:]  # before `begin`
+            elif position == 0 or jump > SOUND_GAP_SECONDS * rate:
+                if jump > LONGEST_GAP_SECONDS * rate:
+                    raise SopeduError(
+                        f"{path}: its sound jumps from {begin + position / rate:.2f} s to {time:.2f} s; "
+                        "its timestamps are damaged, convert it again"
+                    )
+                if jump > 0:
+                    yield rate, np.zeros(jump, np.float32)
+                    position += jump
+            elif -rate < jump < -SOUND_GAP_SECONDS * rate:
+                samples = samples[-jump:]  # said twice; further back the clock was set anew, and sound goes on
+            if len(samples):
+                yield rate, samples
+                position += len(samples)
+
+
+def quarter_turns(frame: Any) -> int:
+    """Quarter turns counter-clockwise, 0 to 3, that bring a decoded picture upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def rgb_picture(path: Path, frame: Any, size: tuple[int, int] | None) -> np.ndarray:
+    """Decoded picture → (H, W, 3) uint8, upright, scaled to `size` (height, width) if given."""
+    check_size(path, frame.width, frame.height)
+    turns = quarter_turns(frame)
+    stored = size[::-1] if size is not None and turns % 2 else size
+    height, width = stored or (frame.height, frame.width)
+    pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
+    return np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+def mono_samples(path: Path, frame: Any) -> np.ndarray:
+    """Decoded sound → (samples,) float32 in [-1, 1], the mean of its channels.
+
+    The mean, and not FFmpeg's own mono, which makes float stereo louder by 3 dB.
+    """
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(frame.samples, -1).T
+    mono = samples.mean(axis=0, dtype=np.float64)
+    if samples.dtype == np.uint8:
+        mono = (mono - 128) / 128
+    elif np.issubdtype(samples.dtype, np.integer):
+        mono = mono / -float(np.iinfo(samples.dtype).min)
+    if not np.isfinite(mono).all():
+        raise SopeduError(
+            f"{path}: its sound holds samples that are not numbers (NaN or infinite); export the file again"
+        )
+    return mono.astype(np.float32)

@@ -1,0 +1,172 @@
+"""Files and folders that are checked before they are used, and appear under their name only when they are complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sopedu.errors import SopeduError
+
+
+def require_file(path: str | Path) -> Path:
+    """Return `path` as a Path if it is a file with something in it.
+
+    Raises:
+        SopeduError: there is nothing at `path`, or a folder, or an empty file, or it may not be read.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise SopeduError(f"{path}: is a folder; name a file in it")
+        if not path.exists():
+            raise SopeduError(f"{path}: no such file; check the name and the folder")
+        if path.is_file() and path.stat().st_size == 0:
+            raise SopeduError(f"{path}: is empty (0 bytes); copy or download it again")
+    except OSError as error:  # a name too long, or in a folder that is locked
+        raise SopeduError(f"{path!s:.200}: cannot be opened ({_reason(error)}); check the name") from error
+    if not os.access(path, os.R_OK):
+        raise SopeduError(f"{path}: may not be read; change its permissions")
+    return path
+
+
+@contextmanager
+def written_aside(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name in the folder of `path`; rename it to `path` on success, remove it on failure.
+
+    So a reader never sees half a file, and an interrupted run keeps the file that was there before.
+
+    Raises:
+        SopeduError: the folder does not exist, `path` is a folder, or writing fails (a full disk).
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise SopeduError(f"{path}: is a folder; give the name of the file to write")
+    if not path.parent.is_dir():
+        raise SopeduError(f"{path}: the folder {path.parent} does not exist; make it first")
+    unfinished = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        with writing(path):
+            yield unfinished
+            os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the system says while something is written (disk full, no permission) into one line that names it."""
+    try:
+        yield
+    except SopeduError:
+        raise
+    except OSError as error:
+        raise SopeduError(
+            f"{path}: cannot be written ({_reason(error)}); free some space or choose another place"
+        ) from error
+
+
+def require_new_folder(folder: str | Path) -> Path:
+    """Return the path of a folder that does not exist yet or is empty, and can be made; nothing is made here.
+
+    Raises:
+        SopeduError: if it holds something, or lies below a file.
+    """
+    folder = Path(folder)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not nearest.is_dir():
+            raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another --out")
+    except OSError as error:
+        raise SopeduError(
+            f"{folder!s:.200}: no folder can be made there ({_reason(error)}); choose another --out"
+        ) from error
+    return folder
+
+
+@contextmanager
+def folder_written_aside(folder: str | Path) -> Iterator[Path]:
+    """Yield a hidden folder beside `folder`; rename it to `folder` on success, remove it on failure or Ctrl-C.
+
+    A lock keeps a second run away from the same folder. It ends with the process that holds it, so what a killed run
+    left behind is swept away by the next one.
+
+    Raises:
+        SopeduError: `folder` holds something, cannot be made, is being written by another run, or writing fails.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = require_new_folder(folder)
+    absolute = folder.absolute()
+    made = [place for place in absolute.parents if not place.exists()]
+    unfinished = absolute.with_name(f".{absolute.name}.unfinished")
+    finished = False
+    with writing(folder):
+        absolute.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(absolute.with_name(f".{absolute.name}.lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise SopeduError(f"{folder}: another run is writing there; wait for it or choose another --out") from error
+    try:
+        with writing(folder):
+            require_new_folder(folder)  # the other run may have ended between the first look and the lock
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            yield unfinished
+            if absolute.is_dir():
+                absolute.rmdir()  # empty, or it had been refused; not every system renames onto a folder
+            unfinished.rename(absolute)
+        finished = True
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+        if not finished:
+            for place in made:  # innermost first; one that somebody else uses by now stays
+                try:
+                    place.rmdir()
+                except OSError:
+                    break
+
+
+def next_free_folder(parent: str | Path, name: str) -> Path:
+    """The first of ``parent/name-001``, ``parent/name-002`` … that is not there; it is not made."""
+    for number in range(1, 10_000):
+        folder = Path(parent) / f"{name}-{number:03d}"
+        if not folder.exists():
+            return folder
+    raise SopeduError(f"{parent}: holds 9999 runs already; move some away")
+
+
+def new_run_folder(parent: str | Path = "runs", name: str = "demo") -> Path:
+    """Make a folder for a run that is not there yet: ``runs/demo-001``, ``runs/demo-002`` …"""
+    while True:
+        folder = next_free_folder(parent, name)
+        with writing(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:
+                continue  # another run was faster
+
+
+def write_json(path: str | Path, values: Any) -> None:
+    """Write JSON aside and rename it, so that a reader never sees half a file; its folder is made if need be."""
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as unfinished:
+        unfinished.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).strip(" .").replace("\n", " ")
