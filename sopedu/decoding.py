@@ -24,7 +24,7 @@ TIME_TOLERANCE_SECONDS = 0.001
 SOUND_WARM_UP_SECONDS = 1.0
 # Sound runs on without a gap unless its timestamps jump by more than this.
 SOUND_GAP_SECONDS = 0.05
-# A longer gap is a damaged timestamp, and would be filled with silence for hours.
+# More silence than that in a file comes from damaged timestamps, and would be filled in for hours.
 LONGEST_GAP_SECONDS = 600.0
 # Beyond this no common encoder or browser follows; a picture takes 200 MB there.
 LARGEST_SIDE = 8192
@@ -62,12 +62,21 @@ def moving_pictures(container: Any) -> list[Any]:
     """The streams of moving pictures; a sound file's cover is stored as a video stream too and is left out."""
     from av.stream import Disposition
 
-    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    return [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
+    ]
+
+
+def sounds(container: Any) -> list[Any]:
+    """The streams of sound, without those of a codec that nobody here knows."""
+    return [stream for stream in container.streams.audio if stream.codec_context is not None]
 
 
 def chosen_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:
     """The "video" or "audio" stream of that number, or the one that players choose; None if there is none."""
-    choice = moving_pictures(container) if kind == "video" else list(container.streams.audio)
+    choice = moving_pictures(container) if kind == "video" else sounds(container)
     if number is not None:
         for stream in choice:
             if stream.index == number:
@@ -85,7 +94,7 @@ def _best_sound(container: Any) -> Any:
 
 
 def described(stream: Any) -> StreamInfo:
-    name = stream.codec_context.name if stream.codec_context is not None else "unknown codec"
+    name = stream.codec_context.name
     if stream.type == "video":
         return StreamInfo(stream.index, "picture", f"{name}, {stream.width}×{stream.height} px")
     plural = "s" if stream.channels != 1 else ""
@@ -191,10 +200,12 @@ def decoded_frames(
             while True:
                 try:
                     packet = next(packets, None)
-                except av.FFmpegError:
+                except (av.FFmpegError, IndexError) as error:  # IndexError: a stream that no header announced
                     if skipped is None or not begun:
-                        raise
-                    packet = None  # the rest of the file cannot be read
+                        raise SopeduError(
+                            f"{path}: is damaged from {time:.2f} s on ({getattr(error, 'strerror', error)}); copy it again"
+                        ) from error
+                    packet = None
                     skipped.append(time)
                 if packet is None:
                     break
@@ -224,7 +235,7 @@ def continuous_sound(
     path: Path, begin: float, end: float, number: int | None, skipped: list[float] | None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (sample rate, (n,) mono samples) without gaps from `begin` on, until at least `end` or the sound's end."""
-    rate, position = 0, 0
+    rate, position, gaps = 0, 0, 0
     with closing(decoded_frames(path, "audio", max(0.0, begin - SOUND_WARM_UP_SECONDS), number, skipped)) as decoded:
         for time, frame in decoded:
             if rate not in (0, frame.sample_rate):
@@ -243,7 +254,8 @@ def continuous_sound(
             if position == 0 and jump < 0:
                 samples = samples[-jump:]  # before `begin`
             elif position == 0 or jump > SOUND_GAP_SECONDS * rate:
-                if jump > LONGEST_GAP_SECONDS * rate:
+                gaps += max(0, jump)
+                if gaps > LONGEST_GAP_SECONDS * rate:
                     raise SopeduError(
                         f"{path}: its sound jumps from {begin + position / rate:.2f} s to {time:.2f} s; "
                         "its timestamps are damaged, convert it again"

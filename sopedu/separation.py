@@ -31,7 +31,7 @@ from sopedu.separation_page import write_separation_page
 from sopedu.sound import save_waveform_blocks
 from sopedu.video import probe
 from sopedu.video_writer import WRITTEN_SAMPLE_RATE, VideoWriter
-from sopedu.windows import Spool, VideoPart, crossfade, window_centres, window_starts, windows_of
+from sopedu.windows import Spool, VideoPart, Window, crossfade, window_centres, window_starts, windows_of
 
 MOST_REGIONS = MOST_CELLS = 16
 # x264 on two cores, 720p of leaves in the wind: "superfast" at 18 keeps 40.6 dB at 60 pictures a second, "medium" at
@@ -113,19 +113,26 @@ def separate_video(
             mixture.append(block)
         if mixture.peak <= _SILENCE:
             raise SopeduError(f"{path}: its sound is digital silence, so there is nothing to separate")
+        walk, regions, in_one_walk = _Walk(part, checkpoint, mixture, progress), asked, bool(asked) and not cells
         with Familiarity(checkpoint.model) as familiarity:
-            maps, loudness = _look(part, checkpoint, mixture, progress)
+            if in_one_walk:
+                estimates = walk.listen(regions, normalise, spools, look=True)
+            else:
+                walk.look()
+        maps, loudness = np.stack(walk.maps), np.array(walk.loudness)
         overall = np.average(maps, axis=0, weights=loudness + 1e-12)
-        regions = asked or [Region(f"region{n}", box, "loudest") for n, box in enumerate(loudest_regions(overall), 1)]
-        regions += _loudest_cells(overall, cells)
-        estimates = _listen(part, checkpoint, mixture, regions, normalise, spools, progress)
+        if not in_one_walk:
+            # Where to listen is known only now. To keep what the nets said of every window would take memory that
+            # grows with the video: they are asked again.
+            regions = (asked or _loudest(overall)) + _loudest_cells(overall, cells)
+            estimates = walk.listen(regions, normalise, spools, look=False)
 
         gain = 1 / max(1.0, mixture.peak, *(spool.peak for spool in estimates))
         wav_rate = info.sample_rate if keep_rate else sound.sample_rate
         for name, spool in [("mixture", mixture), *zip((r.name for r in regions), estimates, strict=True)]:
             save_waveform_blocks(folder / f"{name}.wav", spool.blocks(gain), sound.sample_rate, wav_rate)
         seconds = mixture.length / sound.sample_rate
-        centres = window_centres(window_starts(mixture.length, sound), sound)
+        centres = window_centres(walk.starts, sound)
         overlay = MapOverlay(maps, centres)
         tracks = [_Track(folder / "sound_map.mp4", part.sound(WRITTEN_SAMPLE_RATE, []), WRITTEN_SAMPLE_RATE, overlay)]
         for region, spool in zip(regions, estimates, strict=True):
@@ -190,14 +197,9 @@ def _asked_for(boxes: Sequence[Box] | Mapping[str, Box]) -> list[Region]:
     return [Region(name, tuple(check_box(box)), "asked for") for name, box in boxes.items()]
 
 
-def _look(part: VideoPart, checkpoint: Checkpoint, mixture: Spool, progress: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Sound maps of all windows ``(W, h, w)`` and the energy of each window ``(W,)``."""
-    count = len(window_starts(mixture.length, checkpoint.config.spectrogram))
-    maps, loudness = [], []
-    for window in _bar(windows_of(part, checkpoint, mixture), "looking", progress, count, "window"):
-        maps.append(window.pixels.sound_map().mean(0).astype(np.float32))
-        loudness.append(float(window.pixels.magnitude.square().sum()))
-    return np.stack(maps), np.array(loudness)
+def _loudest(sound_map: np.ndarray) -> list[Region]:
+    boxes = loudest_regions(sound_map)
+    return [Region(f"region{number}", box, "loudest") for number, box in enumerate(boxes, 1)]
 
 
 def _loudest_cells(sound_map: np.ndarray, count: int) -> list[Region]:
@@ -208,33 +210,46 @@ def _loudest_cells(sound_map: np.ndarray, count: int) -> list[Region]:
     ]
 
 
-def _listen(
-    part: VideoPart,
-    checkpoint: Checkpoint,
-    mixture: Spool,
-    regions: Sequence[Region],
-    normalise: bool,
-    folder: Path,
-    progress: bool,
-) -> list[Spool]:
-    """The sound of every region, in a file of its own."""
-    # Which regions to listen to is known only after the whole video was looked at, and to keep what the nets said of
-    # every window would take memory that grows with the video: so they are asked again.
-    filmed = [region.box for region in regions if region.filmed]
-    cells = [region.box for region in regions if not region.filmed]
+class _Walk:
+    """Walks over the windows of a video: looks where it sounds, listens to regions, or does both at once."""
 
-    def pieces() -> Iterator[tuple[int, np.ndarray]]:
-        for window in windows_of(part, checkpoint, mixture):
-            heard = [window.pixels.separate_all(filmed, normalise).numpy()]
-            heard += [window.pixels.separate_all([box]).numpy() for box in cells]
-            yield window.start, np.concatenate(heard)
+    def __init__(self, part: VideoPart, checkpoint: Checkpoint, mixture: Spool, progress: bool) -> None:
+        self.part, self.checkpoint, self.mixture, self.progress = part, checkpoint, mixture, progress
+        self.starts = window_starts(mixture.length, checkpoint.config.spectrogram)
+        self.maps: list[np.ndarray] = []  # (h, w) of every window
+        self.loudness: list[float] = []  # its energy
 
-    spools = [Spool(folder / f"estimate{number}") for number in range(len(regions))]
-    count = len(window_starts(mixture.length, checkpoint.config.spectrogram))
-    for block in crossfade(_bar(pieces(), "separating", progress, count, "window"), mixture.length):
-        for spool, samples in zip(spools, block, strict=True):
-            spool.append(samples)
-    return spools
+    def look(self) -> None:
+        """Collect maps and loudness of all windows."""
+        for window in self._windows("looking"):
+            self._see(window)
+
+    def listen(self, regions: Sequence[Region], normalise: bool, folder: Path, look: bool) -> list[Spool]:
+        """Write the sound of every region to a file of its own, looking around on the way if that is asked for."""
+        filmed = [region.box for region in regions if region.filmed]
+        cells = [region.box for region in regions if not region.filmed]
+
+        def pieces() -> Iterator[tuple[int, np.ndarray]]:
+            for window in self._windows("separating"):
+                if look:
+                    self._see(window)
+                heard = [window.pixels.separate_all(filmed, normalise).numpy()]
+                heard += [window.pixels.separate_all([box]).numpy() for box in cells]
+                yield window.start, np.concatenate(heard)
+
+        spools = [Spool(folder / f"estimate{number}") for number in range(len(regions))]
+        for block in crossfade(pieces(), self.mixture.length):
+            for spool, samples in zip(spools, block, strict=True):
+                spool.append(samples)
+        return spools
+
+    def _windows(self, title: str) -> Any:
+        windows = windows_of(self.part, self.checkpoint, self.mixture)
+        return _bar(windows, title, self.progress, len(self.starts), "window")
+
+    def _see(self, window: Window) -> None:
+        self.maps.append(window.pixels.sound_map().mean(0).astype(np.float32))
+        self.loudness.append(float(window.pixels.magnitude.square().sum()))
 
 
 @dataclass(frozen=True)

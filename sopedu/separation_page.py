@@ -48,7 +48,7 @@ def write_separation_page(
         path,
         "separation.html",
         title=escape(f"What sounds in {result['video']}"),
-        summary=f"{_time(result['seconds'])} from {_time(result['start'])} on, heard in {result['windows']} windows.",
+        summary=f"{_time(result['seconds'])}{_from(result['start'])}, heard in {result['windows']} windows.",
         model=escape(result["model"]),
         hint=escape(result["hint"][0].upper() + result["hint"][1:]),
         notes=_notes(result["notes"]),
@@ -127,6 +127,10 @@ def _levels(mixture: Spool, estimates: Sequence[Spool]) -> np.ndarray:
     energies = [[np.square(block).mean() for block in spool.blocks(length=count)] for spool in (mixture, *estimates)]
     energies = np.array(energies, dtype=np.float64)
     return 10 * np.log10(np.maximum(energies / energies[0].max(), 1e-6))
+
+
+def _from(start: float) -> str:
+    return f" from {_time(start)} on" if start else ""
 
 
 def _time(seconds: float) -> str:

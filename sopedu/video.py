@@ -38,6 +38,7 @@ from sopedu.decoding import (
     quarter_turns,
     rgb_picture,
     sound_end,
+    sounds,
 )
 from sopedu.errors import SopeduError
 from sopedu.files import require_file
@@ -112,7 +113,7 @@ def probe(path: str | Path, picture_stream: int | None = None, sound_stream: int
             pixel_aspect=aspect,
             picture_stream=picture.index if picture is not None else None,
             sound_stream=sound.index if sound is not None else None,
-            streams=tuple(described(stream) for stream in (*moving_pictures(container), *container.streams.audio)),
+            streams=tuple(described(stream) for stream in (*moving_pictures(container), *sounds(container))),
         )
 
 
