@@ -202,9 +202,8 @@ def decoded_frames(
                     packet = next(packets, None)
                 except (av.FFmpegError, IndexError) as error:  # IndexError: a stream that no header announced
                     if skipped is None or not begun:
-                        raise SopeduError(
-                            f"{path}: is damaged from {time:.2f} s on ({getattr(error, 'strerror', error)}); copy it again"
-                        ) from error
+                        said = getattr(error, "strerror", error)
+                        raise SopeduError(f"{path}: is damaged from {time:.2f} s on ({said}); copy it again") from error
                     packet = None
                     skipped.append(time)
                 if packet is None:

@@ -50,9 +50,8 @@ def _layers(sound_map: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, 
     small = torch.from_numpy(np.ascontiguousarray(sound_map, np.float32))[None, None]
     large = torch.nn.functional.interpolate(small, tuple(shape), mode="bilinear", align_corners=False)
     level = (255 * large[0, 0].clamp(0, 1)).to(torch.uint8).numpy()
-    opacity = np.rint(256 * (0.25 + 0.55 * np.arange(256) / 255)).astype(np.uint16)
-    glow = _magma() * opacity[:, None] + np.uint16(128)  # half a step, so that the shift below rounds
-    return np.uint16(256) - opacity[level][..., None], glow[level]
+    layers = _colours()[level].view(np.uint16).reshape(*shape, 4)
+    return layers[..., 3:], layers[..., :3]
 
 
 def _laid_over(frame: np.ndarray, kept: np.ndarray, added: np.ndarray) -> np.ndarray:
@@ -63,10 +62,14 @@ def _laid_over(frame: np.ndarray, kept: np.ndarray, added: np.ndarray) -> np.nda
 
 
 @lru_cache(maxsize=1)
-def _magma() -> np.ndarray:
+def _colours() -> np.ndarray:
+    """For each of 256 levels what is added (red, green, blue) and kept, packed so that one look-up finds all four."""
     from matplotlib import colormaps
 
-    return np.rint(colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint16)
+    magma = np.rint(colormaps["magma"](np.arange(256))[:, :3] * 255)
+    opacity = np.rint(256 * (0.25 + 0.55 * np.arange(256) / 255))
+    added = magma * opacity[:, None] + 128  # half a step, so that the shift rounds
+    return np.column_stack([added, 256 - opacity]).astype(np.uint16).view(np.uint64)[:, 0]
 
 
 def draw_box(frame: np.ndarray, box: Box) -> np.ndarray:
