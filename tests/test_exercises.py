@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from pathlib import Path
@@ -81,10 +80,7 @@ def test_stub_mistake_and_solution(setup, check, answer, stub, text):
 
 
 def test_every_check_has_its_exercise_and_its_notebook():
-    tree = ast.parse(Path(exercises.__file__).read_text(encoding="utf-8"))
-    checks = {
-        node.name: ast.get_docstring(node) for node in tree.body if getattr(node, "name", "").startswith("check_")
-    }
+    checks = {name: getattr(exercises, name).__doc__ for name in exercises.__all__ if name.startswith("check_")}
     used = {exercise.values[1]: exercise.id.split("-")[0] for exercise in ALL}
     assert set(used) == set(checks)
     assert [name for name, notebook in used.items() if notebook not in checks[name]] == []

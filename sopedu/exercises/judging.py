@@ -1,0 +1,59 @@
+"""How an answer is judged: a verdict is pass, fail with a hint, or not attempted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_MARKS = {"pass": "✓", "fail": "✗", "not attempted": "○"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a check: ``status`` is ``pass``, ``fail`` or ``not attempted``; ``message`` says what to do."""
+
+    status: str
+    message: str
+
+    def __repr__(self) -> str:
+        return f"{_MARKS[self.status]} {self.status}: {self.message}"
+
+
+NOT_ATTEMPTED = Verdict("not attempted", "put your answer in the place of `...` and run the cell again.")
+
+
+def judge(function: Callable, cases: Sequence[tuple[tuple, Any]], hint: str, praise: str, tolerance: float) -> Verdict:
+    """Call a learner's function on every case; the first answer that is missing or differs decides."""
+    for arguments, expected in cases:
+        try:
+            found = function(*arguments)
+        except Exception as error:
+            return Verdict("fail", f"your code stopped with {type(error).__name__}: {error}. Hint: {hint}.")
+        if missing(found):
+            return NOT_ATTEMPTED
+        called = f"for {', '.join(map(short, arguments))}"
+        try:
+            numbers, wanted = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+        except (TypeError, ValueError):
+            return Verdict("fail", f"{called} expected numbers, found {short(found)}. Hint: {hint}.")
+        if numbers.shape != wanted.shape:
+            return Verdict("fail", f"{called} expected the shape {wanted.shape}, found {numbers.shape}. Hint: {hint}.")
+        if not np.allclose(numbers, wanted, rtol=0.0, atol=tolerance):
+            where = "" if wanted.ndim else f", not {short(found)}"
+            return Verdict("fail", f"{called} the answer is different{where}. Hint: {hint}.")
+    return Verdict("pass", praise)
+
+
+def missing(answer: Any) -> bool:
+    """Whether an answer is still the stub's: nothing, or three dots."""
+    return answer is None or answer is ...
+
+
+def short(value: Any) -> str:
+    """A value as text for one line; of anything large, its type and shape."""
+    shape = getattr(value, "shape", ())
+    text = f"{type(value).__name__} of shape {tuple(shape)}" if len(shape) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
