@@ -34,7 +34,7 @@ _EXPORTS: dict[str, str] = {
         "model": ("SoundOfPixels", "count_parameters", "normalise_frames"),
         "losses": ("mask_loss", "mask_targets"),
         "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
-        "metrics": ("bss_eval", "si_sdr"),
+        "metrics": ("bss_eval", "batched_bss_eval", "si_sdr", "sdr_improvement"),
         "training": ("train", "new_model"),
         "callbacks": ("Progress", "KeepCheckpoint", "LivePlot"),
         "pretraining": ("pretrain",),

@@ -1,4 +1,4 @@
-"""How fast is it here? Training steps and rendering, measured on this machine (``sopedu benchmark``)."""
+"""How fast is it here? Training steps, rendering and scoring, measured on this machine (``sopedu benchmark``)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sopedu.config import Config
+from sopedu.metrics import batched_bss_eval, bss_eval
 from sopedu.model import SoundOfPixels, count_parameters
 from sopedu.toyband.scenes import solo
 from sopedu.training import choose_precision, make_optimizer, mixture_loss
@@ -42,12 +43,41 @@ def measure_step(config: Config, steps: int = 5, precision: str | None = None) -
     return _median_seconds(step, steps)
 
 
+def measure_bss_eval(pairs: int = 4, times: int = 4) -> dict[str, float]:
+    """Seconds that BSS Eval takes for two sources of 6 s at 11 025 Hz, ours and mir_eval's, on one thread each.
+
+    Returns:
+        figures for JSON; the speed-up is the median over turns in which both are measured, one after the other, for
+        other work on the machine slows both. Empty where mir_eval is not installed.
+    """
+    try:
+        import mir_eval  # noqa: F401
+        from threadpoolctl import threadpool_limits  # comes with librosa
+    except ImportError:
+        return {}
+    generator = np.random.default_rng(0)
+    references = generator.normal(0, 0.1, (pairs, 2, 66150))
+    estimates = references + 0.3 * references[:, ::-1]
+    tensors = torch.from_numpy(references), torch.from_numpy(estimates)
+    works = (lambda: batched_bss_eval(*tensors), lambda: [*map(bss_eval, references, estimates)])
+    with threadpool_limits(1):  # ours limits itself
+        turns = [[_seconds(work) / pairs for work in works] for _ in range(times + 1)]
+    del turns[0]  # the first time pays for memory and tables
+    ours, theirs = np.median(turns, axis=0)
+    return {
+        "bss_eval_seconds_per_pair": round(float(ours), 4),
+        "mir_eval_seconds_per_pair": round(float(theirs), 4),
+        "bss_eval_speedup_over_mir_eval": round(statistics.median(slow / fast for fast, slow in turns), 1),
+    }
+
+
 def run_benchmark(config: Config, steps: int = 5) -> dict[str, Any]:
-    """Measure a preset's training step in both precisions, and the rendering of solos, on this machine.
+    """Measure a preset's training step in both precisions, rendering of solos and scoring, on this machine.
 
     Returns:
         figures for JSON: ``mixtures_per_second`` in the precision that training would choose, milliseconds of a step
-        in float32 and bf16, of a rendered 6 s solo with three frames of 224 px, and the sizes of the nets.
+        in float32 and bf16, of a rendered 6 s solo with three frames of 224 px, what :func:`measure_bss_eval` returns,
+        and the sizes of the nets.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = SoundOfPixels(replace(config, model=replace(config.model, frame_weights="none")))
@@ -63,6 +93,7 @@ def run_benchmark(config: Config, steps: int = 5) -> dict[str, Any]:
         "step_ms_float32": round(1000 * seconds["float32"], 1),
         "step_ms_bf16": round(1000 * seconds["bf16"], 1),
         "render_ms_solo_6s_3_frames_224px": round(1000 * _median_seconds(lambda: solo(next(seeds)), 22), 1),
+        **measure_bss_eval(),
         "parameters_frame_net": count_parameters(model.frame_net),
         "parameters_audio_net": count_parameters(model.audio_net),
     }
@@ -70,9 +101,10 @@ def run_benchmark(config: Config, steps: int = 5) -> dict[str, Any]:
 
 def _median_seconds(work: Callable[[], object], times: int) -> float:
     work()  # the first time pays for memory and tables
-    seconds = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return statistics.median(_seconds(work) for _ in range(times))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

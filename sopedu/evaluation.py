@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from sopedu.clips import Clip, ClipDataset, ToyBandClips, open_clips
 from sopedu.errors import SopeduError
 from sopedu.localization import PixelSounds, inside, peak
 from sopedu.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
-from sopedu.metrics import bss_eval, si_sdr
+from sopedu.metrics import bss_eval_rows, si_sdr
 from sopedu.mixing import NOBODY, choose_absent
 from sopedu.model import SoundOfPixels, normalise_frames
 from sopedu.spectrogram import istft, log_magnitude, stft, unwarp, warp
@@ -196,7 +195,7 @@ def evaluate_with_examples(
         clips = open_clips(data, config, "validation", class_names=known.class_names)
     test = held_out_pairs(clips, pairs, seed)
     rows = estimates_by_row(checkpoint, test, class_spectra(known))
-    table, counted_silent = score_rows(test, rows, config.spectrogram.counted_samples)
+    table, counts = score_rows(test, rows, config.spectrogram.counted_samples)
     figures = {name: table["model"][name] for name in ("sdr", "sir", "sar", "si_sdr")}
     figures |= {
         "sdr_mixture": table["mixture"]["sdr"],
@@ -208,13 +207,13 @@ def evaluate_with_examples(
         "leak_blank": leak(rows["blank"], rows["mixture"]),
         "leak_absent": leak(rows["absent"], rows["mixture"]) if "absent" in rows else None,
         "pairs": len(test.mixture),
-        "counted_silent": counted_silent,
+        **counts,
         "seed": seed,
         "instruments": list(clips.class_names),
         "protocol": (
             f"{len(test.mixture)} held-out mixtures of 2 solos, all pairs of {len(clips.class_names)} classes in turn, "
             f"each solo halved; {config.spectrogram.counted_samples / config.spectrogram.sample_rate:.2f} s at "
-            f"{config.spectrogram.sample_rate} Hz; BSS Eval v3 (mir_eval) without permutation, mean over sources; "
+            f"{config.spectrogram.sample_rate} Hz; BSS Eval v3 (512 taps) without permutation, mean over sources; "
             "leak: mean energy relative to the mixture in dB"
         ),
         "table": table,
@@ -224,31 +223,34 @@ def evaluate_with_examples(
 
 def score_rows(
     pairs: TestPairs, rows: dict[str, torch.Tensor], counted_samples: int
-) -> tuple[dict[str, dict[str, float]], int]:
-    """Mean SDR, SIR, SAR and SI-SDR of every row with two estimates a pair, and silent estimates of the model."""
-    references = pairs.sources[..., :counted_samples].numpy()
-    table, counted_silent = {}, 0
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for name, estimates in rows.items():
-            if estimates.shape[1] != 2:
-                continue
-            scores = list(pool.map(bss_eval, references, estimates.numpy()))
-            means = {key: _mean([getattr(score, key) for score in scores]) for key in ("sdr", "sir", "sar")}
-            means["si_sdr"] = _mean(si_sdr(references, estimates.numpy()))
-            table[name] = means
-            if name == "model":
-                counted_silent = sum(score.counted_silent for score in scores)
-    return table, counted_silent
+) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
+    """Mean SDR, SIR, SAR and SI-SDR of every row with two estimates a pair, and what was silent.
+
+    Means are over the sources that sound; ``silent_references`` counts the others, ``counted_silent`` the estimates
+    of the model that are silent though their source sounds.
+
+    Raises:
+        SopeduError: if no source sounds.
+    """
+    references = pairs.sources[..., :counted_samples]
+    scores = bss_eval_rows(references, {name: row for name, row in rows.items() if row.shape[1] == 2})
+    table, counts = {}, {"counted_silent": 0, "silent_references": 0}
+    for name, found in scores.items():
+        if found.silent_references == found.sdr.size:
+            raise SopeduError("evaluation needs sources to compare with, but all held-out clips are silent")
+        scored = found.sdr, found.sir, found.sar, si_sdr(references.numpy(), rows[name].numpy())
+        means = (round(float(np.nanmean(values)), 3) for values in scored)
+        table[name] = dict(zip(("sdr", "sir", "sar", "si_sdr"), means, strict=True))
+        counts["silent_references"] = found.silent_references
+        if name == "model":
+            counts["counted_silent"] = found.counted_silent
+    return table, counts
 
 
 def leak(estimate: torch.Tensor, mixture: torch.Tensor) -> float:
     """Energy of what a picture without the sounding instrument lets through, relative to the mixture, in dB."""
     ratio = (estimate[:, 0].square().sum(-1) / mixture[:, 0].square().sum(-1).clamp_min(1e-9)).mean().item()
     return round(10 * math.log10(max(ratio, 1e-10)), 3)
-
-
-def _mean(values: Any) -> float:
-    return round(float(np.nanmean(np.stack(values))), 3)
 
 
 def evaluate_localization(

@@ -1,31 +1,42 @@
 """How good is a separation? SDR, SIR, SAR (BSS Eval), SI-SDR (notebook 03_measuring_separation).
 
-mir_eval is the reference; it is used through this module only, which decides what happens with silence: an estimate
-without sound scores a floor and is counted, and a reference without sound has no score, which is NaN and counted too.
+mir_eval is the reference, for one pair at a time; :func:`batched_bss_eval` computes the same scores for many pairs, on
+a GPU too. Both decide alike what happens with silence: an estimate without sound scores a floor and is counted, and a
+reference without sound has no score, which is NaN and counted too.
 """
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 #: Score in dB of an estimate that is silent or not a number though its reference is not.
 FLOOR = -30.0
-_SILENT = 1e-8  # mean power below which a signal counts as silent
+_SILENT = 1e-8  # mean power up to which a reference counts as silent
+_SILENT_ESTIMATE = 1e-10
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores in dB of N estimates, each ``(N,)``; NaN where the reference is silent."""
+    """Scores in dB of estimates, each ``(N,)`` float64, or ``(B, N)`` of a batch; NaN where the reference is silent.
+
+    Attributes:
+        counted_silent: how many estimates are silent or not finite though their reference sounds.
+        silent_references: how many references are silent or not finite.
+    """
 
     sdr: np.ndarray
     sir: np.ndarray
     sar: np.ndarray
     counted_silent: int
+    silent_references: int
 
 
 def bss_eval(references: np.ndarray, estimates: np.ndarray) -> Scores:
@@ -45,8 +56,7 @@ def bss_eval(references: np.ndarray, estimates: np.ndarray) -> Scores:
     references, estimates = np.asarray(references, float), np.asarray(estimates, float)
     if references.shape != estimates.shape or references.ndim != 2:
         raise ValueError(f"references {references.shape} and estimates {estimates.shape} must both be (N, L)")
-    sounding = np.mean(references**2, axis=1) > _SILENT
-    usable = _usable(estimates)
+    sounding, usable = _usable(references, _SILENT), _usable(estimates)
     scores = np.full((3, len(references)), np.nan)
     scores[:, sounding & ~usable] = FLOOR
     if usable[sounding].any():
@@ -55,7 +65,7 @@ def bss_eval(references: np.ndarray, estimates: np.ndarray) -> Scores:
         stand_ins = np.where(usable[:, None], estimates, references)[sounding]
         found = _bss_eval_sources()(references[sounding], stand_ins, compute_permutation=False)[:3]
         scores[:, sounding & usable] = np.stack(found)[:, usable[sounding]]
-    return Scores(*np.clip(scores, FLOOR, 100), counted_silent=int((sounding & ~usable).sum()))
+    return Scores(*np.clip(scores, FLOOR, 100), int((sounding & ~usable).sum()), int((~sounding).sum()))
 
 
 @lru_cache(maxsize=1)
@@ -67,25 +77,208 @@ def _bss_eval_sources() -> Callable[..., tuple[np.ndarray, ...]]:
     return bss_eval_sources
 
 
-def _usable(estimates: np.ndarray) -> np.ndarray:
-    """Which estimates ``(…, L)`` are finite and not silent."""
-    finite = np.isfinite(estimates).all(axis=-1)
-    return finite & (np.mean(np.where(finite[..., None], estimates, 0) ** 2, axis=-1) > _SILENT * 1e-2)
+def batched_bss_eval(references: torch.Tensor, estimates: torch.Tensor, filter_length: int = 512) -> Scores:
+    """SDR, SIR and SAR of many mixtures at once: what :func:`bss_eval` gives, several times faster.
+
+    An estimate is compared with its projections: on its own reference, delayed by 0 … 511 samples (that is, the best
+    that a filter of 512 taps makes of it), and on all references of the mixture, delayed likewise. What the first
+    keeps is target, what only the second keeps is interference, what neither keeps is artifacts::
+
+        SDR = target / (interference + artifacts)    SIR = target / interference
+        SAR = (target + interference) / artifacts
+
+    The result is mir_eval's to 0.001 dB, unless some frequencies of a reference are over 130 dB weaker than others (as
+    in a fading tone computed in float64). The projection is then lost in rounding: of scores above 0 dB, mir_eval's
+    were seen 20 dB off and these 0.5 dB, compared with least squares on the delayed references themselves.
+
+    Args:
+        references: true sources ``(B, N, L)``, any float type, on any device with float64.
+        estimates: ``(B, N, L)``, in the same order.
+        filter_length: taps of the filters.
+
+    Returns:
+        scores ``(B, N)`` in dB within [-30, 100]; silence as in :func:`bss_eval`, separately in every mixture.
+
+    Raises:
+        ValueError: if the shapes differ, or the filter length is below 1.
+
+    Source: Vincent, Gribonval, Févotte, Performance measurement in blind audio source separation, 2006.
+    Notebook: 03_measuring_separation.
+    """
+    return bss_eval_rows(references, {"": estimates}, filter_length)[""]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """More threads gain little on matrices of this size, and lose tenfold where other work keeps the cores busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+@_one_thread()
+def bss_eval_rows(
+    references: torch.Tensor, rows: Mapping[str, torch.Tensor], filter_length: int = 512
+) -> dict[str, Scores]:
+    """Score several separations of the same mixtures; the costly part, which only knows the references, is shared.
+
+    Args:
+        references: true sources ``(B, N, L)``.
+        rows: name → estimates ``(B, N, L)``.
+
+    Returns:
+        name → what :func:`batched_bss_eval` returns, which names the formulas and the errors.
+
+    Notebook: 03_measuring_separation.
+    """
+    references = torch.as_tensor(references)
+    rows = {name: torch.as_tensor(estimates) for name, estimates in rows.items()}
+    for estimates in rows.values():
+        if references.shape != estimates.shape or references.ndim != 3:
+            shapes = f"references {tuple(references.shape)} and estimates {tuple(estimates.shape)}"
+            raise ValueError(f"{shapes} must both be (B, N, L)")
+    if filter_length < 1:
+        raise ValueError(f"a filter of {filter_length} taps: it needs at least 1")
+    # Few mixtures at a time bound the memory. The CPU takes one: batches of large matrices are no faster there.
+    size = 1 if references.device.type == "cpu" else 16
+    chunks = zip(*(signals.to(references.device).split(size) for signals in (references, *rows.values())), strict=True)
+    found = [_score(first.double(), torch.stack(others, 1).double(), filter_length) for first, *others in chunks]
+    scores, floored, silent = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+    return {
+        name: Scores(*scores[:, row].swapaxes(0, 1), int(floored[:, row].sum()), int(silent.sum()))
+        for row, name in enumerate(rows)
+    }
+
+
+def _score(references: torch.Tensor, estimates: torch.Tensor, taps: int) -> tuple[torch.Tensor, ...]:
+    """References ``(b, N, L)``, estimates ``(b, R, N, L)`` → scores ``(b, R, 3, N)``, floored, silent ``(b, N)``."""
+    references, sounding = _of_unit_energy(references, _SILENT)
+    estimates, usable = _of_unit_energy(estimates, _SILENT_ESTIMATE)
+    products = _delayed_products(references, torch.cat([references, estimates.flatten(1, 2)], 1), taps)
+    # A silent reference has only zeros in the Gram matrix; a one on the diagonal leaves it out of everything. Where
+    # rounding makes a Gram matrix indefinite, the smallest power of ten that mends it is added: −150 dB, −140 dB …
+    silent = 1 - sounding.double()
+    loading = silent
+    for exponent in range(-15, -5):
+        own, every = _projected_energies(products, loading, taps)
+        failed = ~(own + every).flatten(1).isfinite().all(1)
+        if not failed.any():
+            break
+        loading = torch.where(failed[:, None], silent + 10.0**exponent, loading)
+    # The estimate has energy 1 and the parts are orthogonal (Pythagoras), so three energies tell all. Differences of
+    # float64 are good to about 1e-15, the largest ratio that counts is 100 dB = 1e10: nothing else is needed.
+    wanted, unwanted = torch.stack([own, own, every], 2), torch.stack([1 - own, every - own, 1 - every], 2)
+    scores = (10 * torch.log10(wanted.clamp_min(1e-15) / unwanted.clamp_min(1e-15))).clamp(FLOOR, 100)
+    scores = torch.where(usable[:, :, None], scores, FLOOR).where(sounding[:, None, None], torch.nan)
+    return scores, ~usable & sounding[:, None], ~sounding
+
+
+def _of_unit_energy(signals: torch.Tensor, silent: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Signals ``(…, L)`` scaled to energy 1, silent and non-finite ones to 0; and which sound, ``(…)``."""
+    norm = torch.linalg.vector_norm(signals, dim=-1)
+    sounding = norm.isfinite() & (norm.square() > silent * signals.shape[-1])
+    return (signals / norm[..., None]).masked_fill_(~sounding[..., None], 0), sounding
+
+
+def _delayed_products(first: torch.Tensor, second: torch.Tensor, taps: int) -> torch.Tensor:
+    """Inner products at all delays, ``(b, N, L)``, ``(b, M, L)`` → ``(b, N, M, 2·taps − 1)``.
+
+    Σ over t of first[n, t] · second[m, t + lag], lag from 1 − taps to taps − 1. So few lags need no FFT of the whole
+    signals: the first is cut into blocks, the second into windows that reach taps − 1 samples further on both sides.
+    """
+    size = 16 * taps
+    hop = size - 2 * taps + 2
+    rest = -first.shape[-1] % hop
+    blocks = torch.nn.functional.pad(first, (0, rest)).unfold(-1, hop, hop)
+    windows = torch.nn.functional.pad(second, (taps - 1, rest + taps - 1)).unfold(-1, size, hop)
+    spectra = torch.fft.rfft(blocks, size).conj(), torch.fft.rfft(windows)
+    return torch.fft.irfft(torch.einsum("bnkf,bmkf->bnmf", *spectra), size)[..., : 2 * taps - 1]
+
+
+def _projected_energies(products: torch.Tensor, loading: torch.Tensor, taps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Energies ``(b, R, N)`` of the projections on the own and on all references; NaN where the matrix is indefinite.
+
+    With X the delayed references as columns, G = XᵀX and d = Xᵀe, the projection of e has energy dᵀG⁻¹d = ‖L⁻¹d‖² where
+    G = LLᵀ. G consists of Toeplitz blocks: ⟨s_i delayed by k, s_j delayed by l⟩ depends on k − l only.
+    """
+    count = products.shape[1]
+    gram = products.new_empty(len(products), count, taps, count, taps)
+    for i, j in itertools.combinations_with_replacement(range(count), 2):
+        gram[:, j, :, i] = products[:, j, i].unfold(-1, taps, 1).flip(-1)  # on and below the diagonal
+    gram = gram.flatten(3).flatten(1, 2)
+    gram.diagonal(dim1=1, dim2=2).add_(loading.repeat_interleave(taps, 1))
+    seen = products[:, :, count:, taps - 1 :].transpose(2, 3).flatten(1, 2)
+    places = [slice(source * taps, (source + 1) * taps) for source in range(count)]
+    alone = [_cholesky(gram[:, place, place].clone()) for place in places[1:]]
+    factor = _cholesky(gram)  # which begins with the factor of what G begins with
+    alone = [factor[:, places[0], places[0]], *alone]
+    own = [_energy_kept(alone[source], seen[:, place, source::count]) for source, place in enumerate(places)]
+    return torch.stack(own, 2), _energy_kept(factor, seen).unflatten(1, (-1, count))
+
+
+def _energy_kept(factor: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.solve_triangular(factor, seen, upper=False).square().sum(1)
+
+
+def _cholesky(matrix: torch.Tensor, width: int = 64) -> torch.Tensor:
+    """Lower factors of symmetric ``(b, n, n)`` in their place; NaN where one is not positive definite.
+
+    What is above the diagonal is neither read nor cleared. Columns are done in blocks, so that nearly all of it is
+    matrix products: on a CPU core 0.6 of torch.linalg.cholesky's time, and no batch of large matrices, which may hang.
+    """
+    for start in range(0, matrix.shape[-1], width):
+        stop, done = start + width, matrix[:, start:, :start]
+        panel = torch.baddbmm(matrix[:, start:, start:stop], done, done[:, :width].mT, alpha=-1)
+        corner, info = torch.linalg.cholesky_ex(panel[:, :width])
+        corner = corner.masked_fill(info[:, None, None] > 0, torch.nan)
+        matrix[:, start:stop, start:stop] = corner
+        below = torch.linalg.solve_triangular(corner.mT, panel[:, width:], upper=True, left=False)
+        matrix[:, stop:, start:stop] = below
+    return matrix
+
+
+def sdr_improvement(references: torch.Tensor, estimates: torch.Tensor, mixture: torch.Tensor) -> np.ndarray:
+    """How many dB better than the unseparated mixture an estimate is: its SDR minus that of the mixture.
+
+    Args:
+        references, estimates: as for :func:`batched_bss_eval`, ``(B, N, L)``.
+        mixture: ``(B, L)``.
+
+    Returns:
+        ``(B, N)`` dB, NaN where the reference is silent.
+
+    Notebook: 03_measuring_separation.
+    """
+    mixture = torch.as_tensor(mixture)[:, None].expand(references.shape)
+    rows = bss_eval_rows(references, {"separated": estimates, "mixture": mixture})
+    return rows["separated"].sdr - rows["mixture"].sdr
+
+
+def _usable(signals: np.ndarray, silent: float = _SILENT_ESTIMATE) -> np.ndarray:
+    """Which signals ``(…, L)`` are finite and not silent."""
+    finite = np.isfinite(signals).all(axis=-1)
+    return finite & (np.mean(np.where(finite[..., None], signals, 0) ** 2, axis=-1) > silent)
 
 
 def si_sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-    """Scale-invariant SDR in dB over the last axis (Le Roux et al. 2019); the same silence rules, shape ``(N,)``."""
+    """Scale-invariant SDR in dB (Le Roux et al. 2019) over the last axis: ``(…, L)`` → ``(…)``; the same silence rules.
+
+    Notebook: 03_measuring_separation.
+    """
     references, estimates = np.asarray(references, float), np.asarray(estimates, float)
-    usable = _usable(estimates)
-    estimates = np.where(usable[..., None], estimates, 0)
+    sounding, usable = _usable(references, _SILENT), _usable(estimates)
+    references, estimates = np.where(sounding[..., None], references, 0), np.where(usable[..., None], estimates, 0)
     energy = (references**2).sum(-1)
-    safe = np.where(energy > 0, energy, 1)
-    target = ((estimates * references).sum(-1) / safe)[..., None] * references
+    target = ((estimates * references).sum(-1) / np.where(sounding, energy, 1))[..., None] * references
     noise = ((estimates - target) ** 2).sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = 10 * np.log10((target**2).sum(-1) / noise)
     score = np.where(usable & ~np.isnan(score), score, FLOOR)
-    return np.where(energy / references.shape[-1] > _SILENT, np.clip(score, FLOOR, 100), np.nan)
+    return np.where(sounding, np.clip(score, FLOOR, 100), np.nan)
 
 
 def level_below(part: np.ndarray, whole: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.evaluation import class_spectra, evaluate, held_out_pairs, leak, static_masks
 from sopedu.masks import ideal_ratio_mask
-from sopedu.metrics import FLOOR
+from sopedu.metrics import FLOOR, bss_eval
 from sopedu.model import SoundOfPixels
 from sopedu.sound import save_waveform
 from sopedu.spectrogram import stft, warp
@@ -24,7 +24,7 @@ VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_widt
 spectrogram.samples=8191 toyband.instruments=tuba,xylophone,violin"""
 CONFIG = with_values(preset("tiny"), VALUES.split())
 KEYS = """sdr sir sar si_sdr sdr_mixture sdr_improvement sdr_static_mask sdr_ideal_binary_mask pairs seed
-sdr_ideal_ratio_mask sdr_swapped leak_blank leak_absent counted_silent protocol"""
+sdr_ideal_ratio_mask sdr_swapped leak_blank leak_absent counted_silent silent_references protocol"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,7 +61,7 @@ def test_every_figure_is_there_and_finite(figures):
     assert set(KEYS.split()) <= set(figures)
     numbers = [value for value in figures.values() if isinstance(value, (int, float))]
     assert np.isfinite(numbers).all()
-    assert (figures["pairs"], figures["seed"], figures["counted_silent"]) == (3, 3, 0)
+    assert (figures["pairs"], figures["seed"], figures["counted_silent"], figures["silent_references"]) == (3, 3, 0, 0)
     assert figures["instruments"] == list(BAND)
     assert "3 held-out mixtures of 2 solos" in figures["protocol"]
     # 15 hops of 512 samples at 11 025 Hz
@@ -107,9 +107,25 @@ def test_perfect_masks_reach_the_ideal_and_nothing_leaks(monkeypatch, checkpoint
 def test_a_model_without_sound_scores_the_floor_and_is_counted():
     length = CONFIG.spectrogram.counted_samples
     pairs = held_out_pairs(Noise([0, 1, 0, 1]), 2)
-    table, counted_silent = evaluation.score_rows(pairs, {"model": torch.zeros(2, 2, length)}, length)
+    table, counts = evaluation.score_rows(pairs, {"model": torch.zeros(2, 2, length)}, length)
     assert table["model"] == dict.fromkeys(("sdr", "sir", "sar", "si_sdr"), FLOOR)
-    assert counted_silent == 4
+    assert counts == {"counted_silent": 4, "silent_references": 0}
+
+
+def test_means_are_over_the_sources_that_sound_and_the_others_are_counted():
+    length = CONFIG.spectrogram.counted_samples
+    pairs = held_out_pairs(Noise([0, 1, 0, 1]), 2)
+    pairs.sources[1, 0] = 0
+    estimates = pairs.sources[..., :length] + 0.1 * pairs.sources[..., :length].flip(0)
+    table, counts = evaluation.score_rows(pairs, {"static_mask": estimates}, length)
+    scores = [bss_eval(*map(np.asarray, pair)) for pair in zip(pairs.sources[..., :length], estimates, strict=True)]
+    for name in ("sdr", "sir", "sar"):
+        alone = [value for score in scores for value in getattr(score, name) if np.isfinite(value)]
+        assert len(alone) == 3 and table["static_mask"][name] == pytest.approx(np.mean(alone), abs=0.01)
+    assert counts == {"counted_silent": 0, "silent_references": 1}
+    pairs.sources[:] = 0
+    with pytest.raises(SopeduError, match="all held-out clips are silent"):
+        evaluation.score_rows(pairs, {"static_mask": estimates}, length)
 
 
 @pytest.mark.parametrize("labels", [[0, 1] * 4, [0, 1, 2] * 5, [0] * 9 + [1] * 3, [0, 1, 1]])
