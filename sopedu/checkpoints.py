@@ -105,15 +105,18 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
         raise SopeduError(
             f"{folder}: checkpoint format {version!r} is not known here (up to {FORMAT_VERSION}): update sopedu"
         )
-    config = from_dict(notes.get("config", {}))
+    try:
+        config = from_dict(notes.get("config", {}))
+    except SopeduError as error:
+        raise SopeduError(f"{folder / 'config.json'}: {error}") from error
     try:
         tensors = load_file(folder / "model.safetensors")
     except (OSError, SafetensorError) as error:
         raise SopeduError(f"{folder / 'model.safetensors'}: the weights cannot be read ({error})") from error
     model = _empty_model(folder, config, tensors)
     for name, value in tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise SopeduError(f"{folder}: the weights {name} are not finite: this training went wrong")
+        if value.is_complex() or (value.is_floating_point() and not bool(torch.isfinite(value).all())):
+            raise SopeduError(f"{folder}: the weights {name} are not finite numbers: take another checkpoint")
     model.load_state_dict(tensors, assign=False)
     names, trained_on = notes.get("class_names", []), notes.get("trained_on", {})
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -128,7 +131,8 @@ def _chosen_device(device: str | torch.device) -> torch.device:
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.zeros(1, device=device).device  # asks the device itself, not its name alone
+        known = str(device).partition(":")[0] in ("cpu", "cuda")
+        return torch.zeros(1, device=device if known else "none").device  # asks the device itself, not its name alone
     except (RuntimeError, AssertionError) as error:
         raise SopeduError(f"device {device!s:.40}: cannot be used here; choose auto, cpu or cuda") from error
 

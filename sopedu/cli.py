@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -20,8 +20,17 @@ app = typer.Typer(
 toyband_app = typer.Typer(help="The rendered data set: look at it, write it to files, make the warm start.")
 app.add_typer(toyband_app, name="toyband", no_args_is_help=True)
 
+
+def _place_for_figures(path: Path | None) -> Path | None:
+    """Look before long work begins whether its figures can be written."""
+    from sopedu.files import require_place
+
+    return path if path is None else require_place(path)
+
+
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", dir_okay=False, help="Also write the figures to this JSON file.")
+    Path | None,
+    typer.Option("--json", help="Also write the figures to this JSON file.", callback=_place_for_figures),
 ]
 SeedOption = Annotated[int, typer.Option(help="Decides everything that is random.", min=0)]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a field: model.components=16")]
@@ -122,14 +131,14 @@ def separate(
 ) -> None:
     """Hear regions of a video, see where its sound comes from. Python: sopedu.separate_video(video, checkpoint, out)"""
     from sopedu.checkpoints import SHIPPED, load_checkpoint
-    from sopedu.files import next_free_folder
+    from sopedu.files import next_free_folder, printable
     from sopedu.separation import separate_video
 
     boxes = _parsed_boxes(box or [])
     span = {"start": _parsed_time("--start", start), "end": None if end is None else _parsed_time("--end", end)}
     loaded = load_checkpoint(checkpoint or SHIPPED, device)
     typer.echo(f"model: {loaded.describe()}")
-    out = out or next_free_folder(Path("separated"), video.stem)
+    out = out or next_free_folder(Path("separated"), printable(video.stem)[:80])
     result = separate_video(
         video, loaded, out, boxes, normalise=normalise, keep_rate=keep_rate, cells=cells,
         picture_stream=picture_stream, sound_stream=sound_stream, **span,
@@ -256,14 +265,24 @@ def main() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log file wants a line now and then, not ten a second
     try:
-        app()
+        status = app(standalone_mode=False)
     except SopeduError as error:
-        print(f"sopedu: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == 130:  # what Typer makes of Ctrl-C, without a word
-            print("sopedu: interrupted", file=sys.stderr)
-        raise
+        _leave(str(error), 2)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what Typer says of wrong usage has it
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        _leave(f"{error.format_message()} (sopedu --help says more)", 2)
+    if status == 130:  # what Typer makes of Ctrl-C, without a word
+        _leave("interrupted", 130)
+
+
+def _leave(said: str, status: int) -> NoReturn:
+    """Say one line, whatever line breaks a name may hold, and end."""
+    print("sopedu:", *said.split(), file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -238,16 +238,25 @@ def to_dict(config: Config) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any]) -> Config:
     """Build a configuration from nested dictionaries; a missing, unknown or ill-typed field is an error by name."""
     config = _build(Config, values, "")
+    sound, depth = config.spectrogram, len(config.model.audio_channels)
     for wrong, what in (
-        (config.spectrogram.hop_length < 1 or config.spectrogram.n_fft < 4, "n_fft ≥ 4 and hop_length ≥ 1"),
-        (config.spectrogram.sample_rate < 1, "sample_rate ≥ 1"),
-        (config.spectrogram.samples < config.spectrogram.n_fft, "samples ≥ n_fft"),
-        (config.spectrogram.log_frequency_bins < 2, "log_frequency_bins ≥ 2"),
-        (config.frames.size < 8 or config.frames.count < 1, "frames.size ≥ 8 and frames.count ≥ 1"),
-        (config.frames.resize < config.frames.size, "frames.resize ≥ frames.size"),
+        (not 16 <= sound.n_fft <= 2**16, "an n_fft between 16 and 65536"),
+        # Windows further apart hardly overlap, and between them the inverse would divide by nothing.
+        (not 1 <= sound.hop_length <= sound.n_fft // 2 + 1, "a hop_length of at most half of n_fft"),
+        (not 1 <= sound.sample_rate <= 768_000, "a sample_rate between 1 and 768000"),
+        (not sound.n_fft <= sound.samples <= 2**24, "samples between n_fft and 16777216"),
+        (not 2 <= sound.log_frequency_bins <= 2**12, "log_frequency_bins between 2 and 4096"),
+        (sound.floor <= 0, "a spectrogram.floor above 0, for the logarithm"),
+        (not 8 <= config.frames.size <= 2048, "a frames.size between 8 and 2048"),
+        (not 1 <= config.frames.count <= 64, "a frames.count between 1 and 64"),
+        (not config.frames.size <= config.frames.resize <= 4096, "frames.resize between frames.size and 4096"),
         (config.frames.frame_rate <= 0, "frames.frame_rate above 0"),
         (config.model.components < 1 or config.model.frame_width < 1, "components ≥ 1 and frame_width ≥ 1"),
-        (len(config.model.audio_channels) < 2 or min(config.model.audio_channels) < 1, "two audio_channels or more"),
+        (not 2 <= depth <= 12 or min(config.model.audio_channels) < 1, "2 to 12 audio_channels"),
+        (
+            depth <= 12 and (sound.log_frequency_bins % 2**depth or sound.time_frames % 2**depth),
+            f"log_frequency_bins and time frames (1 + samples // hop_length) that can be halved {depth} times",
+        ),
         (config.model.frame_head_kernel % 2 == 0 or config.model.frame_dilation < 1, "an odd frame_head_kernel"),
         (config.mixing.sources < 2, "mixing.sources ≥ 2"),
         (config.mixing.gain_low > config.mixing.gain_high, "mixing.gain_low ≤ gain_high"),

@@ -26,6 +26,10 @@ SOUND_WARM_UP_SECONDS = 1.0
 SOUND_GAP_SECONDS = 0.05
 # More silence than that in a file comes from damaged timestamps, and would be filled in for hours.
 LONGEST_GAP_SECONDS = 600.0
+# No recorder goes beyond this; what a damaged header claims would take gigabytes to resample.
+HIGHEST_RATE = 768_000
+# 60 dB above full scale is no sound any more but a damaged file.
+LOUDEST_SAMPLE = 1000.0
 # Beyond this no common encoder or browser follows; a picture takes 200 MB there.
 LARGEST_SIDE = 8192
 
@@ -240,8 +244,8 @@ def continuous_sound(
             if rate not in (0, frame.sample_rate):
                 raise SopeduError(f"{path}: its sample rate changes at {time:.2f} s; convert it to one rate first")
             rate = frame.sample_rate
-            if rate < 1:
-                raise SopeduError(f"{path}: its sound has a sample rate of {rate} Hz; convert it to mp4")
+            if not 0 < rate <= HIGHEST_RATE:
+                raise SopeduError(f"{path}: its sound has a sample rate of {rate} Hz, no sound has; convert it to mp4")
             if time >= end + 0.1:
                 # Sound goes on later, so that what is missing in the part is a gap and not the end.
                 missing = round((min(end, begin + LONGEST_GAP_SECONDS) - begin) * rate) - position
@@ -289,16 +293,31 @@ def mono_samples(path: Path, frame: Any) -> np.ndarray:
 
     The mean, and not FFmpeg's own mono, which makes float stereo louder by 3 dB.
     """
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(frame.samples, -1).T
+    from av.audio.frame import format_dtypes
+
+    # Not frame.to_ndarray(): with eight channels or more it reads a plane that is not there, and the process dies.
+    planar, channels = frame.format.is_planar, frame.layout.nb_channels
+    planes, count = (channels, frame.samples) if planar else (1, frame.samples * channels)
+    try:
+        kind = format_dtypes[frame.format.name]
+        samples = np.stack([np.frombuffer(plane, kind, count) for plane in frame.planes[:planes]])
+    except (KeyError, ValueError) as error:
+        raise SopeduError(
+            f"{path}: {frame.samples} samples of {channels} channels in the format {frame.format.name} cannot be read; "
+            "convert it to mp4"
+        ) from error
+    if not planar:
+        samples = samples.reshape(frame.samples, channels).T
     mono = samples.mean(axis=0, dtype=np.float64)
     if samples.dtype == np.uint8:
         mono = (mono - 128) / 128
     elif np.issubdtype(samples.dtype, np.integer):
         mono = mono / -float(np.iinfo(samples.dtype).min)
-    if not np.isfinite(mono).all():
+    loudest = float(np.abs(mono).max()) if len(mono) else 0.0
+    if not loudest <= LOUDEST_SAMPLE:  # also where it is not a number
         raise SopeduError(
-            f"{path}: its sound holds samples that are not numbers (NaN or infinite); export the file again"
+            f"{path}: its sound holds a sample of {loudest:g}, full scale is 1; export the file again"
+            if np.isfinite(loudest)
+            else f"{path}: its sound holds samples that are not numbers (NaN or infinite); export the file again"
         )
     return mono.astype(np.float32)

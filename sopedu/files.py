@@ -91,6 +91,26 @@ def require_new_folder(folder: str | Path) -> Path:
     return folder
 
 
+def require_place(path: str | Path) -> Path:
+    """Return the path of a file that can be written, in a folder that is there or can be made; nothing is made here.
+
+    Raises:
+        SopeduError: it is a folder, or lies below a file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise SopeduError(f"{path}: is a folder; give the name of the file to write")
+    nearest = next(place for place in path.absolute().parents if place.exists())
+    if not nearest.is_dir():
+        raise SopeduError(f"{path}: cannot be written there, {nearest} is a file; choose another place")
+    return path
+
+
+def printable(name: str) -> str:
+    """A file name as text: bytes that are none are replaced by a mark."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 @contextmanager
 def folder_written_aside(folder: str | Path) -> Iterator[Path]:
     """Yield a hidden folder beside `folder`; rename it to `folder` on success, remove it on failure or Ctrl-C.
@@ -107,16 +127,16 @@ def folder_written_aside(folder: str | Path) -> Iterator[Path]:
     absolute = folder.absolute()
     made = [place for place in absolute.parents if not place.exists()]
     unfinished = absolute.with_name(f".{absolute.name}.unfinished")
-    finished = False
-    with writing(folder):
-        absolute.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(absolute.with_name(f".{absolute.name}.lock"), timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise SopeduError(f"{folder}: another run is writing there; wait for it or choose another --out") from error
+    lock, finished = FileLock(absolute.with_name(f".{absolute.name}.lock"), timeout=0), False
     try:
         with writing(folder):
+            absolute.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise SopeduError(
+                    f"{folder}: another run is writing there; wait for it or choose another --out"
+                ) from error
             require_new_folder(folder)  # the other run may have ended between the first look and the lock
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
@@ -126,9 +146,10 @@ def folder_written_aside(folder: str | Path) -> Iterator[Path]:
             unfinished.rename(absolute)
         finished = True
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+        if lock.is_locked:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
         if not finished:
             for place in made:  # innermost first; one that somebody else uses by now stays
                 try:

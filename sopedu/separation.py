@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from sopedu.checkpoints import Checkpoint
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.familiarity import Familiarity
-from sopedu.files import folder_written_aside, require_new_folder, write_json
+from sopedu.files import folder_written_aside, printable, require_new_folder, write_json
 from sopedu.localization import Box, box_of_cell, check_box, loudest_regions
 from sopedu.overlays import MapOverlay, draw_box
 from sopedu.separation_page import write_separation_page
@@ -109,8 +109,9 @@ def separate_video(
         spools = Path(stack.enter_context(TemporaryDirectory(prefix=".", dir=folder)))
         mixture = Spool(spools / "mixture")
         blocks = part.sound(sound.sample_rate, damaged_sound)
-        for block in _bar(blocks, "reading sound", progress, part.seconds, "s"):
-            mixture.append(block)
+        with _bar(blocks, "reading sound", progress, part.seconds, "s") as bar:
+            for block in bar:
+                mixture.append(block)
         if mixture.peak <= _SILENCE:
             raise SopeduError(f"{path}: its sound is digital silence, so there is nothing to separate")
         walk, regions, in_one_walk = _Walk(part, checkpoint, mixture, progress), asked, bool(asked) and not cells
@@ -139,9 +140,9 @@ def separate_video(
             if region.filmed:
                 draw = partial(_marked, region.box)
                 tracks.append(_Track(folder / f"{region.name}.mp4", spool.blocks(gain), sound.sample_rate, draw))
-        shown = _film(part, tracks, seconds, damaged_pictures, progress)
+        shown, last = _film(part, tracks, seconds, damaged_pictures, progress)
         result = {
-            "video": path.name,
+            "video": printable(path.name),
             "start": start,
             "seconds": round(seconds, 3),
             "pictures": shown,
@@ -154,7 +155,7 @@ def separate_video(
             "hint": domain_hint(checkpoint),
             "familiarity": {name: round(value, 3) for name, value in familiarity.distances().items()},
             "notes": [
-                *_notes(part, sound, seconds, shown, damaged_sound, damaged_pictures),
+                *_notes(part, sound, seconds, shown, last, damaged_sound, damaged_pictures),
                 *familiarity.notes(),
                 *_faint(float(maps.max())),
             ],
@@ -221,16 +222,17 @@ class _Walk:
 
     def look(self) -> None:
         """Collect maps and loudness of all windows."""
-        for window in self._windows("looking"):
-            self._see(window)
+        with self._windows("looking") as windows:
+            for window in windows:
+                self._see(window)
 
     def listen(self, regions: Sequence[Region], normalise: bool, folder: Path, look: bool) -> list[Spool]:
         """Write the sound of every region to a file of its own, looking around on the way if that is asked for."""
         filmed = [region.box for region in regions if region.filmed]
         cells = [region.box for region in regions if not region.filmed]
 
-        def pieces() -> Iterator[tuple[int, np.ndarray]]:
-            for window in self._windows("separating"):
+        def pieces(windows: Iterable[Window]) -> Iterator[tuple[int, np.ndarray]]:
+            for window in windows:
                 if look:
                     self._see(window)
                 heard = [window.pixels.separate_all(filmed, normalise).numpy()]
@@ -238,9 +240,10 @@ class _Walk:
                 yield window.start, np.concatenate(heard)
 
         spools = [Spool(folder / f"estimate{number}") for number in range(len(regions))]
-        for block in crossfade(pieces(), self.mixture.length):
-            for spool, samples in zip(spools, block, strict=True):
-                spool.append(samples)
+        with self._windows("separating") as windows:
+            for block in crossfade(pieces(windows), self.mixture.length):
+                for spool, samples in zip(spools, block, strict=True):
+                    spool.append(samples)
         return spools
 
     def _windows(self, title: str) -> Any:
@@ -249,6 +252,10 @@ class _Walk:
 
     def _see(self, window: Window) -> None:
         self.maps.append(window.pixels.sound_map().mean(0).astype(np.float32))
+        if not np.isfinite(self.maps[-1]).all():
+            raise SopeduError(
+                "the checkpoint answers with what is no number: its weights are damaged, take another one"
+            )
         self.loudness.append(float(window.pixels.magnitude.square().sum()))
 
 
@@ -262,13 +269,15 @@ class _Track:
     draw: Callable[[float, np.ndarray], np.ndarray]
 
 
-def _film(part: VideoPart, tracks: Sequence[_Track], seconds: float, damaged: list[float], progress: bool) -> int:
-    """Write all videos in one walk over the pictures; return how many there were."""
+def _film(
+    part: VideoPart, tracks: Sequence[_Track], seconds: float, damaged: list[float], progress: bool
+) -> tuple[int, float]:
+    """Write all videos in one walk over the pictures; return how many there were, and the time of the last."""
     rate, aspect = part.info.frame_rate, part.info.pixel_aspect
     total = round(part.seconds * rate) if rate else None
-    pictures = _bar(part.pictures(damaged), f"writing {len(tracks)} videos", progress, total, "picture")
+    bar = _bar(part.pictures(damaged), f"writing {len(tracks)} videos", progress, total, "picture")
     last, time, shown = None, 0.0, 0
-    with ExitStack() as stack:
+    with bar as pictures, ExitStack() as stack:
         writers = [
             stack.enter_context(VideoWriter(t.path, rate, t.sound, t.sample_rate, _QUALITY, _EFFORT, aspect))
             for t in tracks
@@ -283,7 +292,7 @@ def _film(part: VideoPart, tracks: Sequence[_Track], seconds: float, damaged: li
         if held > time + 1:  # a player shows nothing where pictures have ended before the sound
             for writer, track in zip(writers, tracks, strict=True):
                 writer.add(held, track.draw(held, last))
-    return shown
+    return shown, time
 
 
 def _marked(box: Box, _: float, picture: np.ndarray) -> np.ndarray:
@@ -307,6 +316,7 @@ def _notes(
     sound: SpectrogramConfig,
     seconds: float,
     shown: int,
+    last: float,
     damaged_sound: Sequence[float],
     damaged_pictures: Sequence[float],
 ) -> list[str]:
@@ -324,6 +334,11 @@ def _notes(
         )
     if seconds < sound.seconds - 0.01:
         notes.append(f"{seconds:.2f} s is less than the {sound.seconds:.2f} s that the model hears: silence was added")
+    if part.seconds - max(seconds, last) > max(0.2, 0.02 * part.seconds):
+        ends = f"{max(seconds, last):.2f} s, {part.seconds:.2f} s were announced"
+        notes.append(f"its sound and pictures end after {ends}: a part is missing, copy it again")
+    elif shown > 1 and seconds - last > max(0.4, 3 / (info.frame_rate or 25)):
+        notes.append(f"its pictures end after {last:.2f} s, before the sound: the last one stands for the rest")
     if shown == 1:
         notes.append("there is one picture only: it stands for the whole length")
     for kind, times in (("sound", damaged_sound), ("pictures", damaged_pictures)):
@@ -340,6 +355,6 @@ def _faint(peak: float) -> list[str]:
 
 
 def _bar(things: Iterator[Any], title: str, progress: bool, total: float | None, unit: str) -> Any:
-    """A progress bar with the time left around an iterator; seconds of sound come in blocks of about one."""
+    """A progress bar with the time left around an iterator; in a ``with`` it ends before an error is told."""
     total = None if total is None else int(np.ceil(total))
     return tqdm(things, desc=title, total=total, disable=not progress, unit=unit)

@@ -26,7 +26,7 @@ NOT_ON_A_TRAINING_MACHINE = (
     "anywidget",
 )
 # Modules whose very subject is one of those.
-NEEDS_MORE = {"cli", "widgets", "__main__"}
+NEEDS_MORE = {"cli", "widgets", "losslab", "__main__"}
 
 
 def project() -> dict:
