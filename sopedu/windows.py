@@ -20,6 +20,8 @@ from sopedu.errors import SopeduError
 from sopedu.localization import PixelSounds
 from sopedu.video import VideoInfo, frames_at, iterate_frames, iterate_sound
 
+# A slide may stand for long; what stands longer has a damaged timestamp.
+_LONGEST_STILL_SECONDS = 3600.0
 # A picture much longer than wide is squeezed to this many times its shorter side before the model sees it.
 _LONGEST_SHAPE = 4
 
@@ -65,6 +67,11 @@ class VideoPart:
             yield last, next(self.frames_at([0.0]))
         for time, picture in iterate_frames(self.info.path, self.start, self.end, stream, skipped):
             time = time - self.start if last >= 0 else 0.0
+            if time - max(0.0, last) > _LONGEST_STILL_SECONDS:
+                raise SopeduError(
+                    f"{self.info.path}: its pictures jump from {max(0.0, last):.2f} s to {time:.2f} s; "
+                    "its timestamps are damaged, convert it again"
+                )
             if time > last + 1e-4:  # a picture with the time of the one before would never be seen
                 last = time
                 yield time, picture
