@@ -5,7 +5,7 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lab checkpoint lint format clean
+.PHONY: help .venv demo test browser-test lab checkpoint recorded-runs lint format clean
 
 help: ## Print this list
 	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,10 @@ demo: .venv ## Separate a toy duet and write a page to look at and listen to
 test: .venv ## Run the tests and every notebook
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
+browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (needs the system's chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "playwright>=1.50"
+	$(BIN)/python -m pytest tests/browser
+
 lab: .venv ## Open the first notebook in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
@@ -33,6 +37,9 @@ checkpoint: .venv ## Train the shipped checkpoint anew into runs/toyband-tiny (a
 	$(BIN)/sopedu train --preset tiny --out runs/toyband-tiny --set training.steps=14000 --set toyband.solos=8000 \
 		--set toyband.empty_scenes=500 --set training.precision=float32
 	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
+
+recorded-runs: .venv ## Train the healthy and the faulty runs that notebook 09 shows (about four minutes on one core)
+	$(BIN)/python -m sopedu.faults
 
 lint: .venv ## Check code, notebooks and their formatting
 	$(BIN)/ruff check .

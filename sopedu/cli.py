@@ -264,6 +264,9 @@ def main() -> None:
     """Run the command line; a mistake that can be put right is one line and exit status 2."""
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log file wants a line now and then, not ten a second
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold what is no text
     try:
         status = app(standalone_mode=False)
     except SopeduError as error:

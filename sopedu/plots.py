@@ -138,6 +138,37 @@ def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = Non
     return axes.figure
 
 
+def plot_runs(histories: Mapping[str, Sequence[Mapping[str, float]]], improvements: Mapping[str, float]) -> Figure:
+    """Draw learning curves of several runs, and how much each improves the SDR (notebook 09_train_live).
+
+    Losses of different kinds have different scales: each curve is divided by its own first value, and only the bars
+    to the right can be compared between losses.
+
+    Args:
+        histories: name of a run → its records with ``step`` and ``loss``.
+        improvements: name of a run → SDR improvement in dB on held-out mixtures; NaN while it is not known.
+    """
+    names = list(histories)
+    figure = NotebookFigure(figsize=(9, 2.4 + 0.25 * len(names)), layout="constrained")
+    curves, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+    for number, name in enumerate(names):
+        losses = np.array([entry["loss"] for entry in histories[name]])
+        style = ("-", "--", ":", "-.")[number // len(_COLOURS) % 4]
+        colour = _COLOURS[number % len(_COLOURS)]
+        if len(losses):
+            steps = [entry["step"] for entry in histories[name]]
+            curves.plot(steps, losses / losses[0], style, color=colour, marker="." if len(steps) < 40 else None)
+        gained = improvements.get(name, math.nan)
+        bars.barh(number, 0 if math.isnan(gained) else gained, color=colour)
+        bars.annotate(f" {two_digits(gained)}", (max(0, 0 if math.isnan(gained) else gained), number), va="center")
+    curves.set(xlabel="step", ylabel="loss / its first value", title="Learning curves")
+    curves.grid(alpha=0.3)
+    bars.set(yticks=range(len(names)), yticklabels=names, xlabel="SDR improvement in dB", title="On held-out mixtures")
+    bars.margins(x=0.25)
+    bars.invert_yaxis()
+    return figure
+
+
 def plot_frames(
     frames: Any, boxes: Sequence[Sequence[Box]] | None = None, titles: Sequence[str] | None = None
 ) -> Figure:

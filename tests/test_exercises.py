@@ -30,6 +30,52 @@ TYPICAL_MISTAKES = {
     ),
     "check_spectrogram_shape": "def spectrogram_shape(samples, n_fft, hop): return n_fft // 2, samples // hop",
     "check_bins_never_read": "def bins_never_read(matrix): return int((matrix == 0).sum())",
+    "check_binary_mask": "def binary_mask(source, mixture): return source > 0.5",
+    "check_power_shares": "def power_shares(sources): return sources**2 / (sources**2).sum()",
+    "check_best_real_mask": "def best_real_mask(source, mixture): return source.abs() / mixture.abs()",
+    "check_si_sdr_by_hand": (
+        "def si_sdr_by_hand(reference, estimate):\n"
+        "    rest = estimate - reference\n"
+        "    return 10 * np.log10((reference**2).sum() / (rest**2).sum())"
+    ),
+    "check_honest_mean": "def honest_mean(scores): return np.nan_to_num(scores).mean(), 0",
+    "check_hours_of_mixtures": "def hours_of_mixtures(steps, batch_size, clip_seconds): return steps * clip_seconds",
+    "check_rate_factor": "def rate_factor(step, steps, warmup): return 1 - step / steps",
+    "check_lost_by_swapping": (
+        "def lost_by_swapping(right, swapped): return float(np.nanmean(right) - np.nanmean(swapped))"
+    ),
+    "check_running_median": (
+        "def running_median(row, span): return [np.mean(row[i : i + span]) for i in range(len(row) - span + 1)]"
+    ),
+    "check_update_activations": (
+        "def update_activations(magnitude, spectra, activations): return activations * (spectra.T @ magnitude)"
+    ),
+    "check_mix_by_hand": "def mix_by_hand(waveforms, gains): return (gains[:, None] * waveforms).sum(dim=0) / 2",
+    "check_same_class_mixtures": (
+        "def same_class_mixtures(members, labels): return sum(row[0] == row[1] for row in members.tolist())"
+    ),
+    "check_trios": (
+        "def mix_trios(waveforms, labels, generator):\n"
+        "    return sopedu.mix(waveforms, labels, sopedu.preset('tiny').mixing, generator)"
+    ),
+    "check_dead_clips": (
+        "def dead_clips(waveforms): return [i for i, waveform in enumerate(waveforms) if waveform.sum() == 0]"
+    ),
+    "check_sizes_down": "def sizes_down(rows, columns, steps): return [(rows / 2, columns / 2)] * steps",
+    "check_unet_parameters": (
+        "def unet_parameters(channels, components):\n"
+        "    inputs = (1, *channels[:-1])\n"
+        "    return sum(25 * a * b for a, b in zip(inputs, channels))"
+    ),
+    "check_receptive_field": "def receptive_field(layers): return 1 + sum((k - 1) * d for k, s, d in layers)",
+    "check_winning_place": (
+        "def winning_place(cells):\n"
+        "    row, column = divmod(int(cells.argmax()), cells.shape[1])\n"
+        "    return (row + 0.5) / cells.shape[0], (column + 0.5) / cells.shape[1]"
+    ),
+    "check_inner_product": "def inner_product(v, s, scale, bias): return torch.einsum('nk,kqt->nqt', v, s) + bias",
+    "check_swap_gap": "def swap_gap(references, estimates): return sopedu.si_sdr(references, estimates).mean()",
+    "check_volume_map": "def volume_map(cell_masks, magnitude): return cell_masks.mean((2, 3))",
 }
 
 

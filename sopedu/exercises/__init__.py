@@ -16,13 +16,59 @@ from sopedu.exercises.first_steps import (
     check_trio,
 )
 from sopedu.exercises.judging import Verdict
+from sopedu.exercises.masks import (
+    check_best_real_mask,
+    check_binary_mask,
+    check_honest_mean,
+    check_power_shares,
+    check_si_sdr_by_hand,
+)
+from sopedu.exercises.mixing import (
+    check_dead_clips,
+    check_mix_by_hand,
+    check_running_median,
+    check_same_class_mixtures,
+    check_trios,
+    check_update_activations,
+)
+from sopedu.exercises.nets import (
+    check_inner_product,
+    check_receptive_field,
+    check_sizes_down,
+    check_swap_gap,
+    check_unet_parameters,
+    check_volume_map,
+    check_winning_place,
+)
+from sopedu.exercises.training import check_hours_of_mixtures, check_lost_by_swapping, check_rate_factor
 
 __all__ = [
     "Verdict",
+    "check_best_real_mask",
+    "check_binary_mask",
     "check_bins_never_read",
     "check_harmonic_tone",
+    "check_hours_of_mixtures",
+    "check_lost_by_swapping",
+    "check_rate_factor",
+    "check_honest_mean",
+    "check_power_shares",
     "check_seconds_to_samples",
     "check_shapes",
+    "check_si_sdr_by_hand",
     "check_spectrogram_shape",
     "check_trio",
+    "check_dead_clips",
+    "check_mix_by_hand",
+    "check_running_median",
+    "check_same_class_mixtures",
+    "check_trios",
+    "check_update_activations",
+    "check_inner_product",
+    "check_receptive_field",
+    "check_sizes_down",
+    "check_swap_gap",
+    "check_unet_parameters",
+    "check_volume_map",
+    "check_winning_place",
 ]
