@@ -23,8 +23,9 @@ help: ## Print this list
 demo: .venv ## Separate a toy duet and write a page to look at and listen to
 	$(BIN)/sopedu demo
 
+# One thread: on a busy machine several wait for each other so long that notebooks time out.
 test: .venv ## Run the tests and every notebook
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
 browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (needs the system's chromium)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "playwright>=1.50"

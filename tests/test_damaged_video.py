@@ -31,7 +31,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from typer.main import get_command
@@ -64,8 +64,9 @@ FILMS: dict[str, tuple[int, dict[str, Any]]] = {
     "film.webm": (1, {"codecs": ("libvpx", "libopus"), "rate": 48000}),
 }
 ODD = [0, 1, 2, 3, 7, 255, 256, 1000, 0xFFFF, 0x10000, 10**6, 10**8, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF]
+CHOICES = ["", "--box 0,0,0.5,1", "--box 0,0,0.5,1 --start 0.3", "--end 0.6 --cells 1 --normalise --keep-rate"]
 WAYS = ["odd", "odd", "odd", "flip", "flip", "noise", "noise", "cut", "drop", "double", "move", "size", "kind"]
-NESTED = {name.encode(): 8 for name in ("moov", "trak", "mdia", "minf", "stbl", "edts", "dinf", "udta", "moof", "traf")}
+NESTED = dict.fromkeys([b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"udta", b"moof", b"traf"], 8)
 NESTED |= {b"meta": 12, b"stsd": 16, b"avc1": 86, b"mp4a": 36}
 
 
@@ -190,8 +191,7 @@ def mutate(film: bytearray, draw: random.Random, boxed: bool) -> None:
             for _ in range(draw.choice([1, 1, 4, 20])):
                 film[start + draw.randrange(length)] ^= 1 << draw.randrange(8)
         case "noise":
-            count = len(film[piece])
-            film[piece] = draw.choice([draw.randbytes(count), bytes(count), count * b"\xff"])
+            film[piece] = draw.choice([draw.randbytes, bytes, lambda count: count * b"\xff"])(len(film[piece]))
         case "cut":
             del film[at:]
         case "drop":
@@ -203,8 +203,7 @@ def mutate(film: bytearray, draw: random.Random, boxed: bool) -> None:
             del film[piece]
             film[to:to] = moved
         case "size":
-            number = draw.choice([*ODD, 2 * length, max(0, length + draw.randint(-16, 16))])
-            film[start : start + 4] = struct.pack(">I", number & 0xFFFFFFFF)
+            film[start : start + 4] = struct.pack(">I", draw.choice([*ODD, 2 * length, length + draw.randint(-8, 16)]))
         case "kind":
             film[start + 4 : start + 8] = draw.choice([b"free", b"mdat", b"moov", b"stbl", b"uuid", b"\0\0\0\0"])
 
@@ -226,12 +225,12 @@ def outcome(seed: int, films: Path) -> int:
     """Separate the film of a seed and check what comes of it; give the exit status."""
     film = write(seed, films, Path())
     try:
-        status, _, err = sopedu("separate", film.name, "--out", "out", *(["--box", "0,0,0.5,1"] if seed % 4 else []))
+        status, _, err = sopedu("separate", film.name, "--out", "out", *CHOICES[seed % len(CHOICES)].split())
         if status == 0:
             result = json.loads(Path("out/result.json").read_text(encoding="utf-8"))
             wanted = {"sound_map.mp4", "mixture.wav", "result.json", "report.html"}
             wanted |= {entry[kind] for entry in result["sounds"] for kind in ("wav", "video")}
-            assert set(os.listdir("out")) == wanted and result["seconds"] > 0
+            assert set(os.listdir("out")) == wanted - {None} and result["seconds"] > 0
             shutil.rmtree("out")
         else:
             assert (status, one_line(err).startswith(f"sopedu: {film.name}: ")) == (2, True), err
@@ -284,9 +283,8 @@ def test_no_damaged_video_ends_in_a_crash_a_hang_or_a_traceback(tmp_path):
         except (EOFError, OSError):
             worker.join()
             said = f"the process ended with {worker.exitcode}: {log.read_text()}"
-        if isinstance(said, int):
-            statuses.append(said)
-        else:
+        statuses.append(said)
+        if isinstance(said, str):
             trouble.append(f"seed {seed}: {said}")
             worker.kill()
             worker.join()
@@ -303,7 +301,6 @@ def test_no_damaged_video_ends_in_a_crash_a_hang_or_a_traceback(tmp_path):
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    """A film in the current folder, where a model is too."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patches, without_figures():
@@ -321,7 +318,7 @@ def works_or_is_refused(*words: str) -> None:
 
 
 fuzzed = settings(derandomize=True, deadline=None, max_examples=100, database=None)
-NAMES = ["area", "small", "resnet18", "mean", "softmax", "relu", "none", "sigmoid", "ratio", "binary", "\ud800", "a\nb"]
+NAMES = ["area", "small", "resnet18", "mean", "softmax", "relu", "none", "sigmoid", "ratio", "binary", "a\nb"]
 SCALARS = st.integers(-2, 300) | st.floats() | st.sampled_from([2**31, 10**9, 10**30, None, True, *NAMES]) | st.text()
 VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(), SCALARS, max_size=2)
 PLACES = [("config", group, name) for group, part in to_dict(CONFIG).items() if group != "name" for name in part]
@@ -330,6 +327,9 @@ PLACES += [("format_version",), ("class_names",), ("trained_on", "data"), ("conf
 
 @fuzzed
 @given(st.lists(st.tuples(st.sampled_from(PLACES), VALUES, st.sampled_from(["set", "set", "drop", "add"])), max_size=4))
+# fails until: what describes a model can be printed
+@example([(("class_names",), ["\ud800"], "set")])
+@example([(("trained_on", "data"), "\ud800", "set")])
 def test_any_configuration_works_or_is_refused(film, changes):
     words, notes = broken(), json.loads(Path("model/config.json").read_text())
     for (*groups, name), value, how in changes:
