@@ -23,7 +23,7 @@ def write_page(path: str | Path, template: str, **gaps: object) -> Path:
     style = _packaged("page.css")
     page = Template(_packaged(template)).substitute(style=style, **gaps)
     with written_aside(path) as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
+        unfinished.write_bytes(page.encode("utf-8", "replace"))  # names may hold what is no text
     return Path(path)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,7 +51,10 @@ class NotebookFigure(Figure):
 def encode_figure(figure: Figure, format: str = "webp", dpi: int = 110, colours: int = 256) -> bytes:
     """Draw a figure as the bytes of a picture file: ``webp``, or the larger ``png``, reduced to a palette."""
     encoded = io.BytesIO()
-    figure.savefig(encoded, format=format, dpi=dpi, pil_kwargs={"quality": 85} if format == "webp" else {})
+    with warnings.catch_warnings():
+        # A name in letters that the font lacks is drawn as boxes; the page or the caption says it in full.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(encoded, format=format, dpi=dpi, pil_kwargs={"quality": 85} if format == "webp" else {})
     if format == "png":  # what notebooks keep; a palette makes it three times smaller
         picture, encoded = Image.open(encoded).convert("RGB"), io.BytesIO()
         picture.quantize(colours, dither=Image.Dither.NONE).save(encoded, "png", optimize=True)

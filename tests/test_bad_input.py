@@ -327,12 +327,12 @@ ODD_NAMES = [f"{NO_TEXT}.mkv", "x" * 300, f"film.mkv --out {NO_TEXT}", f"film.mk
 def test_a_name_that_no_text_or_no_folder_holds_is_no_surprise(words):
     shutil.copy("film.mkv", f"{NO_TEXT}.mkv")
     Path("separated").mkdir()
-    status, _, err = sopedu("separate", "--checkpoint", "model", *words.split())  # fails until: names are printable
+    status, _, err = sopedu("separate", "--checkpoint", "model", *words.split())
     assert status == 0 or (status == 2 and one_line(err))
 
 
 def test_a_region_may_be_called_by_the_letters_of_any_script():
-    notes_on(*FILM, "--box", "小提琴=0,0,0.5,1")  # fails until: a missing glyph is no warning
+    notes_on(*FILM, "--box", "小提琴=0,0,0.5,1")
     assert Path("out/小提琴.wav").exists()
 
 
