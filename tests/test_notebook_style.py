@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -186,3 +188,18 @@ def test_the_course_map_links_what_exists_and_says_what_is_coming():
 def test_the_glossary_links_to_what_exists():
     glossary = ROOT / "docs" / "glossary.md"
     assert broken_links(glossary, glossary.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["as saved", "a number changed"])
+def test_nbval_sees_a_number_that_changed(tmp_path, broken):
+    """A notebook that runs but says something else must fail, or the tests of all notebooks would prove nothing."""
+    notebook = json.loads(PATHS[1].read_text(encoding="utf-8"))
+    checked = [i for i, c in enumerate(notebook["cells"]) if "nbval-check-output" in c["metadata"].get("tags", ())]
+    notebook["cells"] = notebook["cells"][: checked[0] + 1]
+    output = notebook["cells"][-1]["outputs"][0]
+    if broken:
+        output["text"] = re.sub(r"\d", "7", "".join(output["text"]))
+    (tmp_path / "copy.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
+    done = subprocess.run([*command, "--nbval-cell-timeout=120", "copy.ipynb"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == int(broken), done.stdout.decode()
