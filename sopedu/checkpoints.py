@@ -112,7 +112,9 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
     try:
         tensors = load_file(folder / "model.safetensors")
     except (OSError, SafetensorError) as error:
-        raise SopeduError(f"{folder / 'model.safetensors'}: the weights cannot be read ({error})") from error
+        raise SopeduError(
+            f"{folder / 'model.safetensors'}: the weights cannot be read ({error}); copy them again"
+        ) from error
     model = _empty_model(folder, config, tensors)
     for name, value in tensors.items():
         if value.is_complex() or (value.is_floating_point() and not bool(torch.isfinite(value).all())):
@@ -154,7 +156,8 @@ def _empty_model(folder: Path, config: Config, tensors: dict[str, torch.Tensor])
         name = wrong[0]
         raise SopeduError(
             f"{folder}: {len(wrong)} weights do not fit the configuration, e.g. {name}: "
-            f"expected {expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
+            f"expected {expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}; "
+            "take config.json and model.safetensors of one model"
         )
     return SoundOfPixels(config)
 

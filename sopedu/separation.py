@@ -113,7 +113,9 @@ def separate_video(
             for block in bar:
                 mixture.append(block)
         if mixture.peak <= _SILENCE:
-            raise SopeduError(f"{path}: its sound is digital silence, so there is nothing to separate")
+            raise SopeduError(
+                f"{path}: its sound is digital silence, so there is nothing to separate; choose another part or video"
+            )
         walk, regions, in_one_walk = _Walk(part, checkpoint, mixture, progress), asked, bool(asked) and not cells
         with Familiarity(checkpoint.model) as familiarity:
             if in_one_walk:

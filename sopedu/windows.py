@@ -43,7 +43,9 @@ class VideoPart:
         if not 0 <= self.start < float("inf") or (self.end is not None and not self.end > self.start):
             raise SopeduError(f"{path}: a part begins at 0 s or later and ends after that; change --start or --end")
         if self.start >= duration > 0:
-            raise SopeduError(f"{path}: is {duration:.2f} s long, nothing is there from {self.start:.2f} s on")
+            raise SopeduError(
+                f"{path}: is {duration:.2f} s long, nothing is there from {self.start:.2f} s on; start earlier"
+            )
 
     @property
     def seconds(self) -> float:
