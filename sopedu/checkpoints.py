@@ -120,6 +120,7 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
         if value.is_complex() or (value.is_floating_point() and not bool(torch.isfinite(value).all())):
             raise SopeduError(f"{folder}: the weights {name} are not finite numbers: take another checkpoint")
     model.load_state_dict(tensors, assign=False)
+    model.config = config  # as it was saved, with the name of the weights it once started from
     names, trained_on = notes.get("class_names", []), notes.get("trained_on", {})
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise SopeduError(f"{folder / 'config.json'}: class_names must be a list of names, not {names!r:.60}")

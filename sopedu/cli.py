@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sopedu.config import PRESETS
 from sopedu.errors import SopeduError
 
 app = typer.Typer(
@@ -53,29 +54,35 @@ def demo(
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="New folder for the checkpoint and the history.")],
-    preset: Annotated[str, typer.Option(help="tiny, laptop, paper, music-k16 or vggsound-k32.")] = "tiny",
+    out: Annotated[Path, typer.Option(help="New folder of the run, or with --resume the one to go on with.")],
+    preset: Annotated[str | None, typer.Option(help=f"{', '.join(PRESETS)}; default: tiny.")] = None,
     data: Annotated[str, typer.Option(help="toyband, or an index CSV of prepared clips.")] = "toyband",
     changes: SetOption = None,
+    start_from: Annotated[Path | None, typer.Option("--from", help="Begin with this checkpoint's weights.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
+    validation_pairs: Annotated[int, typer.Option(help="Mixtures of a validation.", min=1)] = 32,
+    keep: Annotated[int, typer.Option(help="States to resume from that stay on disk.", min=1)] = 2,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write what TensorBoard shows.")] = False,
 ) -> None:
-    """Train a model. Python: sopedu.train(config, sopedu.open_clips(data, config))"""
-    from sopedu.callbacks import KeepCheckpoint, Progress
-    from sopedu.clips import open_clips
+    """Train a model, here or on many GPUs (accelerate launch -m sopedu train …). Python: sopedu.train_run(folder)"""
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
-    from sopedu.files import require_new_folder
-    from sopedu.training import train as run_training
+    from sopedu.resuming import RESUME_STATUS
+    from sopedu.runs import requested, train_run
 
-    require_new_folder(out)
-    config = with_values(preset_named(preset), changes or [])
-    clips = open_clips(data, config)
-    typer.echo(f"{len(clips)} clips of {len(clips.class_names)} classes: {', '.join(clips.class_names)}")
-    run = run_training(config, clips, callbacks=[Progress(), KeepCheckpoint(out / "checkpoint", data)])
-    state = "interrupted" if run.interrupted else "done"
-    typer.echo(f"{state} after {run.step} steps, {run.seconds:.0f} s ({run.precision} on {run.device})")
-    typer.echo(f"{out / 'checkpoint'}\nnext: sopedu evaluate {out / 'checkpoint'} --data {data}")
+    start = requested(out)[0] if resume and not preset else preset_named(preset or "tiny")
+    config = with_values(start, changes or [])
+    run = train_run(out, config, data, start_from, resume, validation_pairs, keep, tensorboard, say=typer.echo)
+    if os.environ.get("RANK", "0") == "0":
+        stopped = "told to end" if run.terminated else "interrupted" if run.interrupted else "done"
+        typer.echo(f"{stopped} after {run.step} steps, {run.seconds:.0f} s ({run.precision} on {run.device})")
+        again = f"sopedu train --out {out} --resume"
+        judge = f"sopedu evaluate {out / 'checkpoint'} --data {data}"
+        typer.echo(f"{out / 'checkpoint'}\nnext: {again if run.stop else judge}")
     if run.interrupted:
         raise typer.Exit(130)
+    if run.terminated:
+        raise typer.Exit(RESUME_STATUS)
 
 
 @app.command()
@@ -85,6 +92,9 @@ def evaluate(
     pairs: Annotated[int, typer.Option(help="Held-out mixtures of two.", min=1)] = 64,
     seed: SeedOption = 0,
     instruments: Annotated[str, typer.Option(help="Only these, with commas; default: all it was trained on.")] = "",
+    sounds: Annotated[
+        Path | None, typer.Option(help="Judge on sounds FOLDER/<class>/*.wav, with the toy band's drawings.")
+    ] = None,
     localization: Annotated[bool, typer.Option(help="Also judge where the map's peak falls (toy band).")] = False,
     json_file: JsonOption = None,
 ) -> None:
@@ -97,13 +107,34 @@ def evaluate(
     loaded = load_checkpoint(checkpoint)
     typer.echo(loaded.describe())
     names = tuple(name.strip() for name in instruments.split(",") if name.strip())
-    figures = judge(loaded, data, pairs, seed, names)
+    figures = judge(loaded, data, pairs, seed, names, sounds)
+    for note in figures.get("notes", []):
+        typer.echo(f"note: {note}")
     typer.echo(score_table(figures))
     if localization:
         figures["localization"] = evaluate_localization(loaded, seed=seed)
         typer.echo(f"localization: {localization_line(figures['localization'])}")
     typer.echo(f"protocol: {figures['protocol']}")
     _write_figures(json_file, figures)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that train wrote, or files of histories.")],
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw the learning curves into this PNG file.", callback=_place_for_figures)
+    ] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Put runs side by side: settings that differ, losses, SDR, speed. Python: sopedu.compare_runs(folders)"""
+    from sopedu.comparison import compare_runs, comparison_table, plot_comparison
+    from sopedu.plots import save_figure
+
+    rows = compare_runs(runs)
+    typer.echo(comparison_table(rows))
+    if plot is not None:
+        typer.echo(f"learning curves: {save_figure(plot, plot_comparison(runs))}")
+    _write_figures(json_file, {"runs": rows})
 
 
 @app.command()
@@ -152,18 +183,50 @@ def separate(
 
 
 @app.command()
+def import_original(
+    frame: Annotated[Path, typer.Argument(help="The frame net's weights, e.g. frame_best.pth.")],
+    sound: Annotated[Path, typer.Argument(help="The sound net's weights, e.g. sound_best.pth.")],
+    synthesizer: Annotated[Path, typer.Argument(help="The synthesizer's weights, e.g. synthesizer_best.pth.")],
+    out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
+    frame_net: Annotated[str, typer.Option(help="resnet18dilated or resnet18fc.")] = "resnet18dilated",
+    pooling: Annotated[str, typer.Option(help="max or mean over frames and cells.")] = "max",
+    visual_activation: Annotated[str, typer.Option(help="sigmoid, softmax, relu, tanh or none.")] = "sigmoid",
+    audio_activation: Annotated[str, typer.Option(help="sigmoid, softmax, relu, tanh or none.")] = "none",
+    mask_activation: Annotated[str, typer.Option(help="sigmoid.")] = "sigmoid",
+    target: Annotated[str, typer.Option(help="binary or ratio: what its masks were trained to be.")] = "binary",
+    classes: Annotated[str, typer.Option(help="What it was trained to tell apart, with commas.")] = "",
+) -> None:
+    """Read weights of the original Sound-of-Pixels code. Python: sopedu.import_original(frame, sound, synthesizer)"""
+    from sopedu.checkpoints import save_checkpoint
+    from sopedu.files import require_new_folder
+    from sopedu.original import import_original as read_original
+
+    require_new_folder(out)
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    checkpoint = read_original(
+        frame, sound, synthesizer, frame_net=frame_net, pooling=pooling, visual_activation=visual_activation,
+        audio_activation=audio_activation, mask_activation=mask_activation, target=target, class_names=names,
+    )  # fmt: skip
+    model = checkpoint.config.model
+    typer.echo(f"K = {model.components}, {len(model.audio_channels)} steps down of {model.audio_channels} channels")
+    typer.echo(f"{save_checkpoint(out, checkpoint)}\nnext: sopedu separate VIDEO --checkpoint {out}")
+
+
+@app.command()
 def benchmark(
-    preset: Annotated[str, typer.Option(help="Which preset's training step to measure.")] = "tiny",
-    steps: Annotated[int, typer.Option(help="Steps to take the median of.", min=1)] = 5,
+    preset: Annotated[str, typer.Option(help="Which preset's training to measure.")] = "tiny",
+    data: Annotated[str | None, typer.Option(help="An index CSV to read from; default: rendered solos.")] = None,
+    steps: Annotated[int, typer.Option(help="How often to measure what is compared, turn by turn.", min=1)] = 5,
+    everything: Annotated[bool, typer.Option("--all", help="Also each measure, rendering and scoring.")] = False,
     changes: SetOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Measure training steps and rendering on this machine. Python: sopedu.run_benchmark(config)"""
+    """Measure loader and training step on this machine. Python: sopedu.run_benchmark(config)"""
     from sopedu.benchmark import run_benchmark as measure
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
 
-    figures = measure(with_values(preset_named(preset), changes or []), steps)
+    figures = measure(with_values(preset_named(preset), changes or []), steps, data, everything)
     for name, value in figures.items():
         typer.echo(f"{name:36}{value}")
     _write_figures(json_file, figures)
@@ -198,6 +261,21 @@ def toyband_render(
         typer.echo(f"{len(paths)} videos in {out}")
     else:
         typer.echo(render_dataset(out, solos, split, seconds=seconds, size=size, seed=seed))
+
+
+@toyband_app.command("sampled")
+def toyband_sampled(
+    soundfont: Annotated[Path, typer.Option(help="A General MIDI SoundFont, .sf2 or .sf3.")],
+    out: Annotated[Path, typer.Option(help="New folder for OUT/<class>/*.wav.")],
+    solos: Annotated[int, typer.Option(help="How many, of the eleven instruments in turn.", min=1)] = 132,
+    seconds: Annotated[float, typer.Option(help="Length of a solo.", min=1.0, max=600.0)] = 6.0,
+    seed: SeedOption = 0,
+) -> None:
+    """Play held-out melodies on sampled instruments. Python: sopedu.toyband.sampled.render_with_soundfont(…)"""
+    from sopedu.toyband.sampled import render_with_soundfont
+
+    render_with_soundfont(out, soundfont, solos, seconds, seed)
+    typer.echo(f"{out}\nnext: sopedu evaluate CHECKPOINT --sounds {out}")
 
 
 @toyband_app.command("pretrain")
@@ -278,6 +356,8 @@ def main() -> None:
             error.show()
             sys.exit(2)
         _leave(f"{error.format_message()} (sopedu --help says more)", 2)
+    if status == 75:  # RESUME_STATUS
+        sys.exit(75)
     if status == 130:  # what Typer makes of Ctrl-C, without a word
         _leave("interrupted", 130)
 

@@ -72,11 +72,12 @@ class ModelConfig:
     components: int = 32
     frame_net: str = "resnet18"  # or "small"
     frame_width: int = 64  # channels of the first stage of the small frame net
-    frame_dilation: int = 2  # of the last stage, which keeps its resolution
+    frame_dilation: int = 2  # of the last stage, which keeps its resolution; 0: it halves it, undilated
     frame_head_kernel: int = 3
     frame_weights: str = "imagenet"  # "imagenet" (resnet18), "procedural" (small, shipped) or "none"
     pooling: str = "max"  # over frames and cells: "max" or "mean"
-    visual_activation: str = "sigmoid"  # "sigmoid", "softmax", "relu" or "none"
+    region_pooling: str = "features"  # of a region when separating: "features" as trained, or masks by "energy"
+    visual_activation: str = "sigmoid"  # "sigmoid", "softmax", "relu", "tanh" or "none"
     audio_channels: tuple[int, ...] = (64, 128, 256, 512, 512, 512, 512)
     audio_activation: str = "none"
     initialisation: str = "paper"  # "paper": conv N(0, 0.001); "default": torch's own
@@ -94,6 +95,7 @@ class MixingConfig:
     absent: int = 0  # pictures of others shown beside each mixture, whose target is silence
     flip: bool = True
     colour_jitter: float = 0.0
+    pasted_share: float = 0.0  # share of the steps that show the sources of a mixture pasted into one picture
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class TrainingConfig:
     """Optimizer, schedule, budget."""
 
     steps: int = 100 * 6  # overridden by the presets
-    batch_size: int = 80  # mixtures a step
+    batch_size: int = 80  # mixtures a step, over all processes
     optimizer: str = "sgd"  # or "adamw"
     learning_rate: float = 1e-3  # audio net, synthesizer, last layer of the frame net
     frame_learning_rate: float = 1e-4
@@ -120,7 +122,13 @@ class TrainingConfig:
     schedule: str = "steps"  # ×0.1 at 40 % and 80 % of the steps; or "cosine"
     warmup_share: float = 0.0
     clip_gradient: float = 0.0  # largest gradient norm, 0: no clipping
+    average_decay: float = 0.0  # of the moving average of the weights that is kept as the result; 0: none
+    freeze: tuple[str, ...] = ()  # beginnings of parameter names that do not learn, e.g. frame_net.body
     precision: str = "auto"  # "float32", "bf16" or "auto"
+    compile: str = "none"  # torch.compile: "none", "default" or "reduce-overhead" (CUDA graphs)
+    sync_batchnorm: bool = False  # statistics over all GPUs' batches
+    save_every: int = 500  # steps between two states to resume from
+    validate_every: int = 0  # steps between two validations, 0: none
     workers: int = 0
     seed: int = 0
 
@@ -167,6 +175,32 @@ _SMALL_MIXING = MixingConfig(silent_share=0.08, absent=1)
 PRESETS: dict[str, Config] = {
     "paper": _PAPER,
     "music-k16": dataclasses.replace(_PAPER, name="music-k16", model=dataclasses.replace(_PAPER.model, components=16)),
+    # Empty, silent scenes among the solos, as in the article's third row; they need a class folder "silence".
+    "music-silence": dataclasses.replace(
+        _PAPER,
+        name="music-silence",
+        model=dataclasses.replace(_PAPER.model, components=16),
+        mixing=MixingConfig(silent_share=0.1),
+    ),
+    "music-l2": dataclasses.replace(_PAPER, name="music-l2", loss=LossConfig(target="ratio", kind="l2")),
+    # The paper's nets and data with what learns faster: AdamW, warm-up, cosine, averaged weights, usual initialisation.
+    "fast": dataclasses.replace(
+        _PAPER,
+        name="fast",
+        spectrogram=SpectrogramConfig(floor=1e-4),
+        model=dataclasses.replace(_PAPER.model, initialisation="default"),
+        training=TrainingConfig(
+            steps=_PAPER_STEPS,
+            optimizer="adamw",
+            learning_rate=1e-3,
+            frame_learning_rate=1e-4,
+            weight_decay=0.01,
+            schedule="cosine",
+            warmup_share=0.02,
+            clip_gradient=5.0,
+            average_decay=0.999,
+        ),
+    ),
     "vggsound-k32": dataclasses.replace(_PAPER, name="vggsound-k32", training=TrainingConfig(steps=7_000_000 // 80)),
     "tiny": Config(
         name="tiny",
@@ -206,13 +240,31 @@ PRESETS: dict[str, Config] = {
     ),
 }
 
+# The shipped checkpoint "toyband": fine-tuned from toyband-tiny on pasted scenes, with cells that see less around them.
+PRESETS["toyband"] = dataclasses.replace(
+    PRESETS["tiny"],
+    name="toyband",
+    model=dataclasses.replace(PRESETS["tiny"].model, frame_dilation=1, frame_head_kernel=1, region_pooling="energy"),
+    mixing=dataclasses.replace(_SMALL_MIXING, pasted_share=0.5),
+    training=dataclasses.replace(
+        PRESETS["tiny"].training,
+        steps=16_000,
+        learning_rate=1.5e-3,
+        warmup_share=0.05,
+        average_decay=0.999,
+        validate_every=1000,
+        precision="float32",
+    ),
+    toyband=ToyBandConfig(solos=8000, empty_scenes=500),
+)
+
 _CHOICES: dict[str, tuple[str, ...]] = {
     "spectrogram.warp": ("bilinear", "area"),
     "model.frame_net": ("resnet18", "small"),
     "model.frame_weights": ("imagenet", "procedural", "none"),
     "model.pooling": ("max", "mean"),
-    "model.visual_activation": ("sigmoid", "softmax", "relu", "none"),
-    "model.audio_activation": ("sigmoid", "softmax", "relu", "none"),
+    "model.visual_activation": ("sigmoid", "softmax", "relu", "tanh", "none"),
+    "model.audio_activation": ("sigmoid", "softmax", "relu", "tanh", "none"),
     "model.initialisation": ("paper", "default"),
     "mixing.pairing": ("in-batch", "independent"),
     "loss.target": ("binary", "ratio"),
@@ -220,11 +272,17 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "training.optimizer": ("sgd", "adamw"),
     "training.schedule": ("steps", "cosine"),
     "training.precision": ("auto", "float32", "bf16"),
+    "training.compile": ("none", "default", "reduce-overhead"),
+    "model.region_pooling": ("features", "energy"),
 }
+
+#: Fields that checkpoints of the first version lack: there their defaults hold.
+_ADDED = {"average_decay", "compile", "freeze", "pasted_share", "region_pooling"}
+_ADDED |= {"save_every", "sync_batchnorm", "validate_every"}
 
 
 def preset(name: str) -> Config:
-    """Return a preset by name: ``tiny``, ``laptop``, ``paper``, ``music-k16`` or ``vggsound-k32``."""
+    """Return a preset by name: see :data:`PRESETS` for their names and what they are for."""
     if name not in PRESETS:
         raise SopeduError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
@@ -257,12 +315,15 @@ def from_dict(values: Mapping[str, Any]) -> Config:
             depth <= 12 and (sound.log_frequency_bins % 2**depth or sound.time_frames % 2**depth),
             f"log_frequency_bins and time frames (1 + samples // hop_length) that can be halved {depth} times",
         ),
-        (config.model.frame_head_kernel % 2 == 0 or config.model.frame_dilation < 1, "an odd frame_head_kernel"),
+        (config.model.frame_head_kernel % 2 == 0, "an odd frame_head_kernel"),
         (config.mixing.sources < 2, "mixing.sources ≥ 2"),
         (config.mixing.gain_low > config.mixing.gain_high, "mixing.gain_low ≤ gain_high"),
         (config.mixing.silent_share > 0.9, "mixing.silent_share ≤ 0.9"),
         (config.training.batch_size < config.mixing.sources, "training.batch_size ≥ mixing.sources"),
-        (config.training.steps < 1, "training.steps ≥ 1"),
+        (config.training.steps < 1 or config.training.save_every < 1, "training.steps ≥ 1 and save_every ≥ 1"),
+        (config.training.average_decay >= 1, "training.average_decay below 1"),
+        (config.mixing.pasted_share > 1, "mixing.pasted_share ≤ 1"),
+        (config.mixing.pasted_share > 0 and config.loss.kind != "bce", "loss.kind=bce where scenes are pasted"),
     ):
         if wrong:
             raise SopeduError(f"configuration: these values fit no model or training; needed: {what}")
@@ -300,12 +361,12 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise SopeduError(f"configuration: {where or 'the whole'} must be a group of fields, not {value!r}")
         hints = typing.get_type_hints(kind)
-        wrong = set(value) ^ set(hints)
-        if wrong:
-            state = "unknown" if wrong - set(hints) else "missing"
-            names = " ".join(", ".join(sorted(where + w for w in wrong)).split())
-            raise SopeduError(f"configuration: {state} field {names:.200}")
-        parts = {name: _build(hints[name], value[name], f"{where}{name}.") for name in hints}
+        unknown, missing = set(value) - set(hints), set(hints) - set(value) - _ADDED
+        for state, wrong in (("unknown", unknown), ("missing", missing)):
+            if wrong:
+                names = " ".join(", ".join(sorted(where + w for w in wrong)).split())
+                raise SopeduError(f"configuration: {state} field {names:.200}")
+        parts = {name: _build(hints[name], value[name], f"{where}{name}.") for name in hints if name in value}
         return kind(**parts)
     name = where.rstrip(".")
     if isinstance(typing.get_origin(kind), type) and issubclass(typing.get_origin(kind), tuple):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sopedu.callbacks import KeepCheckpoint, Progress
+from sopedu.callbacks import JsonLinesHistory, KeepCheckpoint, Progress
 from sopedu.checkpoints import load_checkpoint, save_checkpoint
 from sopedu.clips import ToyBandClips
 from sopedu.config import Config, preset, with_values
@@ -67,7 +67,8 @@ def run_demo(
     )
     clips = ToyBandClips(config, workers=workers)
     keep = KeepCheckpoint(folder / "checkpoint", "toyband", every=300)
-    run = train(config, clips, callbacks=[Progress(), keep])
+    history = JsonLinesHistory(folder / "history.jsonl")
+    run = train(config, clips, callbacks=[Progress(), history, keep])
     if run.interrupted:
         say(f"interrupted at step {run.step}: the model so far is in {folder / 'checkpoint'}; no report is written")
         raise KeyboardInterrupt

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from sopedu.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
 from sopedu.metrics import bss_eval_rows, si_sdr
 from sopedu.mixing import NOBODY, choose_absent
 from sopedu.model import SoundOfPixels, normalise_frames
+from sopedu.other_sounds import SoundFolderClips
 from sopedu.spectrogram import istft, log_magnitude, stft, unwarp, warp
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import scene, solo
@@ -84,7 +86,7 @@ def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPa
 
 
 def _blank_frames(clips: ClipDataset, count: int, frames: torch.Tensor) -> torch.Tensor:
-    if not isinstance(clips, ToyBandClips):
+    if not isinstance(clips, ToyBandClips | SoundFolderClips):
         return torch.full_like(frames[:, 0], 127)
     settings, seconds = clips.config.frames, clips.config.spectrogram.seconds
     times = settings.times(seconds / 2)
@@ -106,9 +108,14 @@ def predict_masks(model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Ten
     device, sound = next(model.parameters()).device, model.config.spectrogram
     masks = []
     for heard, seen in zip(mixture.split(16), frames.split(16), strict=True):
-        magnitude = warp(stft(heard.to(device), sound).abs(), sound)[:, None]
-        logits = model(log_magnitude(magnitude, sound), normalise_frames(seen.to(device)))
-        masks.append(torch.sigmoid(logits.float()).cpu())
+        magnitude, seen = warp(stft(heard.to(device), sound).abs(), sound)[:, None], normalise_frames(seen.to(device))
+        if model.config.model.region_pooling == "features":
+            masks.append(torch.sigmoid(model(log_magnitude(magnitude, sound), seen).float()).cpu())
+            continue
+        components = model.components(log_magnitude(magnitude, sound))
+        cells = model.feature_map(seen.flatten(0, 1)).float().flatten(2).unflatten(0, seen.shape[:2])  # (B, N, K, C)
+        for some, pictures, loud in zip(components.split(1), cells, magnitude[:, 0], strict=True):
+            masks.append(torch.stack([model.region_mask(one, some, loud) for one in pictures])[None].cpu())
     return torch.cat(masks)
 
 
@@ -163,6 +170,7 @@ def evaluate(
     pairs: int = 64,
     seed: int = 0,
     instruments: tuple[str, ...] = (),
+    sounds: str | Path | None = None,
 ) -> dict[str, Any]:
     """Separate held-out pairs and return every figure that belongs beside the model's (see the module's text).
 
@@ -172,8 +180,10 @@ def evaluate(
         pairs: mixtures of two solos of different classes.
         seed: which pairs; for the toy band also which solos are rendered.
         instruments: restrict the toy band to these; by default those the checkpoint was trained on.
+        sounds: a folder of sounds to judge on, with the toy band's drawings, in place of the toy band's own sounds;
+            ``notes`` of the result then say what was left out. See :mod:`sopedu.other_sounds`.
     """
-    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments)[0]
+    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments, sounds)[0]
 
 
 def evaluate_with_examples(
@@ -182,13 +192,22 @@ def evaluate_with_examples(
     pairs: int = 64,
     seed: int = 0,
     instruments: tuple[str, ...] = (),
+    sounds: str | Path | None = None,
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Do what :func:`evaluate` does, and also return the pairs and the estimates of every row, to see and hear."""
     config = checkpoint.config
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
+    if sounds is not None:
+        if data != "toyband":
+            raise SopeduError(
+                f"a folder of sounds is shown with the toy band's drawings: {data} cannot be used with it"
+            )
+        clips: ClipDataset = SoundFolderClips(sounds, config, names, 2 * pairs, seed)
+        names = clips.class_names
     if data == "toyband":
         config = replace(config, toyband=replace(config.toyband, instruments=tuple(names), empty_scenes=0))
-        clips: ClipDataset = ToyBandClips(config, "validation", 2 * pairs, seed=seed)
+        if sounds is None:
+            clips = ToyBandClips(config, "validation", 2 * pairs, seed=seed)
         known = ToyBandClips(config, "train", _SOLOS_PER_CLASS * len(names), seed=900)
     else:
         known = open_clips(data, config)
@@ -218,6 +237,9 @@ def evaluate_with_examples(
         ),
         "table": table,
     }
+    if isinstance(clips, SoundFolderClips):
+        figures["protocol"] += f"; {clips.protocol}"
+        figures["notes"] = clips.notes
     return figures, test, rows
 
 

@@ -69,12 +69,11 @@ class PixelSounds:
                     raise SopeduError(f"unknown sound map {kind!r}: choose energy or mean")
         return volume
 
+    @torch.inference_mode()
     def region_mask(self, box: Box) -> torch.Tensor:
-        """Mask ``(Q, T)`` of a box, its cells' features pooled over the region and all frames as in training."""
+        """Mask ``(Q, T)`` of a box over all frames, pooled as the model's configuration says (``region_pooling``)."""
         rows, columns = cells_of_box(box, *self.grid)
-        region = self.features[:, :, rows, columns].flatten(1)
-        pooled = region.amax(1) if self.model.config.model.pooling == "max" else region.mean(1)
-        return self.masks(pooled[None])[0]
+        return self.model.region_mask(self.features[:, :, rows, columns].flatten(1), self.components, self.magnitude)
 
     def separate(self, box: Box) -> torch.Tensor:
         """Waveform ``((T − 1)·hop,)`` of what sounds in a box."""

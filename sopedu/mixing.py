@@ -7,6 +7,7 @@ Source: The Sound of Pixels, section 3.2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -22,18 +23,28 @@ class Mixtures:
     """M mixtures of N sources each, made of the solos of one batch.
 
     Attributes:
+        solos: the waveforms ``(B, L)`` they are made of.
         members: ``(M, N)`` which solo is which source.
-        absent: ``(M, A)`` solos whose picture is shown though they are not in the mixture.
-        sources: waveforms ``(M, N, L)``, gains applied, divided by N.
-        mixture: their sum ``(M, L)``.
+        absent: ``(M, A)`` solos whose picture is shown though they are not in the mixture, −1 where there is none.
+        gains: ``(M, N)`` what each solo is multiplied with; the division by N is in it.
         same_class: how many mixtures had to pair two solos of one class.
     """
 
+    solos: torch.Tensor
     members: torch.Tensor
     absent: torch.Tensor
-    sources: torch.Tensor
-    mixture: torch.Tensor
+    gains: torch.Tensor
     same_class: int
+
+    @cached_property
+    def sources(self) -> torch.Tensor:
+        """Waveforms ``(M, N, L)``, gains applied, divided by N."""
+        return self.solos[self.members] * self.gains[..., None]
+
+    @cached_property
+    def mixture(self) -> torch.Tensor:
+        """The sum of the sources ``(M, L)``."""
+        return self.sources.sum(1)
 
 
 def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -99,9 +110,8 @@ def mix(waveforms: torch.Tensor, labels: np.ndarray, config: MixingConfig, gener
     """
     members, same_class = choose_partners(labels, config, generator)
     absent = choose_absent(members, labels, config.absent, generator)
-    gains = generator.uniform(config.gain_low, config.gain_high, members.shape)
-    device = waveforms.device
-    indices = torch.from_numpy(members).to(device)
-    scale = torch.from_numpy(gains / config.sources).to(waveforms.dtype).to(device)
-    sources = waveforms[indices] * scale[..., None]
-    return Mixtures(indices, torch.from_numpy(absent).to(device), sources, sources.sum(1), same_class)
+    gains = generator.uniform(config.gain_low, config.gain_high, members.shape) / config.sources
+    indices, others, scale = (
+        torch.from_numpy(values).to(waveforms.device, non_blocking=True) for values in (members, absent, gains)
+    )
+    return Mixtures(waveforms, indices, others, scale.to(waveforms.dtype), same_class)

@@ -58,9 +58,39 @@ class SoundOfPixels(nn.Module):
         """Log magnitude of the mixture ``(B, 1, Q, T)`` → K components ``(B, K, Q, T)``."""
         return activate(self.audio_net(log_magnitude), self.config.model.audio_activation)
 
+    def region_mask(self, features: torch.Tensor, components: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
+        """Mask of a region of cells, as ``config.model.region_pooling`` says.
+
+        ``features``: the features are pooled as in training and answer once. ``energy``: each cell answers, and the
+        masks are averaged, weighted with the energy that each lets through, so that cells in which nothing sounds
+        have no say. That suits models trained with pasted scenes, whose cells answer for themselves.
+
+        Args:
+            features: raw, of the region's cells ``(K, C)``.
+            components: of the mixture ``(1, K, Q, T)``; magnitude: warped ``(Q, T)``.
+
+        Returns:
+            ``(Q, T)`` in 0…1.
+        """
+        kind = self.config.model.visual_activation
+        if self.config.model.region_pooling == "features":
+            pooled = features.amax(1) if self.config.model.pooling == "max" else features.mean(1)
+            return torch.sigmoid(self.synthesizer(activate(pooled[None], kind)[None], components)[0, 0].float())
+        total, weights = torch.zeros_like(magnitude), magnitude.new_zeros(())
+        for cells in features.T.split(64):  # a few at a time, for a large map has many masks
+            masks = torch.sigmoid(self.synthesizer(activate(cells, kind)[None], components)[0].float())
+            energy = (masks * magnitude).square().sum((1, 2))
+            total += torch.einsum("c,cqt->qt", energy, masks)
+            weights += energy.sum()
+        return total / weights.clamp_min(1e-12)
+
     def forward(
-        self, log_magnitude: torch.Tensor, frames: torch.Tensor, shown: torch.Tensor | None = None
-    ) -> torch.Tensor:
+        self,
+        log_magnitude: torch.Tensor,
+        frames: torch.Tensor,
+        shown: torch.Tensor | None = None,
+        parts: bool = False,
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Predict one mask for every source of every mixture.
 
         Args:
@@ -68,10 +98,14 @@ class SoundOfPixels(nn.Module):
             frames: normalised, of the sources of each mixture ``(M, N, S, 3, H, W)``; or, together with ``shown``,
                 of a batch of clips ``(B, S, 3, H, W)`` that go through the frame net once each.
             shown: ``(M, N)`` which clip of the batch is source n of mixture m.
+            parts: return what eyes and ears say and leave the answer to the caller; frames are ``(M, S, 3, H, W)``.
 
         Returns:
-            mask logits ``(M, N, Q, T)``.
+            mask logits ``(M, N, Q, T)``; with ``parts`` the raw feature map ``(M, K, S, h, w)`` and the components
+            ``(M, K, Q, T)``.
         """
+        if parts:
+            return self.feature_map(frames), self.components(log_magnitude)
         if shown is None:
             shown = torch.arange(frames.shape[0] * frames.shape[1], device=frames.device).view(frames.shape[:2])
             frames = frames.flatten(0, 1)

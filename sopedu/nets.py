@@ -21,12 +21,13 @@ _ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
     "softmax": lambda x: torch.softmax(x, dim=1),
     "relu": torch.relu,
+    "tanh": torch.tanh,
     "none": lambda x: x,
 }
 
 
 def activate(features: torch.Tensor, name: str) -> torch.Tensor:
-    """Apply an activation by name (``sigmoid``, ``softmax`` over axis 1, ``relu``, ``none``)."""
+    """Apply an activation by name (``sigmoid``, ``softmax`` over axis 1, ``relu``, ``tanh``, ``none``)."""
     return _ACTIVATIONS[name](features)
 
 
@@ -44,7 +45,8 @@ class FrameNet(nn.Module):
             layers, channels = _resnet18_layers(config.frame_weights)
         else:
             layers, channels = _small_layers(config.frame_width)
-        _keep_resolution(layers[-1], config.frame_dilation)
+        if config.frame_dilation > 0:
+            _keep_resolution(layers[-1], config.frame_dilation)
         self.body = nn.Sequential(*layers)
         kernel = config.frame_head_kernel
         self.head = nn.Conv2d(channels, config.components, kernel, padding=kernel // 2)

@@ -12,6 +12,7 @@ import io
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from PIL import Image
 
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
+from sopedu.files import writing, written_aside
 from sopedu.localization import Box, check_box
 from sopedu.overlays import overlay_map
 from sopedu.spectrogram import row_hertz
@@ -59,6 +61,23 @@ def encode_figure(figure: Figure, format: str = "webp", dpi: int = 110, colours:
         picture, encoded = Image.open(encoded).convert("RGB"), io.BytesIO()
         picture.quantize(colours, dither=Image.Dither.NONE).save(encoded, "png", optimize=True)
     return encoded.getvalue()
+
+
+def save_figure(path: str | Path, figure: Figure) -> Path:
+    """Write a figure as a ``.png`` or ``.webp`` file, aside and renamed; its folder is made if need be.
+
+    Raises:
+        SopeduError: the name ends in something else, or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".webp"):
+        raise SopeduError(f"{path}: a figure is written as .png or .webp; choose another name")
+    encoded = encode_figure(figure, path.suffix.lower()[1:])
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as unfinished:
+        unfinished.write_bytes(encoded)
+    return path
 
 
 def hertz_to_row(frequency: Any, config: SpectrogramConfig) -> np.ndarray:
@@ -110,10 +129,11 @@ def plot_mask(
 
 
 def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = None) -> Figure:
-    """Draw the loss as recorded and smoothed, and below it the learning rate (notebook 09_train_live).
+    """Draw the loss as recorded and smoothed, on held-out mixtures, and the learning rate (notebook 09_train_live).
 
     Args:
-        history: entries with ``step``, ``loss`` and ``learning_rate``, as ``Run.history`` holds them.
+        history: entries with ``step`` and ``loss``, and as far as it is known ``learning_rate``, ``validation_loss``
+            and ``validation_sdr`` (the last is said in the title), as ``Run.history`` holds them.
         axes: for the loss alone, if the figure is yours.
 
     Raises:
@@ -121,13 +141,16 @@ def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = Non
     """
     if not history:
         raise SopeduError("the history is empty: there is no learning curve before the first recorded step")
-    steps, losses, rates = ([entry[key] for entry in history] for key in ("step", "loss", "learning_rate"))
+    steps, losses = ([entry[key] for entry in history] for key in ("step", "loss"))
+    judged = [(entry["step"], entry["validation_loss"]) for entry in history if "validation_loss" in entry]
+    sdr = next((f", validation SDR {e['validation_sdr']:.1f} dB" for e in history[::-1] if "validation_sdr" in e), "")
     window, marker = max(1, len(losses) // 20), "." if len(losses) < 40 else None
     if axes is None:
         figure = NotebookFigure(figsize=(8, 4), layout="constrained")
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        rates = [entry.get("learning_rate", math.nan) for entry in history]
         below.plot(steps, rates, color="black", linewidth=1, marker=marker)
-        below.set(xlabel="step", ylabel="learning\nrate", ylim=(0, 1.1 * max(*rates, 1e-12)))
+        below.set(xlabel="step", ylabel="learning\nrate", ylim=(0, 1.1 * np.nanmax([1e-12, *rates])))
         below.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
         below.grid(alpha=0.3)
     else:
@@ -136,7 +159,11 @@ def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = Non
     if window > 1:
         means = np.convolve(losses, np.ones(window) / window, "valid")  # of the window that ends at each step
         axes.plot(steps[window - 1 :], means, color=_VERMILION, label=f"mean of the last {window} records")
-    axes.set(title=f"Learning curve: loss {losses[-1]:.2g} at step {steps[-1]:g}", ylabel="loss")
+    if judged:
+        axes.plot(
+            *zip(*judged, strict=True), "o--", color="black", markersize=4, linewidth=1, label="held-out mixtures"
+        )
+    axes.set(title=f"Learning curve: loss {losses[-1]:.2g} at step {steps[-1]:g}{sdr.replace('-', '−')}", ylabel="loss")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
     return axes.figure

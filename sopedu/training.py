@@ -1,28 +1,44 @@
-"""The training loop: mixtures in, masks out, compare, improve (notebooks 05_mix_and_separate and 09_train_live).
+"""The training loop: mixtures in, masks out, compare, improve (notebooks 09_train_live and 13_train_full).
 
-Runs on the CPU, on one GPU, and under ``accelerate launch`` on many. Whatever is random follows from (seed, step).
+Runs on the CPU, on one GPU, and under ``accelerate launch`` on many. Whatever is random follows from (seed, step), so
+that a run which was killed goes on as if nothing had happened.
 """
 
 from __future__ import annotations
 
-import copy
-import math
+import base64
+import os
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast, broadcast_object_list
 from torch.utils.data import DataLoader
 
+from sopedu.batches import Failures, collate
 from sopedu.clips import ClipDataset, VisitSampler
-from sopedu.config import Config, TrainingConfig
+from sopedu.config import Config, to_dict
 from sopedu.errors import SopeduError
-from sopedu.losses import loss_weight, mask_loss, mask_targets
-from sopedu.mixing import Mixtures, mix
-from sopedu.model import SoundOfPixels, normalise_frames
-from sopedu.spectrogram import log_magnitude, stft, warp
+from sopedu.model import SoundOfPixels
+from sopedu.objective import mixture_loss
+from sopedu.optimization import MovingAverage, choose_precision, freeze, make_optimizer, set_rates, training_mode
+from sopedu.processes import join_processes, lost_process_told
+from sopedu.resuming import (
+    State,
+    different_settings,
+    load_state,
+    optimizer_tensors,
+    restore_optimizer,
+    save_state,
+)
 
 
 @dataclass
@@ -37,22 +53,45 @@ class Run:
     seconds: float = 0.0
     precision: str = "float32"
     device: str = "cpu"
+    processes: int = 1
+    folder: Path | None = None
     same_class_mixtures: int = 0
+    unreadable_clips: int = 0
     stop: bool = False
     failed: bool = False  # the loss was not finite: what the model has become is worth nothing
     interrupted: bool = False
+    terminated: bool = False  # told to end by SIGTERM; it can be resumed
+    best: dict[str, float] = field(default_factory=dict)  # step and validation_sdr of the best validation so far
     history: list[dict[str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    average: MovingAverage | None = None
+
+    @property
+    def result(self) -> SoundOfPixels:
+        """The model to keep: the moving average of the weights where there is one."""
+        return self.average.model if self.average else self.model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the nets: what a notebook launched hands this back, and weights on its GPU would end with it."""
+        return self.__dict__ | {"model": None, "average": None}
 
 
 class Callback:
-    """Override what you need; every callback gets the :class:`Run`."""
+    """Override what you need; every callback gets the :class:`Run`, in the main process only."""
 
     def on_start(self, run: Run) -> None: ...
 
     def on_record(self, run: Run) -> None:
-        """Called whenever a new entry (step, loss, learning_rate, seconds) stands in ``run.history``."""
+        """Called whenever a new entry (step, loss, learning_rate, seconds …) stands in ``run.history``."""
 
     def on_end(self, run: Run) -> None: ...
+
+
+class Judge(Protocol):
+    """Something that scores a model on held-out pairs, such as :class:`sopedu.validation.Validation`."""
+
+    def scores(self, model: SoundOfPixels, process: int = 0, processes: int = 1) -> torch.Tensor:
+        """Loss and SDR ``(n, 2)`` of the pairs that fall to a process, NaN where there is nothing."""
 
 
 def train(
@@ -61,6 +100,10 @@ def train(
     model: SoundOfPixels | None = None,
     callbacks: Sequence[Callback] = (),
     record_every: int = 10,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    validation: Judge | None = None,
+    keep: int = 2,
 ) -> Run:
     """Train a model on solos and return the finished run.
 
@@ -70,66 +113,33 @@ def train(
         model: continue with this one; by default a new one with its starting weights.
         callbacks: progress, history, live plot, checkpoints: see :mod:`sopedu.callbacks`.
         record_every: steps between two entries of the history; the loss recorded is the mean since the last.
+        folder: of the run; states to resume from are kept in its ``resume/``. Then SIGTERM and the first Ctrl-C end
+            the run after the step it is in, and write a state.
+        resume: go on from the newest state in ``folder``; settings must be those it began with.
+        validation: judges the model every ``config.training.validate_every`` steps.
+        keep: how many states stay.
 
     Raises:
-        SopeduError: if the loss is not finite, with the step at which it happened.
+        SopeduError: if the loss is not finite, with the step at which it happened; if there is nothing to resume
+            from, or the settings differ; if the GPU's memory does not suffice, with the batch size that fits; if
+            another process of the training is lost.
     """
-    settings = config.training
-    torch.manual_seed(settings.seed)
-    model = model or new_model(config)
-    # Accelerate fixes its own mixed precision for a whole process, but a notebook trains many models in one:
-    # so autocast is entered here, and Accelerate is told to leave precision alone.
-    accelerator = Accelerator(mixed_precision="no")
-    device = accelerator.device
-    precision = choose_precision(model, config, device)
-    model.train().to(device, memory_format=torch.channels_last)
-    optimizer = make_optimizer(model, settings)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings))
-    sampler = VisitSampler(clips, settings.steps)
-    loader = DataLoader(clips, batch_sampler=sampler, num_workers=settings.workers, pin_memory=device.type == "cuda")
-    net, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    run = Run(config, model, clips.class_names, settings.steps, precision=precision, device=str(device))
-    for callback in callbacks:
+    loop = _Loop(config, clips, model, None if folder is None else Path(folder), validation, record_every, keep)
+    if resume:
+        loop.restore()
+    run, told, between_steps = loop.run, callbacks if loop.accelerator.is_main_process else (), True
+    for callback in told:
         callback.on_start(run)
-    began, losses = time.perf_counter(), []
-    try:
-        for step, (waveforms, frames, labels) in enumerate(loader):
-            generator = np.random.default_rng([settings.seed, step, accelerator.process_index])
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                loss, mixtures = mixture_loss(net, waveforms, frames, labels.cpu().numpy(), config, generator)
-            accelerator.backward(loss)
-            if settings.clip_gradient:
-                accelerator.clip_grad_norm_(model.parameters(), settings.clip_gradient)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.detach())
-            run.step, run.same_class_mixtures = step + 1, run.same_class_mixtures + mixtures.same_class
-            if run.step % record_every == 0 or run.step == run.steps:
-                run.seconds = time.perf_counter() - began
-                recorded = torch.stack(losses)
-                losses.clear()
-                if not _all_finite(run, recorded):
-                    break
-                run.history.append(
-                    {
-                        "step": run.step,
-                        "loss": recorded.mean().item(),
-                        "learning_rate": schedule.get_last_lr()[0],
-                        "seconds": run.seconds,
-                    }
-                )
-                for callback in callbacks:
-                    callback.on_record(run)
-            if run.stop:
-                break
-    except KeyboardInterrupt:
-        run.interrupted = True
-    if losses and not run.failed:
-        _all_finite(run, torch.stack(losses))
-    run.seconds = time.perf_counter() - began
-    model.eval()
-    for callback in callbacks:
+    with lost_process_told(lambda: run.step + 1):
+        try:
+            with _gentle_signals(run) if folder is not None else nullcontext():
+                loop.go(told)
+        except KeyboardInterrupt:
+            run.interrupted, between_steps = True, False
+        except torch.OutOfMemoryError as error:
+            raise SopeduError(_advice_on_memory(loop)) from error
+        loop.finish(between_steps)
+    for callback in told:
         callback.on_end(run)
     if run.failed:
         raise SopeduError(
@@ -139,52 +149,209 @@ def train(
     return run
 
 
-def mixture_loss(
-    net: torch.nn.Module,
-    waveforms: torch.Tensor,
-    frames: torch.Tensor,
-    labels: np.ndarray,
-    config: Config,
-    generator: np.random.Generator,
-) -> tuple[torch.Tensor, Mixtures]:
-    """Mix a batch of solos, predict the masks of all sources, and compare them with the true ones.
+class _Loop:
+    """One training on one process: what it needs between two steps, and how that is kept and brought back."""
 
-    Args:
-        waveforms: ``(B, L)`` float.
-        frames: ``(B, S, 3, H, W)`` uint8.
-        labels: ``(B,)``.
+    def __init__(
+        self,
+        config: Config,
+        clips: ClipDataset,
+        model: SoundOfPixels | None,
+        folder: Path | None,
+        validation: Judge | None,
+        record_every: int,
+        keep: int,
+    ) -> None:
+        settings = config.training
+        torch.manual_seed(settings.seed)
+        model = model or new_model(config)
+        # Accelerate fixes its own mixed precision for a whole process, but a notebook trains many models in one:
+        # so autocast is entered here, and Accelerate is told to leave precision alone.
+        join_processes()
+        self.accelerator = Accelerator(mixed_precision="no")
+        self.device, processes = self.accelerator.device, self.accelerator.num_processes
+        if self.device.type == "cpu":
+            self.device = torch.device("cpu")  # without the number of a process, which safetensors does not understand
+        least = 1 if config.mixing.pairing == "independent" else config.mixing.sources  # mixtures of a process
+        if settings.batch_size % processes or settings.batch_size < least * processes:
+            raise SopeduError(
+                f"training.batch_size={settings.batch_size} cannot be shared by {processes} processes: "
+                f"take a multiple of {processes}, at least {least * processes}"
+            )
+        self.frozen = freeze(model, settings.freeze) if settings.freeze else []
+        # The choice is a measurement, on which processes may differ: the first one's holds.
+        precision = broadcast_object_list([choose_precision(model, config, self.device)])[0]
+        model.to(self.device, memory_format=torch.channels_last)
+        if settings.sync_batchnorm and processes > 1:
+            if self.device.type == "cpu":
+                raise SopeduError("training.sync_batchnorm works on GPUs only: leave it out on the CPU")
+            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        self.config, self.clips, self.folder, self.validation = config, clips, folder, validation
+        self.record_every, self.keep = record_every, keep
+        self.optimizer = make_optimizer(model, settings)
+        average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
+        self.run = Run(
+            config, model, clips.class_names, settings.steps, precision=precision, device=str(self.device),
+            processes=processes, folder=folder, average=average,
+        )  # fmt: skip
+        self.losses: list[torch.Tensor] = []  # of the steps since the last record
+        self.seconds_before = 0.0
+        self.settings_note = {"processes": processes, "clips": len(clips), "class_names": list(clips.class_names)}
 
-    Returns:
-        the loss, a scalar, and the mixtures it was computed on.
-    """
-    mixtures = mix(waveforms, labels, config.mixing, generator)
-    sound = config.spectrogram
-    with torch.autocast(waveforms.device.type, enabled=False):  # spectrograms and targets stay float32
-        source = warp(stft(mixtures.sources, sound).abs(), sound)  # (M, N, Q, T)
-        mixture = warp(stft(mixtures.mixture, sound).abs(), sound)[:, None]  # (M, 1, Q, T)
-    target, weight = mask_targets(source, mixture, config.loss), loss_weight(mixture, config.loss)
-    shown = torch.cat([mixtures.members, mixtures.absent], dim=1)
-    if config.mixing.absent:  # what is seen but not heard owns nothing; −1 says that nobody could be found
-        nothing = torch.zeros_like(target[:, :1]).expand(-1, config.mixing.absent, -1, -1)
-        target = torch.cat([target, nothing], dim=1)
-        weight = weight * (shown >= 0)[..., None, None]
-    pictures = augment(normalise_frames(frames), config, generator)
-    logits = net(log_magnitude(mixture, sound), pictures, shown.clamp_min(0))
-    return mask_loss(logits, target, weight, config.loss), mixtures
+    def go(self, callbacks: Sequence[Callback]) -> None:
+        run, settings, rank = self.run, self.config.training, self.accelerator.process_index
+        net = self.accelerator.prepare_model(run.model, device_placement=False)
+        if settings.compile != "none":
+            net = torch.compile(net, mode=settings.compile, dynamic=False)
+        sampler = VisitSampler(self.clips, run.steps, run.step, rank, run.processes)
+        on_gpu = self.device.type == "cuda"
+        loader = DataLoader(
+            self.clips,
+            batch_sampler=sampler,
+            num_workers=settings.workers,
+            pin_memory=on_gpu,
+            collate_fn=collate,
+            worker_init_fn=_leave_signals_to_the_parent,
+        )
+        training_mode(run.model, self.frozen)
+        self.began = self.recorded = time.perf_counter()
+        failures = Failures(len(self.clips))
+        for batch in loader:
+            run.notes += failures.new(batch)
+            run.unreadable_clips, (waveforms, frames, labels) = len(failures), batch[:3]
+            step, chance = run.step, np.random.default_rng([settings.seed, run.step, rank])
+            rate = set_rates(self.optimizer, step, settings)
+            pasted = int((step + 1) * self.config.mixing.pasted_share) > int(step * self.config.mixing.pasted_share)
+            waveforms, frames = (part.to(self.device, non_blocking=True) for part in (waveforms, frames))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
+                loss, mixtures = mixture_loss(net, waveforms, frames, labels.numpy(), self.config, chance, pasted)
+            loss.backward()
+            if settings.clip_gradient:
+                torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_gradient)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            if run.average:
+                run.average.update(run.model, step)
+            self.losses.append(loss.detach())
+            run.step, run.same_class_mixtures = step + 1, run.same_class_mixtures + mixtures.same_class
+            if run.step % self.record_every == 0 or run.step == run.steps:
+                if not self.record(rate):
+                    break
+                for callback in callbacks:
+                    callback.on_record(run)
+            if self.folder and run.step % settings.save_every == 0:
+                self.save()
+            if self.agreed_to_stop():
+                break
 
+    def record(self, rate: float) -> bool:
+        """Write an entry of the history; False if the loss is not finite any more."""
+        run, now = self.run, time.perf_counter()
+        recorded = self.accelerator.reduce(torch.stack(self.losses), "mean")
+        self.losses.clear()
+        if not _all_finite(run, recorded):
+            return False
+        run.seconds = self.seconds_before + now - self.began
+        speed = len(recorded) * self.config.training.batch_size / (now - self.recorded)
+        entry = {"step": run.step, "loss": recorded.mean().item(), "learning_rate": rate, "seconds": run.seconds}
+        run.history.append(entry | {"mixtures_per_second": round(speed, 2)})
+        every = self.config.training.validate_every
+        if self.validation and every and (run.step % every < self.record_every or run.step == run.steps):
+            self.validate()
+        self.recorded = time.perf_counter()
+        return True
 
-def augment(frames: torch.Tensor, config: Config, generator: np.random.Generator) -> torch.Tensor:
-    """Mirror and tint whole clips of normalised frames ``(B, S, 3, H, W)`` at random."""
-    count = len(frames)
-    if config.mixing.flip:
-        mirrored = torch.from_numpy(generator.random(count) < 0.5).to(frames.device)
-        frames = torch.where(mirrored[:, None, None, None, None], frames.flip(-1), frames)
-    if config.mixing.colour_jitter:
-        jitter = config.mixing.colour_jitter
-        gain = torch.from_numpy(generator.uniform(1 - jitter, 1 + jitter, (count, 1, 3, 1, 1)))
-        shift = torch.from_numpy(generator.uniform(-jitter, jitter, (count, 1, 3, 1, 1)))
-        frames = frames * gain.to(frames) + shift.to(frames)
-    return frames
+    def validate(self) -> None:
+        run = self.run
+        run.result.eval()
+        for buffer in run.result.buffers():  # running statistics of the process whose model is kept
+            broadcast(buffer)
+        rank = self.accelerator.process_index
+        scores = self.validation.scores(run.result, rank, run.processes).to(self.device)
+        loss, sdr = torch.nanmean(self.accelerator.gather(scores), dim=0).tolist()
+        if run.result is run.model:
+            training_mode(run.model, self.frozen)
+        run.history[-1] |= {"validation_loss": loss, "validation_sdr": sdr}
+        if not run.best or sdr > run.best["validation_sdr"]:
+            run.best = {"step": run.step, "validation_sdr": sdr}
+
+    def agreed_to_stop(self) -> bool:
+        """Whether to end after this step; several processes ask each other, at records only, for asking takes time."""
+        run = self.run
+        if run.processes > 1:
+            if run.step % self.record_every:
+                return False
+            wishes = torch.tensor([run.stop, run.terminated, run.interrupted], dtype=torch.int32, device=self.device)
+            stop, terminated, interrupted = (wish > 0 for wish in self.accelerator.reduce(wishes, "sum").tolist())
+            # A signal that came since the question was asked is no part of the answer, and waits for the next one.
+            run.stop, run.terminated = run.stop or stop, run.terminated or terminated
+            run.interrupted = run.interrupted or interrupted
+            return stop
+        return run.stop
+
+    def save(self) -> None:
+        run = self.run
+        losses = self.accelerator.reduce(torch.stack(self.losses), "mean").tolist() if self.losses else []
+        if not self.accelerator.is_main_process:
+            return
+        tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
+        tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
+        if run.average:
+            tensors |= {f"average.{name}": value for name, value in run.average.model.state_dict().items()}
+        values = {
+            "config": to_dict(self.config),
+            "made_of": self.settings_note,
+            "precision": run.precision,
+            "seconds": self.seconds_before + time.perf_counter() - self.began,
+            "same_class_mixtures": run.same_class_mixtures,
+            "best": run.best,
+            "history": run.history,
+            "losses_since": losses,
+            "torch_generator": base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode(),
+        }
+        save_state(self.folder / "resume", State(run.step, tensors, values), self.keep)
+
+    def restore(self) -> None:
+        """Become what the newest state says."""
+        if self.folder is None:
+            raise SopeduError("to resume, name the folder of the run")
+        run = self.run
+        state, run.notes = load_state(self.folder / "resume", self.device)
+        values, given = state.values, to_dict(self.config)
+        differences = different_settings(values["config"], given)
+        differences += different_settings({"data": values["made_of"]}, {"data": self.settings_note})
+        # How often something is written changes nothing that is learned.
+        harmless = ("training.save_every", "training.validate_every", "training.workers")
+        differences = [text for text in differences if not text.startswith(harmless)]
+        if differences:
+            raise SopeduError(f"{self.folder}: cannot resume with other settings: {'; '.join(differences)}")
+        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "average": {}}
+        for name, value in state.tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        run.model.load_state_dict(parts["model"])
+        restore_optimizer(self.optimizer, parts["optimizer"])
+        if run.average:
+            run.average.model.load_state_dict(parts["average"])
+        run.step, run.precision, run.best, run.history[:] = (
+            state.step, values["precision"], values["best"], values["history"],
+        )  # fmt: skip
+        run.same_class_mixtures, self.seconds_before = values["same_class_mixtures"], values["seconds"]
+        run.seconds = self.seconds_before
+        self.losses = [torch.tensor(loss, device=self.device) for loss in values["losses_since"]]
+        generator = np.frombuffer(base64.b64decode(values["torch_generator"]), np.uint8).copy()
+        torch.set_rng_state(torch.from_numpy(generator))
+
+    def finish(self, between_steps: bool) -> None:
+        run = self.run
+        if self.losses and not run.failed:
+            _all_finite(run, torch.stack(self.losses))
+        began = getattr(self, "began", None)
+        if began is not None:
+            run.seconds = self.seconds_before + time.perf_counter() - began
+            if self.folder and between_steps and not run.failed and run.step % self.config.training.save_every:
+                self.save()
+        run.model.eval()
 
 
 def new_model(config: Config) -> SoundOfPixels:
@@ -197,52 +364,62 @@ def new_model(config: Config) -> SoundOfPixels:
     return model
 
 
-def make_optimizer(model: SoundOfPixels, settings: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; the pre-trained body of the frame net learns at its own rate."""
-    body = list(model.frame_net.body.parameters())
-    rest = [p for part in (model.frame_net.head, model.audio_net, model.synthesizer) for p in part.parameters()]
-    groups = [
-        {"params": rest, "lr": settings.learning_rate},
-        {"params": body, "lr": settings.frame_learning_rate},
-    ]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    return torch.optim.AdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay)
+@contextmanager
+def _gentle_signals(run: Run) -> Iterator[None]:
+    """Let SIGTERM and the first Ctrl-C end the run after the step it is in; a second Ctrl-C ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        run.stop = True
+        if number == signal.SIGTERM:
+            run.terminated = True
+        else:
+            run.interrupted = True
+            if run.processes == 1:  # a launcher tells its processes of a Ctrl-C that they have seen themselves
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def rate_factor(step: int, settings: TrainingConfig) -> float:
-    """What the learning rates are multiplied with at a step: warm-up, then cosine to zero, or ×0.1 at 40 and 80 %."""
-    warmup = settings.warmup_share * settings.steps
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(1.0, settings.steps - warmup)
-    if settings.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return 0.1 ** sum(step >= share * settings.steps for share in (0.4, 0.8))
+def _leave_signals_to_the_parent(_: int) -> None:
+    """A terminal's Ctrl-C and a launcher's SIGTERM go to a whole process group: the parent decides what they mean."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
 
 
-def choose_precision(model: SoundOfPixels, config: Config, device: torch.device) -> str:
-    """Resolve ``precision="auto"``: bf16 on GPUs that have it; on the CPU only if a short probe finds it faster.
-
-    With AVX-512 bf16 instructions it is about 1.4 times as fast as float32, without them ten times slower.
-    """
-    wanted = config.training.precision
-    if wanted != "auto":
-        return wanted
-    if device.type != "cpu":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    sound, size = config.spectrogram, config.frames.size
-    probe = copy.deepcopy(model).train().to(memory_format=torch.channels_last)
-    heard = torch.zeros(4, 1, sound.log_frequency_bins, sound.time_frames)
-    seen = torch.zeros(4, 2, config.frames.count, 3, size, size)
-    seconds = {}
-    for precision in ("float32", "bf16", "float32", "bf16"):
-        began = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            logits = probe(heard, seen)
-        logits.float().square().mean().backward()
-        seconds[precision] = time.perf_counter() - began  # the second round counts: the first warms up
-    return "bf16" if seconds["bf16"] < 0.95 * seconds["float32"] else "float32"
+def _advice_on_memory(loop: _Loop) -> str:
+    """Try smaller batches until one fits, and say so."""
+    config, loop.losses = loop.config, []
+    loop.optimizer.zero_grad(set_to_none=True)
+    if loop.device.type == "cuda":
+        torch.cuda.empty_cache()
+    batch = config.training.batch_size // loop.run.processes
+    size, frames = config.frames.size, config.frames.count
+    while batch // 2 >= config.mixing.sources:
+        batch //= 2
+        solos = batch * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
+        waveforms = torch.zeros(solos, config.spectrogram.samples, device=loop.device)
+        pictures = torch.zeros(solos, frames, 3, size, size, dtype=torch.uint8, device=loop.device)
+        try:
+            with torch.autocast(loop.device.type, torch.bfloat16, enabled=loop.run.precision == "bf16"):
+                loss, _ = mixture_loss(
+                    loop.run.model, waveforms, pictures, np.arange(solos), config, np.random.default_rng(0)
+                )
+            loss.backward()
+        except torch.OutOfMemoryError:
+            loop.optimizer.zero_grad(set_to_none=True)
+            continue
+        fits = batch * loop.run.processes
+        return f"out of memory at step {loop.run.step + 1}: a batch of {fits} fits (--set training.batch_size={fits})"
+    return f"out of memory at step {loop.run.step + 1}, and no smaller batch fits: choose a smaller model"
 
 
 def _all_finite(run: Run, losses: torch.Tensor) -> bool:

@@ -27,12 +27,14 @@ training.batch_size=4 training.precision=float32"""
 TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 toyband.instruments=violin,tuba,xylophone"
 OPTIONS = {
     "demo": "out seed steps json",
-    "train": "preset data out set",
-    "evaluate": "data pairs seed instruments json",
+    "train": "preset data out set from resume validation-pairs keep tensorboard",
+    "evaluate": "data pairs seed instruments sounds json",
     "separate": "checkpoint out box start end normalise keep-rate cells picture-stream sound-stream device json",
+    "compare": "plot json",
     "benchmark": "preset steps set json",
     "toyband sheet": "out split",
     "toyband render": "out solos split video seconds size seed",
+    "toyband sampled": "soundfont out solos seconds seed",
     "toyband pretrain": "out preset pictures steps seed",
 }
 FIGURES = """sdr sir sar si_sdr sdr_mixture sdr_improvement sdr_static_mask sdr_ideal_binary_mask sdr_ideal_ratio_mask
@@ -131,7 +133,7 @@ def test_interruption_is_said_in_one_line(monkeypatch):
 
 
 def test_a_trained_model_is_judged_and_its_figures_are_written(checkpoint):
-    assert {path.name for path in Path("run").iterdir()} == {"checkpoint", "history.json"}
+    assert {path.name for path in Path("run").iterdir()} == {"checkpoint", "history.jsonl", "resume", "run.json"}
     status, out, _ = sopedu(f"evaluate {checkpoint} --pairs 4 --seed 3 --json new/figures.json")
     assert status == 0 and "(violin, tuba, xylophone) for 4 steps" in out
     figures = json.loads(Path("new/figures.json").read_text())

@@ -17,8 +17,10 @@ from sopedu.config import TrainingConfig, preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.masks import ideal_ratio_mask
 from sopedu.mixing import NOBODY
+from sopedu.objective import mixture_loss
+from sopedu.optimization import make_optimizer, rate_factor
 from sopedu.spectrogram import stft, warp
-from sopedu.training import Callback, Run, make_optimizer, mixture_loss, new_model, rate_factor, train
+from sopedu.training import Callback, Run, new_model, train
 
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=8
 toyband.solos=24 toyband.empty_scenes=4 toyband.instruments=violin,tuba,xylophone mixing.silent_share=0.25

@@ -20,7 +20,7 @@ def check_hours_of_mixtures(function: Callable[[int, int, float], float]) -> Ver
 def check_rate_factor(function: Callable[[int, int, int], float]) -> Verdict:
     """Warm-up along a line, then half a cosine (notebook 09_train_live)."""
     from sopedu.config import TrainingConfig
-    from sopedu.training import rate_factor
+    from sopedu.optimization import rate_factor
 
     settings = TrainingConfig(steps=100, schedule="cosine", warmup_share=0.1)
     cases = [((step, 100, 10), rate_factor(step, settings)) for step in (0, 5, 9, 10, 55, 99)]

@@ -1,0 +1,174 @@
+"""Pasted scenes: several solos in one picture whose layout is known, so that single cells learn to listen.
+
+Max pooling over solos teaches what a whole picture sounds like, not what a cell sounds like: whatever cell shouts
+loudest may answer for the performer. Pasting the sources of a mixture side by side tells which half made which sound,
+and still nobody labels anything. Explained in notebook 10_localize; the recipe and its ablation are in
+``docs/design.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from sopedu.config import LossConfig
+from sopedu.losses import mask_loss
+from sopedu.mixing import NOBODY
+from sopedu.model import SoundOfPixels
+from sopedu.nets import activate
+
+_BINS = 512  # time-frequency bins drawn for what is computed in every cell
+_QUIET, _QUIET_WEIGHT = 0.25, 0.1  # cells with less than this share of the loudest cell's energy shall be silent
+_LOUD = 0.5  # any cell with at least this share must be able to answer alone
+_NOBODY_WEIGHT = 0.3  # of the cells in which nobody was pasted
+
+
+@dataclass(frozen=True)
+class PastedScenes:
+    """M pictures with N solos each, and who is where.
+
+    Attributes:
+        frames: ``(M, S, 3, H, W)`` normalised.
+        corners: ``(M, N, 4)`` x0, y0, x1, y1 of each solo as fractions, before it is cut at its strip.
+        strips: ``(M, N, 4)`` the strip of the picture that belongs to each source.
+    """
+
+    frames: torch.Tensor
+    corners: torch.Tensor
+    strips: torch.Tensor
+
+    def regions(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cells ``(M, N, h, w)`` of each source's strip, and cells ``(M, h, w)`` in which nobody was pasted."""
+        strips = _covered(self.strips, height, width)
+        return strips, ~(strips & _covered(self.corners, height, width)).any(1)
+
+
+def paste(
+    frames: torch.Tensor, members: torch.Tensor, labels: np.ndarray, generator: np.random.Generator
+) -> PastedScenes:
+    """Shrink the solos of each mixture and paste them side by side, or one below the other.
+
+    The ground is an empty room of the batch where it holds one, or a flat colour. Each solo gets a strip of its own,
+    is drawn at 0.94 to 1.34 of the strip's width, jittered, and cut where the strip ends.
+
+    Args:
+        frames: normalised frames of the batch ``(B, S, 3, H, W)``.
+        members: ``(M, N)`` which clip is which source.
+        labels: ``(B,)`` class of every clip, or ``NOBODY``.
+    """
+    mixtures, sources = members.shape
+    size = generator.uniform(0.94, 1.34, (mixtures, sources, 1)) / sources
+    along = (np.arange(sources)[None, :, None] + 0.5) / sources + generator.uniform(-0.06, 0.06, size.shape)
+    spare = np.maximum(0, 1 - size)
+    across = size / 2 + generator.uniform(0, 1, size.shape) * spare
+    low, high = np.concatenate([along, across], -1) - size / 2, np.concatenate([along, across], -1) + size / 2
+    edges = np.arange(sources) / sources
+    zeros, ones = np.zeros(sources), np.ones(sources)
+    strips = np.broadcast_to(np.stack([edges, zeros, edges + 1 / sources, ones], -1), (mixtures, sources, 4)).copy()
+    corners = np.concatenate([low, high], -1)
+    upright = generator.random(mixtures) < 0.5
+    for boxes in (corners, strips):  # x and y change places: one below the other
+        boxes[upright] = boxes[upright][..., [1, 0, 3, 2]]
+    rooms = np.flatnonzero(labels == NOBODY)
+    ground = generator.normal(0, 1, (mixtures, 1, 3, 1, 1))
+    in_room = generator.random(mixtures) < 0.5
+    room = generator.integers(0, max(1, len(rooms)), mixtures)
+    canvas = torch.from_numpy(ground).to(frames).expand(-1, frames.shape[1], -1, *frames.shape[-2:])
+    if len(rooms):
+        chosen = torch.from_numpy(rooms[room]).to(frames.device)
+        canvas = torch.where(
+            torch.from_numpy(in_room).to(frames.device)[:, None, None, None, None], frames[chosen], canvas
+        )
+    where = torch.from_numpy(corners).to(frames.device, torch.float32)
+    strip = torch.from_numpy(strips).to(frames.device, torch.float32)
+    for source in range(sources):
+        canvas = _drawn_into(canvas, frames[members[:, source]], where[:, source], strip[:, source])
+    return PastedScenes(canvas, where, strip)
+
+
+def _drawn_into(canvas: torch.Tensor, solos: torch.Tensor, corners: torch.Tensor, strips: torch.Tensor) -> torch.Tensor:
+    height, width = canvas.shape[-2:]
+    x, y = _centres(width, canvas), _centres(height, canvas)
+    u = 2 * (x - corners[:, :1]) / (corners[:, 2:3] - corners[:, :1]) - 1  # (M, W), −1…1 across the solo
+    v = 2 * (y - corners[:, 1:2]) / (corners[:, 3:4] - corners[:, 1:2]) - 1
+    grid = torch.stack([u[:, None, :].expand(-1, height, -1), v[:, :, None].expand(-1, -1, width)], -1)
+    drawn = F.grid_sample(solos.flatten(1, 2), grid, padding_mode="border", align_corners=False).view_as(canvas)
+    inside = (u.abs() <= 1)[:, None, :] & (v.abs() <= 1)[:, :, None] & _covered(strips[:, None], height, width)[:, 0]
+    return torch.where(inside[:, None, None], drawn, canvas)
+
+
+def _centres(count: int, like: torch.Tensor) -> torch.Tensor:
+    return (torch.arange(count, device=like.device, dtype=torch.float32)[None] + 0.5) / count
+
+
+def _covered(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Which cells of a map have their centre in boxes ``(M, N, 4)``: ``(M, N, h, w)`` bool."""
+    x, y = _centres(width, boxes), _centres(height, boxes)
+    columns = (x >= boxes[..., 0:1]) & (x < boxes[..., 2:3])
+    rows = (y >= boxes[..., 1:2]) & (y < boxes[..., 3:4])
+    return rows[..., :, None] & columns[..., None, :]
+
+
+def pasted_loss(
+    model: SoundOfPixels,
+    features: torch.Tensor,
+    components: torch.Tensor,
+    scenes: PastedScenes,
+    target: torch.Tensor,
+    mixture: torch.Tensor,
+    weight: torch.Tensor,
+    config: LossConfig,
+    generator: np.random.Generator,
+) -> torch.Tensor:
+    """Compare what the regions and cells of pasted scenes answer with the masks of those who were pasted there.
+
+    Three binary cross entropies with equal weight: of the max-pooled features of a source's strip; of one cell drawn
+    from the loud ones; of the noisy-OR of all masks of the strip, 1 − Π(1 − σ(z)). Beside them quiet cells of a strip
+    and cells in which nobody was pasted are drawn towards silence.
+
+    Args:
+        model: whose synthesizer answers.
+        features: feature maps, raw, ``(M, K, S, h, w)``; components: ``(M, K, Q, T)``.
+        target: true masks ``(M, N, Q, T)``; mixture, weight: ``(M, 1, Q, T)``.
+
+    Returns:
+        a scalar float32.
+    """
+    count, (height, width) = features.shape[2], features.shape[-2:]
+    strips, nobody = scenes.regions(height, width)
+    strips = strips[:, :, None].expand(-1, -1, count, -1, -1).flatten(2)  # (M, N, C)
+    nobody = nobody[:, None].expand(-1, count, -1, -1).flatten(1)  # (M, C)
+    raw, kind = features.flatten(2).float(), model.config.model.visual_activation  # (M, K, C)
+    cells = activate(raw, kind).transpose(1, 2)  # (M, C, K)
+    bins = torch.from_numpy(generator.integers(0, components[0, 0].numel(), _BINS)).to(components.device)
+    heard = components.flatten(2)[..., bins, None]
+    logits = model.synthesizer(cells, heard)[..., 0].float()  # (M, C, P)
+    weight_there, mixture_there = weight.flatten(2)[..., bins], mixture.flatten(2)[..., bins]  # (M, 1, P)
+    with torch.no_grad():
+        energy = (torch.sigmoid(logits) * mixture_there).square().sum(-1)[:, None] * strips  # (M, N, C)
+        loudest = energy.amax(-1, keepdim=True)
+        luck = torch.from_numpy(generator.random(energy.shape)).to(energy.device)
+        chosen = (luck * (energy >= _LOUD * loudest) * strips).argmax(-1)  # (M, N)
+        quiet = ((energy < _QUIET * loudest) & strips).any(1)  # (M, C)
+    pooled = raw[:, None].masked_fill(~strips[:, :, None], -torch.inf).amax(-1)  # (M, N, K)
+    alone = torch.gather(cells, 1, chosen[..., None].expand(-1, -1, cells.shape[-1]))
+    answers = model.synthesizer(
+        torch.cat([activate(pooled.transpose(1, 2), kind).transpose(1, 2), alone], 1), components
+    )
+    of_strip, of_cell = answers.split(strips.shape[1], dim=1)
+    softplus = F.softplus(logits)  # −log(1 − mask)
+    # −log Π(1 − mask) of a strip; the mask of "some cell sounds" is 1 − exp(−none)
+    none = torch.einsum("mnc,mcp->mnp", strips.to(softplus.dtype), softplus).clamp_min(1e-6)
+    truth = target.flatten(2)[..., bins].clamp(0, 1)
+    either = (weight_there * ((1 - truth) * none - truth * torch.log(-torch.expm1(-none)))).mean()
+    three = mask_loss(of_strip, target, weight, config) + mask_loss(of_cell, target, weight, config) + either
+    silence = weight_there * softplus
+    return three / 3 + _QUIET_WEIGHT * _mean_over(silence, quiet) + _NOBODY_WEIGHT * _mean_over(silence, nobody)
+
+
+def _mean_over(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Mean of ``(M, C, P)`` over chosen cells ``(M, C)``; 0 where none is chosen."""
+    return (values * cells[..., None]).sum() / (cells.sum() * values.shape[-1]).clamp_min(1)

@@ -1,0 +1,69 @@
+"""Several processes train one model: how they find each other, and what is said of a lost one (docs/many_gpus.md)."""
+
+from __future__ import annotations
+
+import multiprocessing.context
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from accelerate import PartialState
+
+from sopedu.errors import SopeduError
+
+#: How long a process waits for another whose connection is open but silent: long enough to render a data set.
+PATIENCE = timedelta(minutes=30)
+
+# What gloo, NCCL and the store through which processes find each other say of a connection that has ended.
+_SIGNS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "TCPStore")
+
+
+def join_processes() -> PartialState:
+    """Connect this process with those that a launcher started beside it; alone, there is nothing to connect.
+
+    Without GPUs they are connected by gloo, whether or not the launcher was told of the CPU.
+
+    Raises:
+        SopeduError: a launcher started more processes than there are GPUs, or one of them is lost meanwhile.
+    """
+    several, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+    cpu = asked or several > 1 and not torch.cuda.is_available()
+    if several > 1 and not cpu and here > torch.cuda.device_count():
+        gpus = torch.cuda.device_count()
+        raise SopeduError(f"{here} processes were started on a machine with {gpus} GPUs: start one for each GPU")
+    forked = getattr(multiprocessing.context, "ForkProcess", ())  # which not every system has
+    if several > 1 and isinstance(multiprocessing.current_process(), forked):
+        # A notebook forks itself. OpenMP's threads do not survive that: whoever then waits for them, waits for ever.
+        torch.set_num_threads(1)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with lost_process_told():
+        return PartialState(cpu=cpu, timeout=PATIENCE)
+
+
+@contextmanager
+def lost_process_told(step: Callable[[], int] | None = None) -> Iterator[None]:
+    """Turn what is raised when another process of the training, or one that loads clips, has ended into one line.
+
+    Args:
+        step: the step that is under way, where one is.
+
+    Raises:
+        SopeduError: such a process has ended, or was silent for longer than :data:`PATIENCE`.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        if "DataLoader worker" in str(error):
+            what = f"a process that loads clips was lost ({' '.join(str(error).split()):.100})"
+            raise SopeduError(f"{what}: take fewer (--set training.workers=…), and go on with --resume") from error
+        processes = int(os.environ.get("WORLD_SIZE", 1))
+        about_connection = isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in _SIGNS)
+        if processes == 1 or not about_connection:
+            raise
+        when, then = "before its first step", "see what that one says"
+        if step is not None:
+            when, then = f"at step {step()}", "go on with --resume"
+        raise SopeduError(f"the training lost one of its {processes} processes {when}: {then}") from error

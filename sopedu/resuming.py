@@ -1,0 +1,166 @@
+"""States to resume a training from, exactly: what a killed run lost is at most what came after the last one.
+
+A run's folder ``resume/`` holds numbered states and a pointer ``latest``. Each is written aside, synced to the disk
+and renamed; the pointer is replaced last, and older states are removed only then. Tensors lie in safetensors, all else
+in JSON: nothing is unpickled. A state that is damaged is noticed by its checksums, and the one before it is used.
+Explained in notebook 13_train_full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sopedu.errors import SopeduError
+from sopedu.files import writing
+
+#: Exit status of a training that was told to end (SIGTERM) and can go on: EX_TEMPFAIL of sysexits.h, "try again".
+RESUME_STATUS = 75
+
+
+@dataclass(frozen=True)
+class State:
+    """A training in between two steps.
+
+    Attributes:
+        step: how many steps are done.
+        tensors: weights, their moving average, the optimizer's tensors, by name.
+        values: everything else, as JSON can hold it.
+    """
+
+    step: int
+    tensors: dict[str, torch.Tensor]
+    values: dict[str, Any]
+
+
+def save_state(folder: str | Path, state: State, keep: int = 2) -> Path:
+    """Write a state into ``folder`` (a run's ``resume/``) and remove all but the newest ``keep``.
+
+    Raises:
+        SopeduError: it cannot be written, e.g. because the disk is full; the states that were there stay.
+    """
+    folder = Path(folder)
+    place, aside = folder / f"{state.step:09d}", folder / f".{state.step:09d}.unfinished"
+    try:
+        with writing(place):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+            try:
+                save_file(
+                    {name: value.contiguous() for name, value in state.tensors.items()}, aside / "tensors.safetensors"
+                )
+            except SafetensorError as error:  # what it makes of a full disk
+                raise OSError(str(error)) from error
+            values = {"step": state.step, "tensors_sha256": _checksum(aside / "tensors.safetensors"), **state.values}
+            text = json.dumps(values, allow_nan=False)
+            (aside / "state.json").write_text(json.dumps({"sha256": _text_checksum(text), "values": text}), "utf-8")
+            for file in (*aside.iterdir(), aside):
+                _sync(file)
+            shutil.rmtree(place, ignore_errors=True)  # a state of that step which proved damaged
+            aside.rename(place)
+            pointer = folder / ".latest.unfinished"
+            pointer.write_text(place.name, encoding="utf-8")
+            _sync(pointer)
+            os.replace(pointer, folder / "latest")
+            _sync(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    for old in sorted(_numbered(folder), reverse=True)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def load_state(folder: str | Path, device: str | torch.device = "cpu") -> tuple[State, list[str]]:
+    """Read the newest state that is whole.
+
+    Returns:
+        the state, and one line for each newer state that was found damaged.
+
+    Raises:
+        SopeduError: there is none, or none is whole.
+    """
+    folder, notes = Path(folder), []
+    places = sorted(_numbered(folder), reverse=True)
+    pointer = folder / "latest"
+    if pointer.is_file():  # what lies beyond the pointer was not finished
+        named = pointer.read_text(encoding="utf-8", errors="replace").strip()
+        places = [place for place in places if place.name <= named] or places
+    for place in places:
+        try:
+            return _read(place, device), notes
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            notes.append(f"{place}: damaged ({' '.join(str(error).split()):.100}), so the state before it is used")
+    if notes:
+        raise SopeduError(f"{folder}: all {len(notes)} states are damaged; start anew with another --out")
+    raise SopeduError(f"{folder}: holds no state to resume from; train without --resume, or check the folder's name")
+
+
+def _read(place: Path, device: str | torch.device) -> State:
+    outer = json.loads((place / "state.json").read_text(encoding="utf-8"))
+    if _text_checksum(outer["values"]) != outer["sha256"]:
+        raise ValueError("the checksum of state.json is wrong")
+    values = json.loads(outer["values"])
+    if _checksum(place / "tensors.safetensors") != values["tensors_sha256"]:
+        raise ValueError("the checksum of tensors.safetensors is wrong")
+    return State(values["step"], load_file(place / "tensors.safetensors", device=str(device)), values)
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return [place for place in folder.iterdir() if place.name.isdigit()] if folder.is_dir() else []
+
+
+def _checksum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _text_checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """All tensors an optimizer keeps, named ``0.exp_avg``: number of the parameter and what it is."""
+    return {
+        f"{number}.{name}": value
+        for number, kept in optimizer.state_dict()["state"].items()
+        for name, value in kept.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Give an optimizer its tensors back, from :func:`optimizer_tensors`."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def different_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two configurations as nested dictionaries, one text a field."""
+    return [
+        f"{section}.{name} was {before[section].get(name)!r}, is {value!r}"
+        for section, fields in now.items()
+        if isinstance(fields, dict)
+        for name, value in fields.items()
+        if json.dumps(before[section].get(name)) != json.dumps(value)
+    ]

@@ -1,0 +1,147 @@
+"""A training in a folder of its own: what ``sopedu train`` does, as one function (notebook 13_train_full).
+
+The folder holds ``run.json`` (what was asked for), ``checkpoint/`` (the model as it is), ``best/`` (as it was at the
+best validation), ``history.jsonl``, and ``resume/`` (states to go on from). The same function serves one process, a
+notebook's ``accelerate.notebook_launcher`` and every process that ``accelerate launch`` or ``torchrun`` starts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from sopedu.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
+from sopedu.checkpoints import load_checkpoint
+from sopedu.clips import open_clips
+from sopedu.config import Config, from_dict, preset, to_dict
+from sopedu.errors import SopeduError
+from sopedu.files import require_new_folder, write_json, writing
+from sopedu.model import SoundOfPixels
+from sopedu.processes import join_processes, lost_process_told
+from sopedu.training import Callback, Run, train
+from sopedu.validation import Validation
+
+
+def train_run(
+    out: str | Path,
+    config: Config | None = None,
+    data: str = "toyband",
+    start_from: str | Path | None = None,
+    resume: bool = False,
+    validation_pairs: int = 32,
+    keep: int = 2,
+    tensorboard: bool = False,
+    callbacks: Sequence[Callback] = (),
+    say: Callable[[str], object] = print,
+) -> Run:
+    """Train in a new folder, or go on with the training in a folder.
+
+    Args:
+        out: the run's folder; new, or with ``resume`` the one to go on with.
+        config: by default preset ``tiny``; with ``resume`` that of the run, and another is refused.
+        data: ``toyband`` or an index CSV; with ``resume`` that of the run.
+        start_from: a checkpoint whose weights to begin with (fine-tuning); see also ``training.freeze``.
+        validation_pairs: held-out mixtures to validate on every ``training.validate_every`` steps.
+        keep: how many states to resume from stay on disk.
+        tensorboard: also write ``tensorboard/``.
+        callbacks: further ones, beside progress, history and checkpoints.
+        say: what to do with lines of text.
+
+    Raises:
+        SopeduError: the folder is in use, holds something or nothing; what :func:`sopedu.train` raises.
+    """
+    out, place = Path(out), join_processes()
+    main = place.is_main_process
+    say = say if main else lambda _: None
+    if resume:
+        asked, data = requested(out)
+        config = config or asked
+    else:
+        config = config or preset("tiny")
+        if main:
+            require_new_folder(out)
+    with lost_process_told(), _locked(out) if main else nullcontext():
+        place.wait_for_everyone()
+        with place.local_main_process_first():  # what is rendered or indexed by one is read by the others
+            clips = open_clips(data, config)
+            validation, held_out = None, None
+            if config.training.validate_every or tensorboard:
+                held_out = open_clips(data, config, "validation", 2 * validation_pairs, clips.class_names)
+            if config.training.validate_every:
+                validation = Validation(held_out, validation_pairs)
+        say(f"{len(clips)} clips of {len(clips.class_names)} classes: {', '.join(clips.class_names)}")
+        for note in clips.check_files() if main else ():
+            say(f"note: {note}")
+        model = None if start_from is None or resume else _weights_of(start_from, config, say)
+        if main and not resume:
+            request = {"data": data, "start_from": None if start_from is None else str(start_from)}
+            write_json(out / "run.json", request | {"config": to_dict(config)})
+        watching = [Progress(), JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
+        watching += [TensorBoard(out / "tensorboard", held_out)] if tensorboard and main else []
+        return train(
+            config, clips, model, [*watching, *callbacks], folder=out, resume=resume, validation=validation, keep=keep
+        )
+
+
+def requested(out: str | Path) -> tuple[Config, str]:
+    """What a run was asked for, from its ``run.json``: configuration and data.
+
+    Raises:
+        SopeduError: there is no such run, or the file is damaged.
+    """
+    path = Path(out) / "run.json"
+    try:
+        asked = json.loads(path.read_text(encoding="utf-8"))
+        return from_dict(asked["config"]), str(asked["data"])
+    except FileNotFoundError as error:
+        raise SopeduError(f"{path}: no such file, so there is no run to resume; train without --resume") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SopeduError(f"{path}: not readable as what a run was asked for ({error}); start anew") from error
+
+
+def _weights_of(start_from: str | Path, config: Config, say: Callable[[str], object]) -> SoundOfPixels:
+    """A model of this configuration with a checkpoint's weights wherever they fit; what begins anew is said."""
+    model = SoundOfPixels(_without_download(config))
+    given, wanted = load_checkpoint(start_from).model.state_dict(), model.state_dict()
+    fitting = {name for name, value in wanted.items() if name in given and given[name].shape == value.shape}
+    anew = sorted({".".join(name.split(".")[:2]) for name in wanted.keys() - fitting})
+    if len(fitting) < len(wanted) / 2:
+        raise SopeduError(
+            f"{start_from}: most of its weights do not fit this model ({', '.join(anew[:3])} …); "
+            "take its preset and sizes (--set model…)"
+        )
+    model.load_state_dict(wanted | {name: given[name] for name in fitting})
+    model.config = config
+    say(f"weights of {start_from}" + (f"; what does not fit begins anew: {', '.join(anew)}" if anew else ""))
+    return model
+
+
+def _without_download(config: Config) -> Config:
+    values = to_dict(config)
+    values["model"]["frame_weights"] = "none"
+    return from_dict(values)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep a second run away from the folder; the lock ends with its process."""
+    from filelock import FileLock, Timeout
+
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise SopeduError(
+                f"{out}: another training is writing there; wait for it or choose another --out"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+        if not any(out.iterdir()):
+            out.rmdir()  # nothing came of it

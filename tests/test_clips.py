@@ -1,0 +1,280 @@
+"""Prepared real data: read as it lies on disk, compactly, the same in every process; what is broken is told."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tracemalloc
+import zlib
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from sopedu.batches import Batch, Failures, Unread, collate, tolerated
+from sopedu.clips import ClipDataset, IndexClips, Visit, VisitSampler
+from sopedu.config import preset, with_values
+from sopedu.errors import SopeduError
+from sopedu.index import read_index
+from sopedu.mixing import NOBODY
+from sopedu.sound import load_waveform, save_waveform
+
+VALUES = "frames.count=3 frames.stride=4 training.batch_size=4 mixing.silent_share=0"
+CONFIG = with_values(preset("tiny"), VALUES.split())
+SOUND, RATE = CONFIG.spectrogram, CONFIG.spectrogram.sample_rate
+
+
+def write_clip(root: Path, name: str, number: int, seconds: float = 4.0, size: tuple[int, int] = (96, 80)) -> str:
+    """A clip whose loudness and brightness say which one it is; returns its row of the index."""
+    audio, frames = root / "audio" / name / f"{number}.wav", root / "frames" / name / str(number)
+    audio.parent.mkdir(parents=True, exist_ok=True)
+    frames.mkdir(parents=True)
+    noise = np.random.default_rng(number).uniform(-1, 1, round(seconds * RATE))
+    save_waveform(audio, noise * (number + 1) / 32, RATE)
+    for picture in range(1, 33):
+        Image.new("RGB", size, (8 * number, 0, 7 * picture)).save(frames / f"{picture:06d}.jpg")
+    return f"audio/{name}/{number}.wav,frames/{name}/{number},32"
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    rows = [write_clip(tmp_path, name, number) for number, name in enumerate(["tuba", "cello", "oboe"] * 4)]
+    (tmp_path / "train.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def index_of(folder: Path, *rows: str) -> Path:
+    (folder / "train.csv").write_text("\n".join(rows), encoding="utf-8")
+    return folder / "train.csv"
+
+
+def test_an_index_is_read_in_all_its_spellings(tmp_path):
+    rows = ["\ufeffaudio_path,frames_path,frame_count", "./audio/tuba/a.wav,./frames/tuba/a,80", "", "b.wav, f/b ,1"]
+    index = read_index(index_of(tmp_path, *rows, '"audio/e, f/c.wav",frames//e/./ü,7'))
+    assert list(map(index.__getitem__, range(3))) == [
+        ("audio/tuba/a.wav", "frames/tuba/a", 80),
+        ("b.wav", "f/b", 1),
+        ("audio/e, f/c.wav", "frames/e/ü", 7),
+    ]
+    assert index.class_names == tuple(sorted(["tuba", tmp_path.name, "e, f"]))
+    assert [index.class_names[label] for label in index.labels] == ["tuba", tmp_path.name, "e, f"]
+
+
+BAD_ROWS = r"""a/b.wav; a/b.wav,c; a/b.wav,c,x; a/b.wav,c,0; a/b.wav,c,-3; a/b.wav,c,2,3; a/b.wav,c,9999999999
+/a/b.wav,c,8; a/../../b.wav,c,8; ../a.wav,c,8; a/b.wav,..,8; a/b.wav,c/..,8; a\b.wav,c,8; ,c,8; .,c,8; a/b.wav,/,8"""
+
+
+@pytest.mark.parametrize("row", [row.strip() for row in BAD_ROWS.replace("\n", ";").split(";")])
+def test_a_bad_row_is_named_with_its_line(tmp_path, row):
+    with pytest.raises(SopeduError, match=r"train\.csv, line 2: [^\n]*(expected audio_path|no path below)[^\n]*$"):
+        read_index(index_of(tmp_path, "audio/a/b.wav,frames/a/b,8", row))
+
+
+def test_what_is_no_index_is_told_in_one_line(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00,1")
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "header").write_text("audio_path,frames_path,frame_count\n")
+    wrong = {"none": "cannot be", "binary": "UTF-8", ".": "cannot be", "empty": "no clip", "header": "no clip"}
+    for name, what in wrong.items():
+        with pytest.raises(SopeduError, match=f"^[^\n]*{what}[^\n]*$"):
+            read_index(tmp_path / name)
+
+
+def test_an_index_is_small_and_asks_the_disk_nothing(tmp_path, monkeypatch):
+    names = [f"class {i % 300}/{i:011d}_{i % 500:06d}" for i in range(5000)]
+    path = index_of(tmp_path, *(f"./audio/{name}.wav,./frames/{name},80" for name in names))
+    asked, look = [], os.lstat
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", lambda *of, **how: asked.append(of) or look(*of, **how))
+        patch.setattr(os, "stat", lambda *of, **how: pytest.fail("a file is looked at"))
+        tracemalloc.start()
+        clips = IndexClips(path, CONFIG)
+        next(iter(VisitSampler(clips, 1)))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert len(asked) < 50 and peak < 5000 * 500  # for 200 000 clips 100 MB
+    pickled = pickle.dumps(clips)
+    assert len(pickled) < 1.5 * path.stat().st_size
+    assert pickle.loads(pickled).index[4999] == (f"audio/{names[-1]}.wav", f"frames/{names[-1]}", 80)
+
+
+@pytest.mark.parametrize("what", ["audio/tuba/0.wav", "audio/tuba", "frames/tuba/0", "frames/tuba/0/000017.jpg"])
+def test_a_link_that_leads_out_is_refused_and_one_that_stays_is_followed(root, tmp_path_factory, what):
+    clips, before = IndexClips(root / "train.csv", CONFIG), None
+    for place, refused in ((root / "elsewhere", False), (tmp_path_factory.mktemp("outside"), True)):
+        place.mkdir(exist_ok=True)
+        before = before or clips[0]
+        (root / what).resolve().rename(place / "moved")
+        (root / what).unlink(missing_ok=True)
+        (root / what).symlink_to(place / "moved")
+        if refused:
+            with pytest.raises(SopeduError, match="a link leads out of"):
+                clips[0]
+        else:
+            assert torch.equal(clips[0].frames, before.frames) and torch.equal(clips[0].waveform, before.waveform)
+    if what == "audio/tuba":
+        with pytest.raises(SopeduError, match="a link leads out of"):
+            clips.check_files()
+
+
+def test_sound_is_what_the_general_reader_reads(root):
+    clips = IndexClips(root / "train.csv", CONFIG)
+    entry, path = clips.index[0], root / "audio/tuba/0.wav"
+    for start in (0.0, 0.77, 2.6, 3.8):
+        expected = load_waveform(path, RATE, start, SOUND.seconds)
+        found = clips.index.sound(entry, start, SOUND.samples, RATE)
+        assert found.dtype == np.float32 and np.array_equal(found, expected)
+    twice = np.repeat(load_waveform(path), 2)
+    save_waveform(path, twice, 2 * RATE)  # a rate that has to be changed
+    expected = load_waveform(path, RATE, 1.0, SOUND.seconds)
+    assert np.array_equal(clips.index.sound(entry, 1.0, SOUND.samples, RATE), expected)
+
+
+def test_a_short_clip_is_filled_with_silence_but_no_sound_at_all_is_an_error(root):
+    clips, path = IndexClips(root / "train.csv", CONFIG), root / "audio/tuba/0.wav"
+    whole = load_waveform(path)
+    save_waveform(path, whole[: 2 * RATE], RATE)
+    waveform, first = clips[0].waveform, round((2.0 - SOUND.seconds / 2) * RATE)
+    held = 2 * RATE - first
+    assert len(waveform) == SOUND.samples and np.array_equal(waveform[:held], whole[first : 2 * RATE])
+    assert not waveform[held:].any()
+    for samples in (first + RATE // 20, RATE // 20):
+        save_waveform(path, whole[:samples], RATE)
+        with pytest.raises(SopeduError, match=r"0\.wav: holds 0\.0\d s of sound[^\n]*$"):
+            clips[0]
+    path.write_bytes(b"RIFFnothing")
+    with pytest.raises(SopeduError, match=r"0\.wav: [^\n]*$"):
+        clips[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "tolerance"),
+    [((96, 80), "RGB", 1), ((70, 70), "RGB", 1), ((75, 131), "L", 1), ((640, 360), "RGB", 8), ((427, 602), "CMYK", 8)],
+)
+def test_pictures_are_those_of_resizing_the_whole_and_cropping(tmp_path, size, mode, tolerance):
+    # Smooth pictures: decoding at a reduced scale averages a little differently, but nothing moves.
+    row = write_clip(tmp_path, "tuba", 1)
+    x, y = np.meshgrid(np.linspace(0, 5, size[0]), np.linspace(0, 4, size[1]))
+    picture = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1) * 100 + 128
+    for path in (tmp_path / "frames/tuba/1").iterdir():
+        Image.fromarray(picture.astype(np.uint8)).convert(mode).save(path, quality=95)
+    clips, visit = IndexClips(index_of(tmp_path, row), CONFIG), Visit(0, 3, 5)
+    generator = np.random.default_rng([CONFIG.training.seed, 3, 5, zlib.crc32(b"clip")])
+    generator.uniform()  # the time
+    with Image.open(path) as image:
+        scale = CONFIG.frames.resize / min(size)
+        whole = image.convert("RGB").resize([round(side * scale) for side in size], Image.Resampling.BICUBIC)
+    edge = CONFIG.frames.size
+    top, left = generator.integers(0, np.array(whole.size[::-1]) - edge + 1)
+    expected = np.asarray(whole).astype(int)[top : top + edge, left : left + edge]
+    for frame in clips[visit].frames:
+        assert np.abs(frame.permute(1, 2, 0).numpy() - expected).max() <= tolerance
+
+
+def test_frames_of_different_sizes_are_refused(root):
+    Image.new("RGB", (80, 96)).save(root / "frames/tuba/0/000017.jpg")
+    with pytest.raises(SopeduError, match=r"tuba/0/0000\d\d\.jpg: frames of different sizes"):
+        IndexClips(root / "train.csv", CONFIG)[0]
+
+
+def batches(clips: ClipDataset, steps: int = 6, workers: int = 0) -> list[Batch]:
+    return list(DataLoader(clips, batch_sampler=VisitSampler(clips, steps), num_workers=workers, collate_fn=collate))
+
+
+def test_batches_follow_from_the_seed_in_any_number_of_processes(root):
+    (root / "audio/cello/4.wav").unlink()
+    clips = IndexClips(root / "train.csv", CONFIG)
+    here, there = batches(clips), batches(clips, workers=2)
+    for mine, theirs in zip(here, there, strict=True):
+        assert all(map(torch.equal, mine[:3], theirs[:3])) and mine.failed == theirs.failed
+    assert here[0].frames.shape == (4, 3, 3, 64, 64) and here[0].frames.permute(0, 1, 3, 4, 2).is_contiguous()
+    visits = next(iter(VisitSampler(clips, 1)))
+    one_by_one = [clips[visit] for visit in visits if visit.index != 4]
+    assert {clip.waveform.numpy().tobytes() for clip in one_by_one} <= {w.numpy().tobytes() for w in here[0].waveforms}
+    assert not torch.equal(clips[Visit(0, 0, 1)].waveform, clips[Visit(0, 0, 2)].waveform)
+
+
+def test_a_clip_that_fails_is_replaced_by_one_of_its_class_and_told(root):
+    clips, visit = IndexClips(root / "train.csv", CONFIG), Visit(4, 2, 7)
+    untouched = clips.__getitems__([visit, Visit(0, 2, 8)])
+    (root / "audio/cello/4.wav").write_bytes(b"")
+    replaced = [clips.__getitems__([visit, Visit(0, 2, 8)]) for _ in range(2)]
+    first, other, unread = replaced[0]
+    assert (unread.index, first.label) == (4, untouched[0].label) and "4.wav: is empty" in unread.message
+    assert torch.equal(first.waveform, replaced[1][0].waveform)
+    assert torch.equal(other.waveform, untouched[1].waveform) and first.waveform.any()
+    reds = [clips.__getitems__([Visit(4, 0, place)])[0].frames[0, 0].float().mean() / 8 for place in range(12)]
+    assert {round(red.item()) for red in reds} == {1, 7, 10}  # all the others of the class take turns
+    for number in (1, 7, 10):
+        (root / f"audio/cello/{number}.wav").unlink()
+    *_, unread = clip, *told = clips.__getitems__([visit])
+    assert clips.class_names[clip.label] != "cello" and {index for index, _ in told} == {1, 4, 7, 10}
+
+
+def test_failures_are_told_once_and_end_the_run_when_too_many():
+    failures = Failures(2000)
+    batch = Batch(torch.ones(1), torch.ones(1), torch.zeros(1), [Unread(3, "a.wav: is empty")])
+    assert [line.startswith("a.wav: is empty") for line in failures.new(batch)] == [True]
+    assert failures.new(batch) == [] and len(failures) == 1
+    assert len(failures.new(batch._replace(failed=[Unread(i, "b") for i in range(20)]))) == 19
+    with pytest.raises(SopeduError, match=r"^21 of 2000 clips could not be read[^\n]*First: a\.wav"):
+        failures.new(batch._replace(failed=[Unread(20, "c")]))
+    assert [tolerated(count) for count in (1, 7, 100, 5000)] == [0, 3, 10, 50]
+
+
+def test_where_nothing_can_be_read_no_batch_is_made_up(root):
+    clips = IndexClips(root / "train.csv", CONFIG)
+    for path in root.glob("audio/*/*.wav"):
+        path.unlink()
+    batch = next(iter(DataLoader(clips, batch_sampler=VisitSampler(clips, 1), collate_fn=collate)))
+    assert batch.waveforms.numel() == batch.frames.numel() == len(batch.labels) == 0
+    with pytest.raises(SopeduError, match=r"^12 of 12 clips could not be read[^\n]*no such file"):
+        Failures(len(clips)).new(batch)
+
+
+def test_missing_files_and_lonely_classes_are_told_before_training(root):
+    with open(root / "train.csv", "a") as file:
+        file.write(write_clip(root, "flute", 12) + "\n")
+    clips = IndexClips(root / "train.csv", CONFIG)
+    assert clips.check_files() == ["1 of 4 classes have a single clip and will be learned by heart: flute"]
+    (root / "audio/tuba/0.wav").unlink()
+    (root / "frames/cello/1").rename(root / "frames/cello/moved")
+    _, note = clips.check_files()
+    assert "2 files or folders of 2 clips are missing: audio/tuba/0.wav, frames/cello/1; " in note
+    for path in [*root.glob("audio/*/*.wav")]:
+        path.unlink()
+    with pytest.raises(SopeduError, match=r"14 files or folders of 13 clips are missing: [^\n]*, …; prepare") as error:
+        clips.check_files()
+    assert str(error.value).count(".wav") + str(error.value).count("frames/") == 10
+    assert ClipDataset(CONFIG, ("a", "b"), np.array([0, 0, 1, 1, NOBODY])).check_files() == []
+
+
+def test_the_order_of_every_epoch_is_the_permutation_of_its_seed():
+    labels = np.array([0, 1, 2, 0, 1, NOBODY, 2, 0])
+    visits = [visit for batch in VisitSampler(ClipDataset(CONFIG, (), labels), 12) for visit in batch]
+    playing = [visit for visit in visits if labels[visit.index] != NOBODY]
+    for epoch in range(4):
+        expected = np.random.default_rng([0, epoch]).permutation([0, 1, 2, 3, 4, 6, 7])
+        assert [v.index for v in islice((v for v in playing if v.epoch == epoch), 7)] == expected.tolist()
+
+
+def test_silent_scenes_are_a_class_of_their_own_with_nothing_to_hear(tmp_path):
+    rows = [write_clip(tmp_path, name, number) for number, name in enumerate(["tuba", "silence", "oboe"] * 2)]
+    path = index_of(tmp_path, *rows)
+    clips = IndexClips(path, with_values(CONFIG, ["mixing.silent_share=0.25"]))
+    assert clips.class_names == ("oboe", "tuba")
+    assert clips.labels.tolist() == [1, NOBODY, 0] * 2
+    assert clips[0].waveform.abs().max() > 0 and clips[1].waveform.abs().max() == 0
+    assert clips[1].frames.float().mean() > 0 and clips.check_files() == []
+    batch = next(iter(DataLoader(clips, batch_sampler=VisitSampler(clips, 1), collate_fn=collate)))
+    assert (batch.labels == NOBODY).sum() == 1
+
+
+def test_silent_scenes_that_are_asked_for_but_not_there_are_an_error(root):
+    clips = IndexClips(root / "train.csv", with_values(CONFIG, ["mixing.silent_share=0.25"]))
+    with pytest.raises(SopeduError, match="asks for silent scenes, but there are none: put some into a class folder"):
+        clips.check_files()
