@@ -21,7 +21,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
 from sopedu.config import SpectrogramConfig
@@ -191,11 +191,13 @@ def plot_runs(histories: Mapping[str, Sequence[Mapping[str, float]]], improvemen
             curves.plot(steps, losses / losses[0], style, color=colour, marker="." if len(steps) < 40 else None)
         gained = improvements.get(name, math.nan)
         bars.barh(number, 0 if math.isnan(gained) else gained, color=colour)
-        bars.annotate(f" {two_digits(gained)}", (max(0, 0 if math.isnan(gained) else gained), number), va="center")
+        end = max(0.0, 0.0 if math.isnan(gained) else gained)  # right of the bar also where the bar points left
+        bars.annotate(f" {two_digits(gained)}", (end, number), va="center")
     curves.set(xlabel="step", ylabel="loss / its first value", title="Learning curves")
     curves.grid(alpha=0.3)
     bars.set(yticks=range(len(names)), yticklabels=names, xlabel="SDR improvement in dB", title="On held-out mixtures")
     bars.margins(x=0.25)
+    bars.xaxis.set_major_locator(MaxNLocator(4))
     bars.invert_yaxis()
     return figure
 

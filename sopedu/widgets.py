@@ -100,7 +100,11 @@ def slider(description: str, value: float, low: float, high: float, step: float 
 
 
 def choice(description: str, options: Sequence[Any], value: Any = None) -> widgets.Widget:
-    """A labelled list to choose one entry from; the first, unless ``value`` says another."""
-    how = {name: setting for name, setting in _CONTROL.items() if name != "continuous_update"}
+    """Labelled buttons to choose one entry with; the first is chosen, unless ``value`` says another.
+
+    No drop-down list: JupyterLab takes the arrow keys for itself, so nobody could choose by keyboard.
+    """
+    how = {name: setting for name, setting in _CONTROL.items() if name not in ("continuous_update", "layout")}
+    how["style"] = {**_CONTROL["style"], "button_width": "auto"}
     chosen = options[0] if value is None else value
-    return widgets.Dropdown(options=list(options), value=chosen, description=description, **how)
+    return widgets.ToggleButtons(options=list(options), value=chosen, description=description, **how)

@@ -41,8 +41,10 @@ TYPICAL_MISTAKES = {
     "check_honest_mean": "def honest_mean(scores): return np.nan_to_num(scores).mean(), 0",
     "check_hours_of_mixtures": "def hours_of_mixtures(steps, batch_size, clip_seconds): return steps * clip_seconds",
     "check_rate_factor": "def rate_factor(step, steps, warmup): return 1 - step / steps",
-    "check_lost_by_swapping": (
-        "def lost_by_swapping(right, swapped): return float(np.nanmean(right) - np.nanmean(swapped))"
+    "check_diagnosis": (
+        "def diagnosis(loudest, weights, gap):\n"
+        "    if gap < 1: return 'pictures'\n"
+        "    return 'input' if loudest < 0.001 else 'learning rate' if weights > 2 else 'healthy'"
     ),
     "check_running_median": (
         "def running_median(row, span): return [np.mean(row[i : i + span]) for i in range(len(row) - span + 1)]"
@@ -158,6 +160,12 @@ def test_a_failure_says_what_was_found(answer, said):
     assert verdict.status == "fail"
     assert said in verdict.message
     assert "11025 samples in one second" in verdict.message
+
+
+def test_an_imaginary_part_is_not_dropped_in_silence():
+    verdict = exercises.check_best_real_mask(lambda source, mixture: source / mixture)
+    assert verdict.status == "fail"
+    assert "real numbers, found complex" in verdict.message
 
 
 @pytest.mark.parametrize("answer", ["three", [1, 2]], ids=["word", "list"])

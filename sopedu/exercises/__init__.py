@@ -40,16 +40,16 @@ from sopedu.exercises.nets import (
     check_volume_map,
     check_winning_place,
 )
-from sopedu.exercises.training import check_hours_of_mixtures, check_lost_by_swapping, check_rate_factor
+from sopedu.exercises.training import check_diagnosis, check_hours_of_mixtures, check_rate_factor
 
 __all__ = [
     "Verdict",
     "check_best_real_mask",
     "check_binary_mask",
     "check_bins_never_read",
+    "check_diagnosis",
     "check_harmonic_tone",
     "check_hours_of_mixtures",
-    "check_lost_by_swapping",
     "check_rate_factor",
     "check_honest_mean",
     "check_power_shares",

@@ -35,10 +35,18 @@ def judge(function: Callable, cases: Sequence[tuple[tuple, Any]], hint: str, pra
         if missing(found):
             return NOT_ATTEMPTED
         called = f"for {', '.join(map(short, arguments))}"
+        if isinstance(expected, str):
+            if not isinstance(found, str) or found != expected:
+                return Verdict("fail", f"{called} the answer is different, not {short(found)}. Hint: {hint}.")
+            continue
         try:
-            numbers, wanted = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+            numbers, wanted = np.asarray(found), np.asarray(expected, dtype=float)
+            turned = np.abs(numbers.imag).max(initial=0.0) if np.iscomplexobj(numbers) else 0.0
+            numbers = np.asarray(numbers.real if np.iscomplexobj(numbers) else numbers, dtype=float)
         except (TypeError, ValueError):
             return Verdict("fail", f"{called} expected numbers, found {short(found)}. Hint: {hint}.")
+        if turned > tolerance:
+            return Verdict("fail", f"{called} expected real numbers, found complex ones. Hint: {hint}.")
         if numbers.shape != wanted.shape:
             return Verdict("fail", f"{called} expected the shape {wanted.shape}, found {numbers.shape}. Hint: {hint}.")
         if not np.allclose(numbers, wanted, rtol=0.0, atol=tolerance):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 
 from sopedu.exercises.judging import Verdict, judge
 
@@ -28,13 +25,14 @@ def check_rate_factor(function: Callable[[int, int, int], float]) -> Verdict:
     return judge(function, cases, hint, "up along a line, down along a cosine, as in sopedu.train.", 1e-6)
 
 
-def check_lost_by_swapping(function: Callable[[Any, Any], float]) -> Verdict:
-    """What swapped pictures cost, over the pairs that have both scores (notebook 09_train_live)."""
-    nan = np.nan
+def check_diagnosis(function: Callable[[float, float, float], str]) -> Verdict:
+    """Three faults told apart by three measurements, asked in the right order (notebook 09_train_live)."""
     cases = [
-        ((np.array([6.0, 4.0]), np.array([-5.0, -3.0])), 9.0),
-        ((np.array([6.0, nan, 2.0]), np.array([0.0, -9.0, 1.0])), 3.5),
-        ((np.array([8.0, 2.0]), np.array([nan, 2.0])), 0.0),
+        ((0.18, 1.0, 8.9), "healthy"),
+        ((0.000006, 1.0, 0.3), "input"),
+        ((0.18, 4.9, 0.0), "learning rate"),
+        ((0.18, 1.0, 0.06), "pictures"),
+        ((0.5, 1.4, 3.0), "healthy"),
     ]
-    hint = "take the difference pair by pair first, then the mean over those that are numbers"
-    return judge(function, cases, hint, "pairs without both scores are left out of both means.", 1e-6)
+    hint = "whoever listens to nothing, or lost its weights, has no gap either: ask for the gap last"
+    return judge(function, cases, hint, "first what goes in, then the weights, then the pictures.", 0.0)
