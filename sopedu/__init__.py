@@ -37,6 +37,7 @@ _EXPORTS: dict[str, str] = {
         "original": ("import_original",),
         "metrics": ("bss_eval", "batched_bss_eval", "si_sdr", "sdr_improvement"),
         "training": ("train", "new_model"),
+        "runs": ("train_run",),
         "callbacks": ("Progress", "KeepCheckpoint", "LivePlot", "JsonLinesHistory", "TensorBoard", "read_history"),
         "comparison": ("compare_runs", "plot_comparison"),
         "pretraining": ("pretrain",),
