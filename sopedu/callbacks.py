@@ -46,6 +46,9 @@ class Progress(Callback):
         self.bar.update(run.step - self.bar.n)
         self.bar.close()
 
+    def close(self) -> None:  # a line about an error shall not land behind the bar
+        self.bar.close()
+
     def _say(self, run: Run) -> None:
         for note in run.notes[self.told :]:  # clips that could not be read, states that were damaged
             self.bar.write(f"note: {note}")
@@ -266,6 +269,9 @@ class TensorBoard(Callback):
         with writing(self.folder):
             if not run.failed:
                 self._draw(run)
+
+    def close(self) -> None:
+        with writing(self.folder):
             self.writer.close()
 
     def _draw(self, run: Run) -> None:

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,6 +86,9 @@ class Callback:
 
     def on_end(self, run: Run) -> None: ...
 
+    def close(self) -> None:
+        """Called last of all, also when the training ended with an error."""
+
 
 class Judge(Protocol):
     """Something that scores a model on held-out pairs, such as :class:`sopedu.validation.Validation`."""
@@ -130,17 +133,22 @@ def train(
     run, told, between_steps = loop.run, callbacks if loop.accelerator.is_main_process else (), True
     for callback in told:
         callback.on_start(run)
-    with lost_process_told(lambda: run.step + 1):
+    # Signals stay gentle until all is written: a launcher sends SIGTERM when another process has ended before this one.
+    gently = _gentle_signals(run) if folder is not None else nullcontext()
+    with ExitStack() as at_the_end:
+        at_the_end.enter_context(lost_process_told(lambda: run.step + 1))
+        at_the_end.enter_context(gently)
+        for callback in told:
+            at_the_end.callback(callback.close)
         try:
-            with _gentle_signals(run) if folder is not None else nullcontext():
-                loop.go(told)
+            loop.go(told)
         except KeyboardInterrupt:
             run.interrupted, between_steps = True, False
         except torch.OutOfMemoryError as error:
             raise SopeduError(_advice_on_memory(loop)) from error
         loop.finish(between_steps)
-    for callback in told:
-        callback.on_end(run)
+        for callback in told:
+            callback.on_end(run)
     if run.failed:
         raise SopeduError(
             f"the loss was no longer finite at step {run.step}: lower the learning rate, or train in float32 "

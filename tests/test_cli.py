@@ -90,6 +90,7 @@ MISTAKES = {
     "train --out o --data no.csv": "no.csv: the index cannot be read",
     "train --out full": "full: already exists and is not an empty folder",
     "evaluate nowhere": "nowhere/config.json: no such file",
+    "evaluate run/checkpoint --sounds nowhere": "nowhere: no such folder",
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box a,b,c,d": "--box a,b,c,d: write four numbers",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box 0.5,0,0.2,1": "box 0.5,0,0.2,1: write",
@@ -104,6 +105,7 @@ MISTAKES = {
     "toyband sheet --out sheet.xyz": "sheet.xyz",
     "toyband render --split dev --out o": "unknown split 'dev'",
     "toyband render --out film.mp4": "film.mp4",
+    "toyband sampled --soundfont no.sf2 --out o": "no.sf2: no such file",
 }
 
 

@@ -49,7 +49,8 @@ def test_conda_and_pip_list_the_same_packages_and_ranges():
     wanted = dict(
         map(
             name_and_range,
-            [*project()["dependencies"], *(line for extra in extras.values() for line in extra)],
+            # tinysoundfont is not among conda's packages; the README says how to install it.
+            [*project()["dependencies"], *(line for name in extras if name != "sampled" for line in extras[name])],
         )
     )
     lines = (ROOT / "environment.yml").read_text(encoding="utf-8").split("\ndependencies:\n")[1].splitlines()

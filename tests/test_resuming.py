@@ -45,6 +45,7 @@ def an_own_cache(tmp_path_factory):
 def work(folder: Path, resume: bool, workers: int, cache: str) -> None:
     """What a child process does; ``resume`` only if there is something to resume from."""
     os.environ["SOPEDU_CACHE"] = cache
+    multiprocessing.set_start_method("fork", force=True)  # of the loader's workers, not another server
     torch.set_num_threads(1)
     config = with_values(TINY, [f"training.workers={workers}"])
     train_run(folder, config, resume=resume, validation_pairs=4, say=lambda _: None)
