@@ -1,46 +1,52 @@
-"""How fast is it here? Training steps, rendering and scoring, measured on this machine (``sopedu benchmark``)."""
+"""How fast is it here? A training step, the loader, both, and what they are worth (``sopedu benchmark``)."""
 
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from sopedu.clips import ClipDataset, IndexClips, ToyBandClips, open_clips
 from sopedu.config import Config
+from sopedu.errors import SopeduError
 from sopedu.metrics import batched_bss_eval, bss_eval
-from sopedu.model import SoundOfPixels, count_parameters
+from sopedu.model import count_parameters
+from sopedu.optimization import choose_precision
+from sopedu.throughput import (
+    PLAIN,
+    MatrixProduct,
+    Step,
+    flop_per_mixture,
+    loader_speed,
+    measure_by_measure,
+    peak_memory_gib,
+    seconds_in_turns,
+    training_speed,
+    untrained,
+)
+from sopedu.toyband.export import render_dataset
 from sopedu.toyband.scenes import solo
-from sopedu.training import choose_precision, make_optimizer, mixture_loss
+
+MUSIC_MIXTURES, VGGSOUND_MIXTURES = 4_700_000, 7_000_000  # of a whole training; the second is an assumption
+_SOLOS = 44  # of the data that is rendered to measure the loader
+_LONG_STEP = 8.0  # seconds; on the CPU a longer step is measured with a smaller batch
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def measure_step(config: Config, steps: int = 5, precision: str | None = None) -> float:
     """Median seconds of a training step on random data, on the device that training would take."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = SoundOfPixels(replace(config, model=replace(config.model, frame_weights="none")))
-    model.train().to(device, memory_format=torch.channels_last)
-    precision = precision or choose_precision(model, config, device)
-    solos = config.training.batch_size * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
-    size, generator = config.frames.size, np.random.default_rng(0)
-    waveforms = 0.1 * torch.randn(solos, config.spectrogram.samples, device=device)
-    frames = torch.randint(255, (solos, config.frames.count, 3, size, size), dtype=torch.uint8, device=device)
-    labels = np.arange(solos) % 4
-    optimizer = make_optimizer(model, config.training)
-
-    def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            loss, _ = mixture_loss(model, waveforms, frames, labels, config, generator)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    return _median_seconds(step, steps)
+    precision = precision or choose_precision(untrained(config), config, _device())
+    return float(np.median(seconds_in_turns({"step": Step(config, _device(), precision)}, steps, _device())))
 
 
 def measure_bss_eval(pairs: int = 4, times: int = 4) -> dict[str, float]:
@@ -71,32 +77,105 @@ def measure_bss_eval(pairs: int = 4, times: int = 4) -> dict[str, float]:
     }
 
 
-def run_benchmark(config: Config, steps: int = 5) -> dict[str, Any]:
-    """Measure a preset's training step in both precisions, rendering of solos and scoring, on this machine.
+def run_benchmark(config: Config, steps: int = 5, data: str | None = None, everything: bool = False) -> dict[str, Any]:
+    """Measure what a training of a preset would be like on this machine.
+
+    Args:
+        config: on the CPU a batch whose step would take longer than some seconds is halved; ``batch_size`` says so.
+        steps: what is compared is measured so many times, turn by turn; ratios are medians over the turns.
+        data: an index CSV to read from; by default a few solos are rendered, as files where pictures are large.
+        everything: also measure both precisions, each measure, rendering and scoring.
 
     Returns:
-        figures for JSON: ``mixtures_per_second`` in the precision that training would choose, milliseconds of a step
-        in float32 and bf16, of a rendered 6 s solo with three frames of 224 px, what :func:`measure_bss_eval` returns,
-        and the sizes of the nets.
+        figures for JSON. ``mixtures_per_second`` is that of a short training, loader and step together;
+        ``loader_mixtures_per_second`` and ``step_mixtures_per_second`` those of each alone. ``gflop_per_mixture`` is
+        counted, forward and backward; ``share_of_matrix_rate`` is what the step does of ``matrix_tflops``, the rate of
+        a large matrix product in the same precision. ``speedup_over_plain`` compares with the step without any of
+        :class:`sopedu.throughput.Measures`. The projected hours are those of 4.7 and 7 million mixtures.
+
+    Raises:
+        SopeduError: if the GPU's memory does not suffice, or the data cannot be read.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = SoundOfPixels(replace(config, model=replace(config.model, frame_weights="none")))
-    seconds = {name: measure_step(config, steps, name) for name in ("float32", "bf16")}
-    chosen = choose_precision(model, config, device)
-    seeds = iter(range(1000))
-    return {
+    device = _device()
+    model = untrained(config)
+    precision, flop = choose_precision(model, config, device), flop_per_mixture(config)
+    matrix = MatrixProduct(device, precision)
+    if device.type == "cpu":
+        config = _bearable(config, flop, matrix)
+    batch = config.training.batch_size
+    try:
+        step = Step(config, device, precision)
+        step()
+        memory = peak_memory_gib(device)  # before there is a plain step, which takes more
+        works = {"plain": Step(config, device, "float32", PLAIN), "step": step, "matrix": matrix}
+        plain_seconds, step_seconds, matrix_seconds = seconds_in_turns(works, steps, device)
+        del works, step
+        with tempfile.TemporaryDirectory() as folder:
+            clips = _clips(config, data, Path(folder))
+            speed, loader = training_speed(clips, config, precision, steps), loader_speed(clips, steps)
+    except torch.OutOfMemoryError as error:
+        raise SopeduError(
+            f"the GPU's memory does not hold a batch of {batch}: --set training.batch_size={batch // 2}"
+        ) from error
+    rates = flop * batch / step_seconds, matrix.flop / matrix_seconds
+    figures = {
         "preset": config.name,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "precision": chosen,
-        "mixtures_per_second": round(config.training.batch_size / seconds[chosen], 1),
-        "step_ms_float32": round(1000 * seconds["float32"], 1),
-        "step_ms_bf16": round(1000 * seconds["bf16"], 1),
-        "render_ms_solo_6s_3_frames_224px": round(1000 * _median_seconds(lambda: solo(next(seeds)), 22), 1),
-        **measure_bss_eval(),
+        "torch": torch.__version__,
+        "precision": precision,
+        "pairing": config.mixing.pairing,
+        "batch_size": batch,
+        "workers": config.training.workers,
+        "data": data or f"{len(clips)} rendered clips",
+        "mixtures_per_second": speed,
+        "loader_mixtures_per_second": loader,
+        "step_mixtures_per_second": batch / float(np.median(step_seconds)),
+        "gflop_per_mixture": flop / 1e9,
+        "matrix_tflops": float(np.median(rates[1])) / 1e12,
+        "share_of_matrix_rate": float(np.median(rates[0] / rates[1])),
+        "peak_memory_gib": memory,
+        "speedup_over_plain": float(np.median(plain_seconds / step_seconds)),
+        "projected_hours_music": MUSIC_MIXTURES / speed / 3600,
+        "projected_hours_vggsound": VGGSOUND_MIXTURES / speed / 3600,
         "parameters_frame_net": count_parameters(model.frame_net),
         "parameters_audio_net": count_parameters(model.audio_net),
     }
+    if everything:
+        figures |= _more_figures(config, device, precision, steps)
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def _more_figures(config: Config, device: torch.device, precision: str, steps: int) -> dict[str, Any]:
+    works = {f"step_ms_{name}": Step(config, device, name) for name in ("float32", "bf16")}
+    medians = 1000 * np.median(seconds_in_turns(works, steps, device), axis=1)
+    ladder = measure_by_measure(config, device, precision, steps)
+    seeds = iter(range(1000))
+    return {
+        **dict(zip(works, medians.tolist(), strict=True)),
+        **{f"speedup_with_{name}": value for name, value in ladder.items()},
+        "render_ms_solo_6s_3_frames_224px": 1000 * _median_seconds(lambda: solo(next(seeds)), 22),
+        **measure_bss_eval(),
+    }
+
+
+def _bearable(config: Config, flop: float, matrix: MatrixProduct) -> Config:
+    """The configuration with a batch whose step takes seconds, not minutes."""
+    rate = matrix.flop / _median_seconds(matrix, 2) / 2  # half the matrix rate is what to hope for
+    batch = config.training.batch_size
+    while batch * flop / rate > _LONG_STEP and batch // 2 >= max(4, config.mixing.sources):
+        batch //= 2
+    return replace(config, training=replace(config.training, batch_size=batch))
+
+
+def _clips(config: Config, data: str | None, folder: Path) -> ClipDataset:
+    if data is not None:
+        return open_clips(data, config)
+    if config.frames.size < 200:  # small presets train on the toy band in memory
+        return ToyBandClips(replace(config, toyband=replace(config.toyband, solos=_SOLOS, empty_scenes=4)))
+    long = max(1.0, config.spectrogram.seconds)
+    index = render_dataset(folder, _SOLOS // 2, seconds=long, size=max(256, config.frames.resize), progress=False)
+    return IndexClips(index, config)
 
 
 def _median_seconds(work: Callable[[], object], times: int) -> float:

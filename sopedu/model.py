@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import nn
 
@@ -15,9 +17,16 @@ _IMAGE_SPREAD = (0.229, 0.224, 0.225)
 
 def normalise_frames(frames: torch.Tensor) -> torch.Tensor:
     """uint8 frames ``(…, 3, H, W)`` → float frames with ImageNet's mean and spread taken out, same shape."""
-    mean = torch.tensor(_IMAGE_MEAN, device=frames.device).view(3, 1, 1)
-    spread = torch.tensor(_IMAGE_SPREAD, device=frames.device).view(3, 1, 1)
+    mean, spread = _image_statistics(frames.device)
     return (frames.float() / 255 - mean) / spread
+
+
+@lru_cache(maxsize=8)
+def _image_statistics(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kept on the device: to make them there anew in every step would wait for all work queued before."""
+    with torch.inference_mode(False):  # or no later training may use them
+        mean, spread = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_IMAGE_MEAN, _IMAGE_SPREAD))
+    return mean, spread
 
 
 class SoundOfPixels(nn.Module):

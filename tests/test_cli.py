@@ -31,7 +31,7 @@ OPTIONS = {
     "evaluate": "data pairs seed instruments sounds json",
     "separate": "checkpoint out box start end normalise keep-rate cells picture-stream sound-stream device json",
     "compare": "plot json",
-    "benchmark": "preset steps set json",
+    "benchmark": "preset steps set data all json",
     "toyband sheet": "out split",
     "toyband render": "out solos split video seconds size seed",
     "toyband sampled": "soundfont out solos seconds seed",
