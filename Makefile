@@ -5,7 +5,7 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test lab checkpoint recorded-runs lint format clean
+.PHONY: help .venv demo test browser-test lab checkpoint toyband recorded-runs lint format clean
 
 help: ## Print this list
 	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ checkpoint: .venv ## Train the shipped checkpoint anew into runs/toyband-tiny (a
 	$(BIN)/sopedu train --preset tiny --out runs/toyband-tiny --set training.steps=14000 --set toyband.solos=8000 \
 		--set toyband.empty_scenes=500 --set training.precision=float32
 	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
+
+toyband: .venv ## Train the shipped checkpoint toyband anew into runs/toyband (about an hour on one core)
+	$(BIN)/sopedu train --preset toyband --from data_samples/checkpoints/toyband-tiny --out runs/toyband
+	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
 recorded-runs: .venv ## Train the healthy and the faulty runs that notebook 09 shows (about four minutes on one core)
 	$(BIN)/python -m sopedu.faults
