@@ -61,7 +61,7 @@ def save_state(folder: str | Path, state: State, keep: int = 2) -> Path:
                 )
             except SafetensorError as error:  # what it makes of a full disk
                 raise OSError(str(error)) from error
-            values = {"step": state.step, "tensors_sha256": _checksum(aside / "tensors.safetensors"), **state.values}
+            values = {**state.values, "step": state.step, "tensors_sha256": _checksum(aside / "tensors.safetensors")}
             text = json.dumps(values, allow_nan=False)
             (aside / "state.json").write_text(json.dumps({"sha256": _text_checksum(text), "values": text}), "utf-8")
             for file in (*aside.iterdir(), aside):

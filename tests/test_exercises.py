@@ -46,6 +46,15 @@ TYPICAL_MISTAKES = {
         "    if gap < 1: return 'pictures'\n"
         "    return 'input' if loudest < 0.001 else 'learning rate' if weights > 2 else 'healthy'"
     ),
+    "check_conv_flop": (
+        "def conv_flop(batch, inputs, outputs, kernel, rows, columns):\n"
+        "    return 3 * batch * inputs * outputs * kernel**2 * rows * columns"
+    ),
+    "check_within_reach": "def within_reach(layer, rate, bandwidth): return rate",
+    "check_hours_to_plan": (
+        "def hours_to_plan(mixtures, mixtures_per_second, batch_size, save_every, kills):\n"
+        "    return (mixtures + kills * save_every) / mixtures_per_second / 3600"
+    ),
     "check_running_median": (
         "def running_median(row, span): return [np.mean(row[i : i + span]) for i in range(len(row) - span + 1)]"
     ),

@@ -15,6 +15,7 @@ from sopedu.exercises.first_steps import (
     check_spectrogram_shape,
     check_trio,
 )
+from sopedu.exercises.full_training import check_conv_flop, check_hours_to_plan, check_within_reach
 from sopedu.exercises.judging import Verdict
 from sopedu.exercises.masks import (
     check_best_real_mask,
@@ -47,9 +48,11 @@ __all__ = [
     "check_best_real_mask",
     "check_binary_mask",
     "check_bins_never_read",
+    "check_conv_flop",
     "check_diagnosis",
     "check_harmonic_tone",
     "check_hours_of_mixtures",
+    "check_hours_to_plan",
     "check_rate_factor",
     "check_honest_mean",
     "check_power_shares",
@@ -71,4 +74,5 @@ __all__ = [
     "check_unet_parameters",
     "check_volume_map",
     "check_winning_place",
+    "check_within_reach",
 ]
