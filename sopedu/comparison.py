@@ -242,7 +242,7 @@ def _labels(known: Sequence[_Known], differing: Sequence[str]) -> list[str]:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return ",".join(map(str, value)) or "(none)"
+        return ",".join(map(str, value)) or "(not set)"
     return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
