@@ -118,11 +118,11 @@ def plain_loss(
 ) -> torch.Tensor:
     """The number that :func:`sopedu.objective.mixture_loss` returns, computed without sharing work between mixtures.
 
-    Arguments as there. Pictures of absent instruments are shared all the same, so that they flatter no comparison.
+    Arguments as there. Every picture passes the frame net for each mixture that it is shown with, as a source or as an
+    absent instrument; in training mode those that are shown more often then weigh more in its batch statistics.
     """
     if measures.spectrograms_once:
-        frames_of_sources = _Repeating(net, config.mixing.sources)
-        return mixture_loss(frames_of_sources, waveforms, frames, labels, config, generator)[0]
+        return mixture_loss(_Repeating(net), waveforms, frames, labels, config, generator)[0]
     mixtures, sound = mix(waveforms, labels, config.mixing, generator), config.spectrogram
     with torch.autocast(waveforms.device.type, enabled=False):
         source = warp(stft(mixtures.sources, sound).abs(), sound)
@@ -132,24 +132,20 @@ def plain_loss(
     shown = torch.cat([mixtures.members, mixtures.absent], dim=1)
     silence = torch.zeros_like(target[:, :1]).expand(-1, mixtures.absent.shape[1], -1, -1)
     weight = weight * (shown >= 0)[..., None, None]
-    shower = net if measures.frames_once else _Repeating(net, config.mixing.sources)
+    shower = net if measures.frames_once else _Repeating(net)
     logits = shower(log_magnitude(mixture, sound), pictures, shown.clamp_min(0))
     return mask_loss(logits, torch.cat([target, silence], dim=1), weight, config.loss)
 
 
 class _Repeating:
-    """A net that is given the picture of a solo once for every mixture it is a source of."""
+    """A net that is given a picture once for every mixture that it is shown with."""
 
-    def __init__(self, net: torch.nn.Module, sources: int) -> None:
-        self.net, self.sources = net, sources
+    def __init__(self, net: torch.nn.Module) -> None:
+        self.net = net
 
     def __call__(self, heard: torch.Tensor, frames: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
-        members, absent = shown[:, : self.sources], shown[:, self.sources :]
-        who = members.flatten()
-        # Everybody serves equally often, so that the sorted places hold everybody's first one at equal distances.
-        first = who.argsort(stable=True)[:: len(who) // len(frames)]
-        places = torch.arange(len(who), device=who.device).view_as(members)
-        return self.net(heard, frames[who], torch.cat([places, first[absent]], dim=1))
+        places = torch.arange(shown.numel(), device=shown.device).view_as(shown)
+        return self.net(heard, frames[shown.flatten()], places)
 
 
 def untrained(config: Config) -> SoundOfPixels:
