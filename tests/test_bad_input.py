@@ -281,7 +281,9 @@ def test_a_real_ctrl_c_ends_a_process_in_the_middle_of_a_video():
     waits = "def wait(*_): print('ready', flush=True), signal.pause()"
     child = in_a_process(
         f"import signal, sys; from sopedu import cli; from sopedu.video_writer import VideoWriter\n{waits}\n"
-        f"VideoWriter.add, sys.argv = wait, {words}; cli.main()"
+        f"VideoWriter.add, sys.argv = wait, {words}\n"
+        # Whoever is started in the background of a script inherits that Ctrl-C is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler); cli.main()"
     )
     while child.stdout.readline() not in (b"ready\n", b""):
         pass
