@@ -75,14 +75,23 @@ def train_run(
         for note in clips.check_files() if main else ():
             say(f"note: {note}")
         model = None if start_from is None or resume else _weights_of(start_from, config, say)
-        if main and not resume:
-            request = {"data": data, "start_from": None if start_from is None else str(start_from)}
-            write_json(out / "run.json", request | {"config": to_dict(config)})
-        watching = [Progress(), JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
+        request = {"data": data, "start_from": None if start_from is None else str(start_from)}
+        watching = [] if resume else [_Request(out / "run.json", request | {"config": to_dict(config)})]
+        watching += [Progress(), JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
         watching += [TensorBoard(out / "tensorboard", held_out)] if tensorboard and main else []
         return train(
             config, clips, model, [*watching, *callbacks], folder=out, resume=resume, validation=validation, keep=keep
         )
+
+
+class _Request(Callback):
+    """Writes what was asked for when the training begins: one that is refused before leaves no folder behind."""
+
+    def __init__(self, path: Path, request: dict[str, object]) -> None:
+        self.path, self.request = path, request
+
+    def on_start(self, run: Run) -> None:
+        write_json(self.path, self.request)
 
 
 def requested(out: str | Path) -> tuple[Config, str]:

@@ -246,6 +246,8 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(tmp_path, uninterru
     with pytest.raises(SopeduError, match="most of its weights do not fit this model .*take its preset and sizes"):
         other = with_values(config, ["model.audio_channels=4,4,4", "model.frame_width=4"])
         train_run(tmp_path / "other", other, start_from=uninterrupted / "checkpoint")
+    with pytest.raises(SopeduError, match="no parameter begins with 'ears'"):
+        train_run(tmp_path / "other", with_values(config, ["training.freeze=ears"]), say=lambda _: None)
     assert not (tmp_path / "other").exists()
 
 
