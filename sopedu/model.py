@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -119,6 +120,11 @@ class SoundOfPixels(nn.Module):
             shown = torch.arange(frames.shape[0] * frames.shape[1], device=frames.device).view(frames.shape[:2])
             frames = frames.flatten(0, 1)
         return self.synthesizer(self.visual(frames)[shown], self.components(log_magnitude))
+
+
+def untrained(config: Config) -> SoundOfPixels:
+    """A model whose weights are random, so that none have to be fetched."""
+    return SoundOfPixels(replace(config, model=replace(config.model, frame_weights="none")))
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -18,7 +18,7 @@ from sopedu.clips import open_clips
 from sopedu.config import Config, from_dict, preset, to_dict
 from sopedu.errors import SopeduError
 from sopedu.files import require_new_folder, write_json, writing
-from sopedu.model import SoundOfPixels
+from sopedu.model import SoundOfPixels, untrained
 from sopedu.processes import join_processes, lost_process_told
 from sopedu.training import Callback, Run, train
 from sopedu.validation import Validation
@@ -112,7 +112,7 @@ def requested(out: str | Path) -> tuple[Config, str]:
 
 def _weights_of(start_from: str | Path, config: Config, say: Callable[[str], object]) -> SoundOfPixels:
     """A model of this configuration with a checkpoint's weights wherever they fit; what begins anew is said."""
-    model = SoundOfPixels(_without_download(config))
+    model = untrained(config)
     given, wanted = load_checkpoint(start_from).model.state_dict(), model.state_dict()
     fitting = {name for name, value in wanted.items() if name in given and given[name].shape == value.shape}
     anew = sorted({".".join(name.split(".")[:2]) for name in wanted.keys() - fitting})
@@ -125,12 +125,6 @@ def _weights_of(start_from: str | Path, config: Config, say: Callable[[str], obj
     model.config = config
     say(f"weights of {start_from}" + (f"; what does not fit begins anew: {', '.join(anew)}" if anew else ""))
     return model
-
-
-def _without_download(config: Config) -> Config:
-    values = to_dict(config)
-    values["model"]["frame_weights"] = "none"
-    return from_dict(values)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sopedu.clips import ClipDataset, VisitSampler
 from sopedu.config import Config
 from sopedu.losses import loss_weight, mask_loss, mask_targets
 from sopedu.mixing import mix
-from sopedu.model import SoundOfPixels, normalise_frames
+from sopedu.model import normalise_frames, untrained
 from sopedu.objective import augment, mixture_loss
 from sopedu.optimization import MovingAverage, freeze, make_optimizer, training_mode
 from sopedu.spectrogram import log_magnitude, stft, warp
@@ -32,7 +32,7 @@ class Measures:
     """What makes a training step faster; by default all that training does.
 
     Attributes:
-        frames_once: a solo passes the frame net once, not once for every mixture it is a source of.
+        frames_once: a solo passes the frame net once, not once for every mixture it is shown with.
         spectrograms_once: a solo is transformed once, and mixtures are sums of spectrograms; otherwise every source
             and every mixture has an STFT of its own.
         channels_last: weights and pictures lie in memory with their channels together.
@@ -146,11 +146,6 @@ class _Repeating:
     def __call__(self, heard: torch.Tensor, frames: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
         places = torch.arange(shown.numel(), device=shown.device).view_as(shown)
         return self.net(heard, frames[shown.flatten()], places)
-
-
-def untrained(config: Config) -> SoundOfPixels:
-    """A model whose weights are random, so that none have to be fetched."""
-    return SoundOfPixels(replace(config, model=replace(config.model, frame_weights="none")))
 
 
 def flop_per_mixture(config: Config) -> float:

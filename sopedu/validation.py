@@ -45,11 +45,7 @@ class Validation:
             weight, logits = loss_weight(mixture, loss_config), torch.logit(masks, 1e-6)
             estimates = apply_mask(masks, spectrogram, sound, loss_config.target == "binary")
             found = bss_eval_rows(sources[..., : sound.counted_samples], {"model": estimates})["model"]
-            rows[: len(heard), 0] = torch.stack(
-                [
-                    mask_loss(logits[i : i + 1], target[i : i + 1], weight[i : i + 1], loss_config)
-                    for i in range(len(heard))
-                ]
-            )
+            parts = zip(logits.split(1), target.split(1), weight.split(1), strict=True)
+            rows[: len(heard), 0] = torch.stack([mask_loss(*part, loss_config) for part in parts])
             rows[: len(heard), 1] = torch.from_numpy(found.sdr).nanmean(1)
         return rows

@@ -272,3 +272,18 @@ def test_memory_that_does_not_suffice_names_the_batch_that_fits(tmp_path, monkey
     monkeypatch.setattr(training, "mixture_loss", hungry)
     with pytest.raises(SopeduError, match="no smaller batch fits"):
         train_run(tmp_path / "again", TINY, say=lambda _: None)
+
+
+def test_a_loss_that_is_not_a_number_spoils_no_state(tmp_path, monkeypatch):
+    from sopedu import training
+
+    whole, steps = training.mixture_loss, iter(range(100))
+
+    def broken(*arguments):
+        loss, mixtures = whole(*arguments)
+        return loss * (torch.nan if next(steps) == 4 else 1), mixtures
+
+    monkeypatch.setattr(training, "mixture_loss", broken)
+    with pytest.raises(SopeduError, match="the loss was no longer finite at step 5"):
+        train_run(tmp_path / "run", with_values(TINY, ["training.validate_every=0"]), say=lambda _: None)
+    assert load_state(tmp_path / "run" / "resume")[0].step == 3  # states of steps 6 and 9 were due before the record
