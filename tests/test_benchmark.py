@@ -81,7 +81,7 @@ def batch_of(config: Config, device: str = "cpu") -> tuple[torch.Tensor, torch.T
 def test_the_plain_step_computes_the_same_loss_and_gradients(changes):
     """With fixed statistics of the frame net: some pictures are repeated more often than others."""
     config = with_values(TINY, changes)
-    torch.manual_seed(0)  # once in many draws rounding of the spectrograms moves a value over the kink of a ReLU
+    torch.manual_seed(0)  # in some draws rounding of the spectrograms moves a value over the kink of a ReLU
     model, batch = SoundOfPixels(config).double().train(), batch_of(config)
     model.frame_net.eval()
     frames = batch[1]
