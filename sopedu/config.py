@@ -105,6 +105,8 @@ class LossConfig:
     target: str = "binary"  # or "ratio"
     kind: str = "bce"  # "bce", "l1" or "l2"
     weighted: bool = True  # by the mixture's log magnitude
+    # Of pasted scenes: pooled features of a strip, one loud cell, noisy-OR of all its cells, silence elsewhere.
+    pasted_terms: tuple[str, ...] = ("pooled", "cell", "any", "silence")
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "mixing.pairing": ("in-batch", "independent"),
     "loss.target": ("binary", "ratio"),
     "loss.kind": ("bce", "l1", "l2"),
+    "loss.pasted_terms": ("pooled", "cell", "any", "silence"),
     "training.optimizer": ("sgd", "adamw"),
     "training.schedule": ("steps", "cosine"),
     "training.precision": ("auto", "float32", "bf16"),
@@ -277,7 +280,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 #: Fields that checkpoints of the first version lack: there their defaults hold.
-_ADDED = {"average_decay", "compile", "freeze", "pasted_share", "region_pooling"}
+_ADDED = {"average_decay", "compile", "freeze", "pasted_share", "pasted_terms", "region_pooling"}
 _ADDED |= {"save_every", "sync_batchnorm", "validate_every"}
 
 
@@ -323,6 +326,7 @@ def from_dict(values: Mapping[str, Any]) -> Config:
         (config.training.steps < 1 or config.training.save_every < 1, "training.steps ≥ 1 and save_every ≥ 1"),
         (config.training.average_decay >= 1, "training.average_decay below 1"),
         (config.mixing.pasted_share > 1, "mixing.pasted_share ≤ 1"),
+        (not set(config.loss.pasted_terms) - {"silence"}, "loss.pasted_terms with pooled, cell or any"),
         (config.mixing.pasted_share > 0 and config.loss.kind != "bce", "loss.kind=bce where scenes are pasted"),
     ):
         if wrong:

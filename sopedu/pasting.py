@@ -129,7 +129,7 @@ def pasted_loss(
 
     Three binary cross entropies with equal weight: of the max-pooled features of a source's strip; of one cell drawn
     from the loud ones; of the noisy-OR of all masks of the strip, 1 − Π(1 − σ(z)). Beside them quiet cells of a strip
-    and cells in which nobody was pasted are drawn towards silence.
+    and cells in which nobody was pasted are drawn towards silence. ``config.pasted_terms`` names those that count.
 
     Args:
         model: whose synthesizer answers.
@@ -159,18 +159,23 @@ def pasted_loss(
         quiet = ((energy < _QUIET * loudest) & strips).any(1)  # (M, C)
     pooled = raw[:, None].masked_fill(~strips[:, :, None], -torch.inf).amax(-1)  # (M, N, K)
     alone = torch.gather(cells, 1, chosen[..., None].expand(-1, -1, cells.shape[-1]))
-    answers = model.synthesizer(
-        torch.cat([activate(pooled.transpose(1, 2), kind).transpose(1, 2), alone], 1), components
-    )
-    of_strip, of_cell = answers.split(strips.shape[1], dim=1)
+    asked = {"pooled": activate(pooled.transpose(1, 2), kind).transpose(1, 2), "cell": alone}
+    asked = [visual for name, visual in asked.items() if name in config.pasted_terms]
     softplus = F.softplus(logits)  # −log(1 − mask)
-    # −log Π(1 − mask) of a strip; the mask of "some cell sounds" is 1 − exp(−none)
-    none = torch.einsum("mnc,mcp->mnp", strips.to(softplus.dtype), softplus).clamp_min(1e-6)
-    truth = target.flatten(2)[..., bins].clamp(0, 1)
-    either = (weight_there * ((1 - truth) * none - truth * torch.log(-torch.expm1(-none)))).mean()
-    three = mask_loss(of_strip, target, weight, config) + mask_loss(of_cell, target, weight, config) + either
-    silence = weight_there * softplus
-    return three / 3 + _QUIET_WEIGHT * _mean_over(silence, quiet) + _NOBODY_WEIGHT * _mean_over(silence, nobody)
+    terms = []
+    if asked:
+        answers = model.synthesizer(torch.cat(asked, 1), components).split(strips.shape[1], dim=1)
+        terms += [mask_loss(answer, target, weight, config) for answer in answers]
+    if "any" in config.pasted_terms:
+        # −log Π(1 − mask) of a strip; the mask of "some cell sounds" is 1 − exp(−none)
+        none = torch.einsum("mnc,mcp->mnp", strips.to(softplus.dtype), softplus).clamp_min(1e-6)
+        truth = target.flatten(2)[..., bins].clamp(0, 1)
+        terms.append((weight_there * ((1 - truth) * none - truth * torch.log(-torch.expm1(-none)))).mean())
+    loss = sum(terms) / len(terms)
+    if "silence" in config.pasted_terms:
+        silence = weight_there * softplus
+        loss = loss + _QUIET_WEIGHT * _mean_over(silence, quiet) + _NOBODY_WEIGHT * _mean_over(silence, nobody)
+    return loss
 
 
 def _mean_over(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
