@@ -300,7 +300,7 @@ def toyband_pretrain(
 
 
 def _parsed_boxes(texts: list[str]) -> dict[str, tuple[float, ...]]:
-    from sopedu.localization import check_box
+    from sopedu.geometry import check_box
 
     boxes: dict[str, tuple[float, ...]] = {}
     for number, text in enumerate(texts, 1):

@@ -19,7 +19,9 @@ import torch
 from sopedu.checkpoints import Checkpoint
 from sopedu.clips import Clip, ClipDataset, ToyBandClips, open_clips
 from sopedu.errors import SopeduError
-from sopedu.localization import PixelSounds, inside, peak
+from sopedu.geometry import inside
+from sopedu.localization import PixelSounds
+from sopedu.maps import peak
 from sopedu.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
 from sopedu.metrics import bss_eval_rows, si_sdr
 from sopedu.mixing import NOBODY, choose_absent

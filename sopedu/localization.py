@@ -1,40 +1,52 @@
-"""Every pixel has a sound: which cells of the picture sound, and what one hears in a region (notebook 10_localize).
+"""Every pixel has a sound: what one hears at a pixel, in a box, under a brush (notebook 10_localize).
 
-Boxes are ``(x0, y0, x1, y1)`` as fractions of width and height, x to the right and y down; cells are rows and columns
-of the feature map, ``(h, w)``. They are converted here and nowhere else.
+    >>> pixels = PixelSounds(model, mixture, frames)
+    >>> pixels.separate((0.3, 0.6))                 # a point, x and y
+    >>> pixels.separate((0.0, 0.2, 0.5, 0.9))       # a box
+    >>> pixels.sound_map()                          # how much every cell sounds
+
+Where places lie among the cells is known in :mod:`sopedu.geometry`; what is drawn from maps in :mod:`sopedu.maps`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from sopedu.errors import SopeduError
+from sopedu.geometry import WHOLE, Box, Place, cell_weights, cells_of_box, into_view
 from sopedu.masks import apply_mask
 from sopedu.model import SoundOfPixels, normalise_frames
 from sopedu.nets import activate
 from sopedu.spectrogram import istft, log_magnitude, stft, warp
 
-Box = tuple[float, float, float, float]
+#: How volume is measured in a cell; the first is the default, for it finds the player most often (docs/design.md).
+MAP_KINDS = ("energy", "log", "mean")
 
 
 class PixelSounds:
-    """What is seen and heard in one clip, kept ready to answer what any cell or region sounds like.
+    """What is seen and heard in one clip, kept ready to answer what any pixel, box or painted region sounds like.
 
     Kept are the K components of the mixture and the feature map, a few megabytes; masks are made on demand.
 
     Args:
         model: in evaluation mode.
-        mixture: waveform ``(L,)``.
+        mixture: waveform ``(L,)``, of the length that the model was trained with.
         frames: ``(S, 3, H, W)`` uint8; any height and width, the nets are convolutional.
+        view: the part of the picture that the frames show, if they are a crop or a letterbox of it; places are then
+            still given in fractions of the picture. See :func:`sopedu.geometry.centre_crop` and ``letterbox``.
+
+    Raises:
+        SopeduError: the waveform or the frames have another shape or length than the model needs.
     """
 
     @torch.inference_mode()
-    def __init__(self, model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Tensor) -> None:
+    def __init__(self, model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Tensor, view: Box = WHOLE) -> None:
         device, self.model, self.sound = next(model.parameters()).device, model, model.config.spectrogram
+        _check(mixture, frames, self.sound.samples)
+        self.view = view
         self.spectrogram = stft(mixture.to(device), self.sound)  # (F, T) complex
         self.magnitude = warp(self.spectrogram.abs(), self.sound)  # (Q, T)
         self.components = model.components(log_magnitude(self.magnitude, self.sound)[None, None])
@@ -51,37 +63,75 @@ class PixelSounds:
         visual = activate(features, self.model.config.model.visual_activation)
         return torch.sigmoid(self.model.synthesizer(visual[None], self.components)[0].float())
 
-    def sound_map(self, kind: str = "energy") -> np.ndarray:
-        """How much every cell sounds, ``(S, h, w)``: ``energy`` is that of the masked mixture over the mixture's own,
-        ``mean`` the mean of the mask. One row of cells at a time, so that memory does not grow with the map."""
-        power = self.magnitude.square()
-        total = power.sum().clamp_min(1e-12)
-        _, count, height, width = self.features.shape
-        volume = np.zeros((count, height, width))
-        for frame in range(count):
-            for row in range(height):
-                masks = self.masks(self.features[:, frame, row].T)
-                if kind == "energy":
-                    volume[frame, row] = ((masks.square() * power).sum((1, 2)) / total).cpu().numpy()
-                elif kind == "mean":
-                    volume[frame, row] = masks.mean((1, 2)).cpu().numpy()
-                else:
-                    raise SopeduError(f"unknown sound map {kind!r}: choose energy or mean")
+    def rows_of_masks(self, frame: int) -> Iterator[torch.Tensor]:
+        """Masks ``(w, Q, T)`` of all cells of a frame, one row of the map at a time: all of them would fill memory."""
+        for row in range(self.grid[0]):
+            yield self.masks(self.features[:, frame, row].T)
+
+    def sound_map(self, kind: str = MAP_KINDS[0]) -> np.ndarray:
+        """How much every cell sounds, ``(S, h, w)`` in 0…1.
+
+        Args:
+            kind: ``energy``: of the masked mixture over the mixture's own; ``mean``: of the mask; ``log``: mean of the
+                mask weighted with log(1 + the mixture's magnitude), as the loss weights it.
+
+        Raises:
+            SopeduError: an unknown kind.
+        """
+        power = {"energy": self.magnitude.square(), "mean": torch.ones_like(self.magnitude)}
+        power["log"] = torch.log1p(self.magnitude)
+        if kind not in power:
+            raise SopeduError(f"unknown sound map {kind!r}: choose {', '.join(MAP_KINDS)}")
+        weight = power[kind] / power[kind].sum().clamp_min(1e-12)
+        volume = np.zeros((self.features.shape[1], *self.grid))
+        for frame in range(len(volume)):
+            for row, masks in enumerate(self.rows_of_masks(frame)):
+                let_through = masks.square() if kind == "energy" else masks
+                volume[frame, row] = torch.einsum("wqt,qt->w", let_through, weight).cpu().numpy()
         return volume
 
     @torch.inference_mode()
-    def region_mask(self, box: Box) -> torch.Tensor:
-        """Mask ``(Q, T)`` of a box over all frames, pooled as the model's configuration says (``region_pooling``)."""
-        rows, columns = cells_of_box(box, *self.grid)
-        return self.model.region_mask(self.features[:, :, rows, columns].flatten(1), self.components, self.magnitude)
+    def mask(self, place: Place, pooling: str | None = None, frame: int | None = None) -> torch.Tensor:
+        """Mask ``(Q, T)`` of a place: a point, a box, or weights of the cells ``(h, w)``.
 
-    def separate(self, box: Box) -> torch.Tensor:
-        """Waveform ``((T − 1)·hop,)`` of what sounds in a box."""
-        return self.separate_all([box])[0]
+        Args:
+            place: see :func:`sopedu.geometry.cell_weights`, in fractions of the picture.
+            pooling: how the cells of a region answer together. ``features``: pooled as in training, one answer;
+                ``energy``: masks weighted with the energy they let through; ``area``: masks weighted with the area
+                of each cell that the region covers. By default as the model's configuration says
+                (``region_pooling``); for a point always ``area``, which is bilinear interpolation.
+            frame: look at this frame of the clip only, not at all of them.
 
-    def separate_all(self, boxes: Sequence[Box], normalise: bool = False) -> torch.Tensor:
-        """Waveforms ``(N, (T − 1)·hop)`` of N boxes; normalised, they add up to :meth:`mixture`."""
-        masks = torch.stack([self.region_mask(box) for box in boxes])
+        Raises:
+            SopeduError: a place outside the picture, empty or not a number; an unknown pooling; no such frame.
+        """
+        count = self.features.shape[1]
+        if frame is not None and not 0 <= frame < count:
+            raise SopeduError(f"frame {frame}: the clip has frames 0 to {count - 1}")
+        if not (isinstance(place, np.ndarray) and place.ndim == 2):
+            place = into_view(tuple(float(value) for value in place), self.view) if self.view != WHOLE else place
+        weights = cell_weights(place, *self.grid)
+        if len(place) == 2 and np.ndim(place) == 1:
+            pooling = "area"
+        pooling = pooling or self.model.config.model.region_pooling
+        if pooling == "features":
+            weights = _cells_that_count(place, weights)
+        rows, columns = np.nonzero(weights)
+        features = self.features[:, :, rows, columns]  # (K, S, n)
+        features = features if frame is None else features[:, frame : frame + 1]
+        share = torch.from_numpy(weights[rows, columns]).to(features).expand(features.shape[1], -1)
+        return self.model.region_mask(features.flatten(1), self.components, self.magnitude, pooling, share.flatten())
+
+    def separate(self, place: Place, pooling: str | None = None, frame: int | None = None) -> torch.Tensor:
+        """Waveform ``((T − 1)·hop,)`` of what sounds at a place; arguments as for :meth:`mask`."""
+        return self.heard_through(self.mask(place, pooling, frame))
+
+    def separate_all(self, places: Sequence[Place], normalise: bool = False) -> torch.Tensor:
+        """Waveforms ``(N, (T − 1)·hop)`` of N places; normalised, they add up to :meth:`mixture`."""
+        return self.heard_through(torch.stack([self.mask(place) for place in places]), normalise)
+
+    def heard_through(self, masks: torch.Tensor, normalise: bool = False) -> torch.Tensor:
+        """Masks ``(…, Q, T)`` on the mixture: waveforms ``(…, (T − 1)·hop)``, on the CPU."""
         binary = self.model.config.loss.target == "binary"
         return apply_mask(masks, self.spectrogram, self.sound, binary, normalise).cpu()
 
@@ -90,69 +140,21 @@ class PixelSounds:
         return istft(self.spectrogram, self.sound).cpu()
 
 
-def check_box(box: Box) -> Box:
-    """Return the box if it is one inside the picture.
+def _cells_that_count(place: Place, weights: np.ndarray) -> np.ndarray:
+    """Pooled features know no shares: of a box count the cells whose centres lie in it, of painted ones all."""
+    if isinstance(place, np.ndarray) and place.ndim == 2:
+        return weights > 0
+    chosen = np.zeros(weights.shape)
+    chosen[cells_of_box(tuple(place), *weights.shape)] = 1
+    return chosen
 
-    Raises:
-        SopeduError: if it is not four finite numbers with 0 ≤ x0 < x1 ≤ 1 and 0 ≤ y0 < y1 ≤ 1.
-    """
-    good = len(box) == 4 and all(math.isfinite(value) for value in box)
-    if not good or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+
+def _check(mixture: torch.Tensor, frames: torch.Tensor, samples: int) -> None:
+    if mixture.shape != (samples,):
         raise SopeduError(
-            f"box {','.join(f'{value:g}' for value in box)}: write x0,y0,x1,y1 as fractions of width and height, "
-            "with 0 ≤ x0 < x1 ≤ 1 and 0 ≤ y0 < y1 ≤ 1"
+            f"the mixture has shape {tuple(mixture.shape)}, the model hears ({samples},): cut it or add silence"
         )
-    return box
-
-
-def cells_of_box(box: Box, height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of the cells whose centres lie in a box; for a small box, the cell its centre lies in."""
-    x0, y0, x1, y1 = check_box(box)
-
-    def span(low: float, high: float, cells: int) -> slice:
-        first, last = math.ceil(low * cells - 0.5), math.floor(high * cells - 0.5)
-        if first > last:
-            first = last = min(int((low + high) / 2 * cells), cells - 1)
-        return slice(first, last + 1)
-
-    return span(y0, y1, height), span(x0, x1, width)
-
-
-def box_of_cell(row: int, column: int, height: int, width: int, reach: int = 0) -> Box:
-    """The box of a cell and its neighbours up to ``reach`` cells away, cut at the picture's border."""
-    return (
-        max(0, column - reach) / width,
-        max(0, row - reach) / height,
-        min(width, column + 1 + reach) / width,
-        min(height, row + 1 + reach) / height,
-    )
-
-
-def peak(sound_map: np.ndarray) -> tuple[float, float]:
-    """Place (x, y) of the loudest cell's centre of a map ``(h, w)``, as fractions of width and height."""
-    row, column = np.unravel_index(np.argmax(sound_map), sound_map.shape)
-    return (column + 0.5) / sound_map.shape[1], (row + 0.5) / sound_map.shape[0]
-
-
-def loudest_regions(sound_map: np.ndarray, count: int = 2, apart: float = 0.3, reach: int = 1) -> list[Box]:
-    """Boxes around the loudest cells of a map ``(h, w)`` that lie well apart.
-
-    Args:
-        sound_map: volume of every cell.
-        count: how many at most; fewer if the rest of the map lies closer than ``apart``.
-        apart: least distance of two peaks, as a share of the longer side of the map.
-        reach: cells on every side of a peak that belong to its region.
-    """
-    height, width = sound_map.shape
-    rows, columns = np.mgrid[:height, :width]
-    left, regions = sound_map.astype(float).copy(), []
-    while len(regions) < count and np.isfinite(left).any():
-        row, column = np.unravel_index(np.argmax(left), left.shape)
-        regions.append(box_of_cell(int(row), int(column), height, width, reach))
-        left[np.hypot(rows - row, columns - column) < apart * max(height, width)] = -np.inf
-    return regions
-
-
-def inside(point: tuple[float, float], box: Box) -> bool:
-    """Whether a place (x, y) lies in a box."""
-    return bool(box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3])
+    if frames.ndim != 4 or frames.shape[1] != 3 or not len(frames) or frames.dtype != torch.uint8:
+        raise SopeduError(
+            f"the frames are {frames.dtype} {tuple(frames.shape)}: pass (S, 3, H, W) uint8, one frame at least"
+        )

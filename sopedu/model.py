@@ -9,11 +9,15 @@ import torch
 from torch import nn
 
 from sopedu.config import Config
+from sopedu.errors import SopeduError
 from sopedu.nets import AudioUNet, FrameNet, Synthesizer, activate, initialise_as_paper
 
 # Mean and spread of the red, green and blue of ImageNet's pictures, which ResNet's weights expect.
 _IMAGE_MEAN = (0.485, 0.456, 0.406)
 _IMAGE_SPREAD = (0.229, 0.224, 0.225)
+
+#: How the cells of a region answer together, see :meth:`SoundOfPixels.region_mask`.
+REGION_POOLINGS = ("features", "energy", "area")
 
 
 def normalise_frames(frames: torch.Tensor) -> torch.Tensor:
@@ -68,31 +72,47 @@ class SoundOfPixels(nn.Module):
         """Log magnitude of the mixture ``(B, 1, Q, T)`` → K components ``(B, K, Q, T)``."""
         return activate(self.audio_net(log_magnitude), self.config.model.audio_activation)
 
-    def region_mask(self, features: torch.Tensor, components: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
-        """Mask of a region of cells, as ``config.model.region_pooling`` says.
+    def region_mask(
+        self,
+        features: torch.Tensor,
+        components: torch.Tensor,
+        magnitude: torch.Tensor,
+        pooling: str | None = None,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mask of a region of cells, as ``pooling`` says; by default as ``config.model.region_pooling``.
 
         ``features``: the features are pooled as in training and answer once. ``energy``: each cell answers, and the
         masks are averaged, weighted with the energy that each lets through, so that cells in which nothing sounds
-        have no say. That suits models trained with pasted scenes, whose cells answer for themselves.
+        have no say. That suits models trained with pasted scenes, whose cells answer for themselves. ``area``: each
+        cell answers, and the masks are averaged.
 
         Args:
             features: raw, of the region's cells ``(K, C)``.
             components: of the mixture ``(1, K, Q, T)``; magnitude: warped ``(Q, T)``.
+            weights: how much of each cell belongs to the region ``(C,)``; pooled features know none.
 
         Returns:
             ``(Q, T)`` in 0…1.
+
+        Raises:
+            SopeduError: an unknown pooling.
         """
-        kind = self.config.model.visual_activation
-        if self.config.model.region_pooling == "features":
+        kind, pooling = self.config.model.visual_activation, pooling or self.config.model.region_pooling
+        if pooling not in REGION_POOLINGS:
+            raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")
+        if pooling == "features":
             pooled = features.amax(1) if self.config.model.pooling == "max" else features.mean(1)
             return torch.sigmoid(self.synthesizer(activate(pooled[None], kind)[None], components)[0, 0].float())
-        total, weights = torch.zeros_like(magnitude), magnitude.new_zeros(())
-        for cells in features.T.split(64):  # a few at a time, for a large map has many masks
+        shares = features.new_ones(features.shape[1]) if weights is None else weights
+        total, weight = torch.zeros_like(magnitude), magnitude.new_zeros(())
+        for cells, share in zip(features.T.split(64), shares.split(64), strict=True):  # a large map has many masks
             masks = torch.sigmoid(self.synthesizer(activate(cells, kind)[None], components)[0].float())
-            energy = (masks * magnitude).square().sum((1, 2))
-            total += torch.einsum("c,cqt->qt", energy, masks)
-            weights += energy.sum()
-        return total / weights.clamp_min(1e-12)
+            if pooling == "energy":
+                share = share * torch.einsum("cqt,qt->c", masks.square(), magnitude.square())
+            total += torch.einsum("c,cqt->qt", share, masks)
+            weight += share.sum()
+        return total / weight.clamp_min(1e-12)
 
     def forward(
         self,

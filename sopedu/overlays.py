@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from sopedu.localization import Box
+from sopedu.geometry import Box
 
 _DARK = 0.1  # share of the mixture's energy below which not even the loudest cell is shown at full brightness
 

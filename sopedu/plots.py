@@ -27,7 +27,7 @@ from PIL import Image
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.files import writing, written_aside
-from sopedu.localization import Box, check_box
+from sopedu.geometry import Box, check_box
 from sopedu.overlays import overlay_map
 from sopedu.spectrogram import row_hertz
 

@@ -22,7 +22,9 @@ from sopedu.checkpoints import Checkpoint
 from sopedu.config import to_dict
 from sopedu.errors import SopeduError
 from sopedu.evaluation import TestPairs, frames_of, predict_masks, waveform_of
-from sopedu.localization import PixelSounds, inside, peak
+from sopedu.geometry import inside
+from sopedu.localization import PixelSounds
+from sopedu.maps import peak
 from sopedu.masks import ideal_binary_mask, ideal_ratio_mask, threshold
 from sopedu.metrics import bss_eval
 from sopedu.pages import figure_html, write_page

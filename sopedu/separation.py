@@ -25,7 +25,8 @@ from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.familiarity import Familiarity
 from sopedu.files import folder_written_aside, printable, require_new_folder, write_json
-from sopedu.localization import Box, box_of_cell, check_box, loudest_regions
+from sopedu.geometry import Box, box_of_cell, check_box
+from sopedu.maps import loudest_regions
 from sopedu.overlays import MapOverlay, draw_box
 from sopedu.separation_page import write_separation_page
 from sopedu.sound import save_waveform_blocks

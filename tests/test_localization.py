@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sopedu import localization
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
-from sopedu.localization import PixelSounds, box_of_cell, cells_of_box, check_box, loudest_regions, peak
+from sopedu.geometry import box_of_cell, cells_of_box, check_box, inside
+from sopedu.localization import PixelSounds
+from sopedu.maps import loudest_regions, peak
 from sopedu.masks import apply_mask
 from sopedu.model import SoundOfPixels, normalise_frames
 from sopedu.spectrogram import log_magnitude, stft
@@ -95,8 +96,8 @@ def test_the_peak_is_named_as_x_and_y():
     sound_map = np.zeros((4, 8))
     sound_map[0, 6] = 1  # top right
     assert peak(sound_map) == (6.5 / 8, 0.5 / 4)
-    assert localization.inside(peak(sound_map), (0.75, 0, 1, 0.25))
-    assert not localization.inside(peak(sound_map), (0, 0.75, 0.25, 1))
+    assert inside(peak(sound_map), (0.75, 0, 1, 0.25))
+    assert not inside(peak(sound_map), (0, 0.75, 0.25, 1))
 
 
 def test_the_loudest_regions_lie_apart_in_order():
@@ -132,7 +133,7 @@ def test_the_sound_map_is_what_single_pixels_say(kind):
 def test_the_whole_picture_sounds_as_in_training(pooling):
     pixels = pixel_sounds(f"model.pooling={pooling}", frames=2)
     seen = pixels.model.visual(normalise_frames(landscape(2))[None])
-    torch.testing.assert_close(pixels.region_mask(WHOLE), masks_of(pixels, seen)[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(pixels.mask(WHOLE), masks_of(pixels, seen)[0], atol=1e-4, rtol=0)
 
 
 @torch.inference_mode()
@@ -140,7 +141,7 @@ def test_a_region_of_one_cell_sounds_like_its_cell():
     pixels = pixel_sounds()
     seen = pixels.model.visual_cells(normalise_frames(landscape(1))[None])[0, 0]
     for row, column in ((0, 11), (7, 0), (2, 5)):
-        mask = pixels.region_mask(box_of_cell(row, column, 8, 12))
+        mask = pixels.mask(box_of_cell(row, column, 8, 12))
         torch.testing.assert_close(mask, masks_of(pixels, seen[row, column][None])[0], atol=1e-4, rtol=0)
 
 
@@ -148,7 +149,7 @@ def test_a_region_of_one_cell_sounds_like_its_cell():
 def test_what_a_region_plays_is_its_mask_on_the_mixture(target):
     waveform, box = 0.1 * torch.randn(8191, generator=torch.Generator().manual_seed(2)), (0.5, 0.0, 1.0, 0.4)
     pixels = PixelSounds(pixel_sounds(f"loss.target={target}").model, waveform, landscape(1))
-    mask, mixture = pixels.region_mask(box), stft(waveform, pixels.sound)
+    mask, mixture = pixels.mask(box), stft(waveform, pixels.sound)
     expected = apply_mask(mask, mixture, pixels.sound, binary=target == "binary")
     torch.testing.assert_close(pixels.separate(box), expected)
     torch.testing.assert_close(pixels.mixture(), waveform[: pixels.sound.counted_samples], atol=1e-5, rtol=0)

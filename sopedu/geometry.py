@@ -1,0 +1,181 @@
+"""Places in a picture: points, boxes, the cells of a feature map, crops and letterboxes (notebook 10_localize).
+
+A point is ``(x, y)`` and a box ``(x0, y0, x1, y1)``, in fractions of width and height, x to the right and y down. Cells
+are rows and columns of a feature map ``(h, w)``. A view is the part of the picture that a model was shown, as a box;
+a letterboxed picture's view reaches beyond the picture. All of them are converted here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from sopedu.errors import SopeduError
+
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+Place = Point | Box | np.ndarray
+
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+def check_box(box: Sequence[float]) -> Box:
+    """Return the box if it is one inside the picture.
+
+    Raises:
+        SopeduError: if it is not four finite numbers with 0 ≤ x0 < x1 ≤ 1 and 0 ≤ y0 < y1 ≤ 1.
+    """
+    good = len(box) == 4 and all(math.isfinite(value) for value in box)
+    if not good or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+        raise SopeduError(
+            f"box {','.join(f'{value:g}' for value in box)}: write x0,y0,x1,y1 as fractions of width and height, "
+            "with 0 ≤ x0 < x1 ≤ 1 and 0 ≤ y0 < y1 ≤ 1"
+        )
+    return tuple(box)
+
+
+def check_point(point: Sequence[float]) -> Point:
+    """Return the point if it lies in the picture.
+
+    Raises:
+        SopeduError: if it is not two numbers from 0 to 1.
+    """
+    if len(point) != 2 or not all(0 <= value <= 1 for value in point):
+        raise SopeduError(
+            f"point {','.join(f'{value:g}' for value in point)}: write x,y as fractions of width and height, 0 to 1"
+        )
+    return tuple(point)
+
+
+def centre(box: Box) -> Point:
+    """The middle of a box."""
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def inside(point: Point, box: Box) -> bool:
+    """Whether a point lies in a box."""
+    return bool(box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3])
+
+
+def intersection_over_union(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Overlap of boxes ``(N, 4)`` and ``(M, 4)`` over their union, ``(N, M)``; 0 where both are empty."""
+    first, second = (np.asarray(boxes, float).reshape(-1, 4) for boxes in (first, second))
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1) for boxes in (first, second)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def cells_of_box(box: Box, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the cells whose centres lie in a box; for a small box, the cell its centre lies in."""
+    x0, y0, x1, y1 = check_box(box)
+
+    def span(low: float, high: float, cells: int) -> slice:
+        first, last = math.ceil(low * cells - 0.5), math.floor(high * cells - 0.5)
+        if first > last:
+            first = last = min(int((low + high) / 2 * cells), cells - 1)
+        return slice(first, last + 1)
+
+    return span(y0, y1, height), span(x0, x1, width)
+
+
+def box_of_cell(row: int, column: int, height: int, width: int, reach: int = 0) -> Box:
+    """The box of a cell and its neighbours up to ``reach`` cells away, cut at the picture's border."""
+    return (
+        max(0, column - reach) / width,
+        max(0, row - reach) / height,
+        min(width, column + 1 + reach) / width,
+        min(height, row + 1 + reach) / height,
+    )
+
+
+def cell_at(point: Point, height: int, width: int) -> tuple[int, int]:
+    """Row and column of the cell in which a point lies."""
+    x, y = check_point(point)
+    return min(int(y * height), height - 1), min(int(x * width), width - 1)
+
+
+def cell_weights(place: Place, height: int, width: int) -> np.ndarray:
+    """How much every cell of a map belongs to a place, ``(h, w)`` float64, none of them negative.
+
+    A box gives the share of each cell's area that it covers. A point gives the weights of bilinear interpolation
+    between the centres of the four cells around it, which add up to 1. An array ``(h, w)``, what a brush painted, stays.
+
+    Raises:
+        SopeduError: no such point or box; an array of another shape, with negative or undefined numbers, or of zeros.
+    """
+    if isinstance(place, np.ndarray) and place.ndim == 2:
+        if place.shape != (height, width) or not np.isfinite(place).all() or place.min() < 0 or place.max() <= 0:
+            raise SopeduError(
+                f"painted cells {place.shape}: pass an array {(height, width)} of finite weights, 0 or more, not all 0"
+            )
+        return place.astype(float)
+    place = tuple(float(value) for value in place)
+    if len(place) == 2:
+        x, y = check_point(place)
+        return np.outer(_between(y, height), _between(x, width))
+    x0, y0, x1, y1 = check_box(place)
+    return np.outer(_covered(y0, y1, height), _covered(x0, x1, width))
+
+
+def _between(position: float, cells: int) -> np.ndarray:
+    """Weights of linear interpolation between centres of cells; beyond the outermost, that one alone."""
+    return np.clip(1 - np.abs(np.clip(position * cells - 0.5, 0, cells - 1) - np.arange(cells)), 0, None)
+
+
+def _covered(low: float, high: float, cells: int) -> np.ndarray:
+    edges = np.arange(cells)
+    return np.clip(np.minimum(high * cells, edges + 1) - np.maximum(low * cells, edges), 0, None)
+
+
+def centre_crop(width: float, height: float) -> Box:
+    """View of the largest square in the middle of a picture."""
+    across, down = min(1.0, height / width), min(1.0, width / height)
+    return (1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2
+
+
+def letterbox(width: float, height: float) -> Box:
+    """View of the smallest square around a picture, which fills the rest with bars; it reaches beyond 0…1."""
+    across, down = max(1.0, height / width), max(1.0, width / height)
+    return (1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2
+
+
+def into_view(place: Point | Box, view: Box) -> Point | Box:
+    """A place of the picture as a place of the view, in fractions of the view; of a box, the part that is seen.
+
+    Raises:
+        SopeduError: nothing of it lies in the view.
+    """
+    across, down = view[2] - view[0], view[3] - view[1]
+    moved = [(value - view[i % 2]) / (down if i % 2 else across) for i, value in enumerate(place)]
+    seen = [min(max(value, 0.0), 1.0) for value in moved]
+    missed = seen != moved if len(seen) == 2 else seen[0] >= seen[2] or seen[1] >= seen[3]
+    if missed:
+        raise SopeduError(
+            f"{','.join(f'{value:g}' for value in place)}: lies outside what the model saw of the picture, "
+            f"{','.join(f'{value:g}' for value in view)}; choose a place inside"
+        )
+    return tuple(seen)
+
+
+def out_of_view(place: Point | Box, view: Box) -> Point | Box:
+    """A place of the view as a place of the picture; in the bars of a letterbox it lies outside 0…1."""
+    across, down = view[2] - view[0], view[3] - view[1]
+    return tuple(view[i % 2] + value * (down if i % 2 else across) for i, value in enumerate(place))
+
+
+def map_on_picture(values: np.ndarray, view: Box, height: int, width: int) -> np.ndarray:
+    """A map ``(h, w)`` of a view on a grid ``(height, width)`` over the whole picture; 0 where nothing was seen.
+
+    Use it to lay the map of a cropped or letterboxed frame over the picture that the frame was cut from.
+    """
+    rows, columns = values.shape
+    x = ((np.arange(width) + 0.5) / width - view[0]) / (view[2] - view[0])
+    y = ((np.arange(height) + 0.5) / height - view[1]) / (view[3] - view[1])
+    down = np.stack([_between(position, rows) * (0 <= position <= 1) for position in y])
+    across = np.stack([_between(position, columns) * (0 <= position <= 1) for position in x])
+    return down @ values @ across.T
