@@ -103,7 +103,7 @@ def cell_weights(place: Place, height: int, width: int) -> np.ndarray:
     """How much every cell of a map belongs to a place, ``(h, w)`` float64, none of them negative.
 
     A box gives the share of each cell's area that it covers. A point gives the weights of bilinear interpolation
-    between the centres of the four cells around it, which add up to 1. An array ``(h, w)``, what a brush painted, stays.
+    between the centres of the four cells around it, which add up to 1. An array ``(h, w)``, as painted, stays.
 
     Raises:
         SopeduError: no such point or box; an array of another shape, with negative or undefined numbers, or of zeros.
