@@ -20,6 +20,9 @@ Place = Point | Box | np.ndarray
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
+_LEAST = 1e-6  # of a cell that a box must cover
+_ROUNDING = 1e-9  # of a view: a place on its border stays there when it is converted to and fro
+
 
 def check_box(box: Sequence[float]) -> Box:
     """Return the box if it is one inside the picture.
@@ -47,6 +50,21 @@ def check_point(point: Sequence[float]) -> Point:
             f"point {','.join(f'{value:g}' for value in point)}: write x,y as fractions of width and height, 0 to 1"
         )
     return tuple(point)
+
+
+def check_place(place: Point | Box) -> Point | Box:
+    """Return a point or a box as a tuple of floats if it lies in the picture.
+
+    Raises:
+        SopeduError: it is neither; see :func:`check_point` and :func:`check_box`.
+    """
+    try:
+        numbers = tuple(float(value) for value in place)
+    except (TypeError, ValueError):
+        raise SopeduError(
+            f"place {place!r}: pass a point (x, y), a box (x0, y0, x1, y1), or a numpy array of weights of the cells"
+        ) from None
+    return check_point(numbers) if len(numbers) == 2 else check_box(numbers)
 
 
 def centre(box: Box) -> Point:
@@ -106,7 +124,8 @@ def cell_weights(place: Place, height: int, width: int) -> np.ndarray:
     between the centres of the four cells around it, which add up to 1. An array ``(h, w)``, as painted, stays.
 
     Raises:
-        SopeduError: no such point or box; an array of another shape, with negative or undefined numbers, or of zeros.
+        SopeduError: no such point or box; a box that covers less than a millionth of a cell; an array of another shape,
+            with negative or undefined numbers, or of zeros.
     """
     if isinstance(place, np.ndarray) and place.ndim == 2:
         if place.shape != (height, width) or not np.isfinite(place).all() or place.min() < 0 or place.max() <= 0:
@@ -114,12 +133,14 @@ def cell_weights(place: Place, height: int, width: int) -> np.ndarray:
                 f"painted cells {place.shape}: pass an array {(height, width)} of finite weights, 0 or more, not all 0"
             )
         return place.astype(float)
-    place = tuple(float(value) for value in place)
+    place = check_place(place)
     if len(place) == 2:
-        x, y = check_point(place)
-        return np.outer(_between(y, height), _between(x, width))
-    x0, y0, x1, y1 = check_box(place)
-    return np.outer(_covered(y0, y1, height), _covered(x0, x1, width))
+        return np.outer(_between(place[1], height), _between(place[0], width))
+    x0, y0, x1, y1 = place
+    weights = np.outer(_covered(y0, y1, height), _covered(x0, x1, width))
+    if weights.max() < _LEAST:  # rounding would leave nothing of it, and silence would be heard in place of a sound
+        raise SopeduError(f"box {x0:g},{y0:g},{x1:g},{y1:g}: covers next to nothing of any cell; pass a point instead")
+    return weights
 
 
 def _between(position: float, cells: int) -> np.ndarray:
@@ -153,7 +174,10 @@ def into_view(place: Point | Box, view: Box) -> Point | Box:
     across, down = view[2] - view[0], view[3] - view[1]
     moved = [(value - view[i % 2]) / (down if i % 2 else across) for i, value in enumerate(place)]
     seen = [min(max(value, 0.0), 1.0) for value in moved]
-    missed = seen != moved if len(seen) == 2 else seen[0] >= seen[2] or seen[1] >= seen[3]
+    if len(seen) == 2:
+        missed = any(abs(a - b) > _ROUNDING for a, b in zip(seen, moved, strict=True))
+    else:
+        missed = seen[2] - seen[0] < _ROUNDING or seen[3] - seen[1] < _ROUNDING
     if missed:
         raise SopeduError(
             f"{','.join(f'{value:g}' for value in place)}: lies outside what the model saw of the picture, "

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from sopedu.errors import SopeduError
-from sopedu.geometry import WHOLE, Box, Place, cell_weights, cells_of_box, into_view
+from sopedu.geometry import WHOLE, Box, Place, cell_weights, cells_of_box, check_place, into_view
 from sopedu.masks import apply_mask
-from sopedu.model import SoundOfPixels, normalise_frames
+from sopedu.model import REGION_POOLINGS, SoundOfPixels, normalise_frames
 from sopedu.nets import activate
 from sopedu.spectrogram import istft, log_magnitude, stft, warp
 
@@ -45,7 +45,7 @@ class PixelSounds:
     @torch.inference_mode()
     def __init__(self, model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Tensor, view: Box = WHOLE) -> None:
         device, self.model, self.sound = next(model.parameters()).device, model, model.config.spectrogram
-        _check(mixture, frames, self.sound.samples)
+        _check(mixture, frames, self.sound.samples, view)
         self.view = view
         self.spectrogram = stft(mixture.to(device), self.sound)  # (F, T) complex
         self.magnitude = warp(self.spectrogram.abs(), self.sound)  # (Q, T)
@@ -108,27 +108,34 @@ class PixelSounds:
         count = self.features.shape[1]
         if frame is not None and not 0 <= frame < count:
             raise SopeduError(f"frame {frame}: the clip has frames 0 to {count - 1}")
-        if not (isinstance(place, np.ndarray) and place.ndim == 2):
-            place = into_view(tuple(float(value) for value in place), self.view) if self.view != WHOLE else place
-        weights = cell_weights(place, *self.grid)
-        if len(place) == 2 and np.ndim(place) == 1:
-            pooling = "area"
         pooling = pooling or self.model.config.model.region_pooling
+        if pooling not in REGION_POOLINGS:
+            raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")
+        painted = isinstance(place, np.ndarray) and place.ndim == 2
+        if not painted:
+            place = check_place(place)
+            place = into_view(place, self.view) if self.view != WHOLE else place
+        weights = cell_weights(place, *self.grid)
+        if not painted and len(place) == 2:
+            pooling = "area"
         if pooling == "features":
             weights = _cells_that_count(place, weights)
         rows, columns = np.nonzero(weights)
         features = self.features[:, :, rows, columns]  # (K, S, n)
         features = features if frame is None else features[:, frame : frame + 1]
-        share = torch.from_numpy(weights[rows, columns]).to(features).expand(features.shape[1], -1)
+        # Only ratios count; the largest is made 1, so that faint paint does not vanish in float32.
+        share = torch.from_numpy(weights[rows, columns] / weights.max()).to(features).expand(features.shape[1], -1)
         return self.model.region_mask(features.flatten(1), self.components, self.magnitude, pooling, share.flatten())
 
     def separate(self, place: Place, pooling: str | None = None, frame: int | None = None) -> torch.Tensor:
         """Waveform ``((T − 1)·hop,)`` of what sounds at a place; arguments as for :meth:`mask`."""
         return self.heard_through(self.mask(place, pooling, frame))
 
-    def separate_all(self, places: Sequence[Place], normalise: bool = False) -> torch.Tensor:
+    def separate_all(
+        self, places: Sequence[Place], normalise: bool = False, pooling: str | None = None
+    ) -> torch.Tensor:
         """Waveforms ``(N, (T − 1)·hop)`` of N places; normalised, they add up to :meth:`mixture`."""
-        return self.heard_through(torch.stack([self.mask(place) for place in places]), normalise)
+        return self.heard_through(torch.stack([self.mask(place, pooling) for place in places]), normalise)
 
     def heard_through(self, masks: torch.Tensor, normalise: bool = False) -> torch.Tensor:
         """Masks ``(…, Q, T)`` on the mixture: waveforms ``(…, (T − 1)·hop)``, on the CPU."""
@@ -149,12 +156,17 @@ def _cells_that_count(place: Place, weights: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _check(mixture: torch.Tensor, frames: torch.Tensor, samples: int) -> None:
+def _check(mixture: torch.Tensor, frames: torch.Tensor, samples: int, view: Box) -> None:
     if mixture.shape != (samples,):
         raise SopeduError(
             f"the mixture has shape {tuple(mixture.shape)}, the model hears ({samples},): cut it or add silence"
         )
+    if not mixture.is_floating_point() or not mixture.isfinite().all():
+        found = "NaN or infinity" if mixture.is_floating_point() else mixture.dtype
+        raise SopeduError(f"the mixture holds {found}: pass finite floats from -1 to 1")
     if frames.ndim != 4 or frames.shape[1] != 3 or not len(frames) or frames.dtype != torch.uint8:
         raise SopeduError(
             f"the frames are {frames.dtype} {tuple(frames.shape)}: pass (S, 3, H, W) uint8, one frame at least"
         )
+    if not (view[0] < view[2] and view[1] < view[3]):
+        raise SopeduError(f"view {','.join(f'{value:g}' for value in view)}: write x0,y0,x1,y1, x0 < x1 and y0 < y1")

@@ -1,4 +1,4 @@
-"""Draw on the frames of a video: a sound map as a glow, a box as a line (notebook 00_start_here)."""
+"""Draw on the frames of a video: a sound map as a glow with its legend, a box as a line (notebook 10_localize)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from sopedu.geometry import Box
+from sopedu.maps import smooth_over_time
 
+_LEAST_WIDTH, _LEAST_HEIGHT = 200, 90  # pixels of a frame in which words can be read and leave room for the picture
 _DARK = 0.1  # share of the mixture's energy below which not even the loudest cell is shown at full brightness
 
 
@@ -17,11 +20,20 @@ class MapOverlay:
     """Sound maps ``(W, h, w)``, known at ascending times, laid over frames at any time; between two they are blended.
 
     The loudest cell of all gets the brightest colour, but a map that hardly lets anything through stays dark.
+
+    Args:
+        maps: not negative; times: of each, in seconds.
+        legend: draw the scale of colours, quiet … loud, into the frame's left top; frames too small for words get none.
+        smooth: seconds over which maps are averaged first, see :func:`sopedu.maps.smooth_over_time`; 0 leaves them.
+
+    Raises:
+        SopeduError: not as many times as maps.
     """
 
-    def __init__(self, maps: np.ndarray, times: Sequence[float]) -> None:
+    def __init__(self, maps: np.ndarray, times: Sequence[float], legend: bool = True, smooth: float = 0.3) -> None:
+        maps = smooth_over_time(maps, times, smooth)
         self._maps = maps / max(float(maps.max()), _DARK)
-        self._times = times
+        self._times, self._legend = times, legend
         self._drawn: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]] | None = None
 
     def at(self, time: float) -> np.ndarray:
@@ -37,7 +49,12 @@ class MapOverlay:
         # Scaling the map up costs more than laying it over: it is done again only when a step of grey would show.
         if self._drawn is None or np.abs(self._drawn[0] - wanted).max() > 1 / 256:
             self._drawn = wanted, _layers(wanted, frame.shape[:2])
-        return _laid_over(frame, *self._drawn[1])
+        covered = _laid_over(frame, *self._drawn[1])
+        if self._legend and frame.shape[0] >= _LEAST_HEIGHT and frame.shape[1] >= _LEAST_WIDTH:
+            plate = _legend(*frame.shape[:2])
+            margin = plate.shape[0] // 3
+            covered[margin : margin + plate.shape[0], margin : margin + plate.shape[1]] = plate
+        return covered
 
 
 def overlay_map(frame: np.ndarray, sound_map: np.ndarray) -> np.ndarray:
@@ -70,6 +87,28 @@ def _colours() -> np.ndarray:
     opacity = np.rint(256 * (0.25 + 0.55 * np.arange(256) / 255))
     added = magma * opacity[:, None] + 128  # half a step, so that the shift rounds
     return np.column_stack([added, 256 - opacity]).astype(np.uint16).view(np.uint64)[:, 0]
+
+
+@lru_cache(maxsize=4)
+def _legend(height: int, width: int) -> np.ndarray:
+    """The words quiet and loud with the colours between them, ``(h, w, 3)`` uint8, as large as suits a frame's size.
+
+    Magma grows lighter all the way, so the scale can be read in any kind of colour vision, and in grey.
+    """
+    from matplotlib import colormaps
+
+    size = max(12, min(height, width) // 26)  # pixels; less cannot be read, and survives no compression
+    font, bar, pad = ImageFont.load_default(size), width // 5, size // 3
+    lengths = [int(np.ceil(font.getlength(word))) for word in ("quiet", "loud")]
+    plate = Image.new("RGB", (sum(lengths) + bar + 4 * pad, size + 2 * pad))
+    draw, middle = ImageDraw.Draw(plate), plate.height // 2
+    draw.text((pad, middle), "quiet", fill="white", font=font, anchor="lm")
+    draw.text((plate.width - pad, middle), "loud", fill="white", font=font, anchor="rm")
+    left, top, bottom = lengths[0] + 2 * pad, pad, plate.height - pad
+    draw.rectangle((left - 1, top - 1, left + bar, bottom), outline="white")
+    pixels = np.array(plate)
+    pixels[top:bottom, left : left + bar] = colormaps["magma"](np.linspace(0, 1, bar), bytes=True)[:, :3]
+    return pixels
 
 
 def draw_box(frame: np.ndarray, box: Box) -> np.ndarray:

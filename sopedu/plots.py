@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
@@ -233,12 +234,67 @@ def plot_sound_map(
         label: what the colours stand for.
     """
     values = _array(sound_map)
-    highest = max(float(values.max()), 1e-9)
     axes = _axes(axes, (5, 4), title)
-    picture = overlay_map(_pictures(_array(frame)[None])[0], values / highest)
-    _draw_picture(axes, picture, () if boxes is None else boxes)
-    glow = ScalarMappable(Normalize(0, highest), "magma")
+    glow = _draw_glow(axes, _pictures(_array(frame)[None])[0], values, float(values.max()), boxes)
     axes.figure.colorbar(glow, ax=axes, label=label, format=PercentFormatter(1), pad=0.03)
+    axes.figure.colours = 256
+    return axes.figure
+
+
+def plot_sound_maps(
+    frames: Any, sound_maps: Any, boxes: Sequence[Sequence[Box]] | None = None, titles: Sequence[str] | None = None,
+    label: str = "share of the mixture's energy", columns: int = 6,
+) -> Figure:  # fmt: skip
+    """Lay several sound maps over their frames, all with the colours of one bar (notebook 10_localize).
+
+    Args:
+        frames: ``(n, H, W, 3)`` or ``(n, 3, H, W)`` uint8; one frame alone stands for all moments.
+        sound_maps: ``(n, h, w)``, not negative; the largest value of all gets the brightest colour.
+        boxes: for every map its boxes. titles: one a map.
+        label: what the colours stand for. columns: maps side by side.
+
+    Raises:
+        SopeduError: neither one frame nor as many as there are maps.
+    """
+    pictures, values = _pictures(frames), _array(sound_maps)
+    if len(pictures) not in (1, len(values)):
+        raise SopeduError(f"{len(pictures)} frames for {len(values)} maps: pass one frame, or one for each map")
+    columns = min(columns, len(values))
+    rows = math.ceil(len(values) / columns)
+    figure = NotebookFigure(figsize=(1.55 * columns + 1, 1.75 * rows + 0.2), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for number, axes in enumerate(panels.flat):
+        axes.set_axis_off()
+        if number < len(values):
+            axes.set_title("" if titles is None else titles[number], parse_math=False, fontsize=9)
+            marked = None if boxes is None else boxes[number]
+            picture = pictures[number % len(pictures)]
+            glow = _draw_glow(axes, picture, values[number], float(values.max()), marked)
+    label = fill(label, 20 * rows)  # as long as the bar is high
+    figure.colorbar(glow, ax=panels, label=label, format=PercentFormatter(1, decimals=0), pad=0.02)
+    figure.colours = 256
+    return figure
+
+
+def plot_sound_colours(
+    frame: Any, colours: Any, boxes: Sequence[Box] | None = None, axes: Axes | None = None, title: str = ""
+) -> Figure:
+    """Lay the colours of sounds over their frame, with a legend: one colour, one sound (notebook 10_localize).
+
+    Args:
+        frame: ``(H, W, 3)`` or ``(3, H, W)`` uint8.
+        colours: ``(h, w, 3)`` in 0…1, from :func:`sopedu.maps.sound_colours`; black cells are quiet.
+        boxes: drawn with their numbers, from 1.
+    """
+    picture = _pictures(_array(frame)[None])[0]
+    cells = np.rint(_array(colours) * 255).astype(np.uint8)
+    tint = np.array(Image.fromarray(cells).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)) / 255
+    seen = np.clip(tint.max(-1, keepdims=True) / 0.7, 0, 1)  # 0.7 is the brightest channel of the blue
+    axes = _axes(axes, (5, 4), title)
+    _draw_picture(axes, np.clip(0.6 * picture * (1 - 0.8 * seen) + 204 * tint, 0, 255).astype(np.uint8), boxes or ())
+    names = {_BLUE: "one sound", _VERMILION: "another", "#F0F0F0": "between"}
+    patches = [Patch(facecolor=colour, edgecolor="black", label=name) for colour, name in names.items()]
+    axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.figure.colours = 256
     return axes.figure
 
@@ -345,6 +401,15 @@ def _pictures(frames: Any) -> np.ndarray:
     if pictures.ndim != 4 or 3 not in (pictures.shape[1], pictures.shape[3]):
         raise SopeduError(f"frames have the shape (S, 3, H, W) or (S, H, W, 3), these have {pictures.shape}")
     return pictures if pictures.shape[3] == 3 else pictures.transpose(0, 2, 3, 1)
+
+
+def _draw_glow(
+    axes: Axes, picture: np.ndarray, values: np.ndarray, highest: float, boxes: Sequence[Box] | None
+) -> ScalarMappable:
+    """Lay a map over a picture; return what explains its colours, from 0 to ``highest``."""
+    highest = max(highest, 1e-9)
+    _draw_picture(axes, overlay_map(picture, values / highest), () if boxes is None else boxes)
+    return ScalarMappable(Normalize(0, highest), "magma")
 
 
 def _draw_picture(axes: Axes, picture: np.ndarray, boxes: Sequence[Box] = ()) -> None:

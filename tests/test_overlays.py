@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sopedu.errors import SopeduError
 from sopedu.overlays import MapOverlay, draw_box, overlay_map
 
 
@@ -37,3 +38,36 @@ def test_between_two_windows_maps_are_blended_in_time():
     drawn = [overlay(time, frame) for time in (0.0, 1.0, 2.0, 3.0, 9.0)]
     for found, (left, right) in zip(drawn, [(1, 0), (1, 0), (0.5, 0.5), (0, 1), (0, 1)], strict=True):
         np.testing.assert_array_equal(found, overlay_map(frame, np.array([[left, right]])))
+
+
+def test_maps_are_smoothed_over_time_unless_told_otherwise():
+    maps, times = np.zeros((5, 1, 2)), 0.2 * np.arange(5)
+    maps[2, 0, 1] = 1  # a flash
+    smooth, sharp = MapOverlay(maps, times), MapOverlay(maps, times, smooth=0)
+    assert sharp.at(0.2).max() == 0 and sharp.at(0.4)[0, 1] == 1
+    assert 0.5 < smooth.at(0.2)[0, 1] < smooth.at(0.4)[0, 1] == 1  # the loudest moment is drawn as 1 all the same
+    assert smooth.at(0.4)[0, 0] == 0
+    with pytest.raises(SopeduError, match="give each map its time"):
+        MapOverlay(maps, times[:4])
+
+
+@pytest.mark.parametrize(("height", "width"), [(180, 320), (320, 240), (720, 1280), (1280, 720)])
+def test_the_legend_goes_from_dark_to_light_in_a_corner_and_is_readable(height, width):
+    frame = np.full((height, width, 3), 90, np.uint8)
+    maps = np.zeros((1, 4, 4))
+    plain, marked = (MapOverlay(maps, [0.0], legend=legend)(0.0, frame).astype(int) for legend in (False, True))
+    rows, columns = np.nonzero((plain != marked).any(-1))
+    plate = marked[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert rows.max() < 0.2 * height and columns.max() < 0.6 * width
+    assert plate.shape[0] >= 18 and plate.shape[0] < 0.12 * height
+    middle = plate[plate.shape[0] // 2].sum(-1)
+    scale = middle[(plate.shape[1] - width // 5) // 2 :][: width // 5]  # about in the middle of the plate
+    rising = scale[width // 40 : -width // 40]
+    assert (np.diff(rising) >= -3).all() and rising[-1] > rising[0] + 300
+    white = (plate > 180).all(-1)
+    assert white[:, : plate.shape[1] // 5].sum() > 20 and white[:, -plate.shape[1] // 5 :].sum() > 20  # the words
+
+
+def test_a_frame_too_small_for_words_has_no_legend():
+    frame, maps = np.full((64, 64, 3), 90, np.uint8), np.zeros((1, 2, 2))
+    np.testing.assert_array_equal(MapOverlay(maps, [0.0])(0.0, frame), overlay_map(frame, maps[0]))

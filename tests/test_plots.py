@@ -232,3 +232,31 @@ def test_nothing_is_cut_off() -> None:
 )
 def test_numbers_have_two_digits(value: float, text: str) -> None:
     assert plots.two_digits(value) == text
+
+
+def test_several_maps_share_one_scale_and_one_frame():
+    frame, maps = np.full((1, 32, 48, 3), 60, np.uint8), np.zeros((3, 2, 3))
+    maps[1, 0, 2], maps[2, 1, 0] = 0.5, 0.25
+    figure = plots.plot_sound_maps(frame, maps, titles=["a", "b", "c"], boxes=[[], [(0.5, 0, 1, 0.5)], []], columns=2)
+    panels, bar = figure.axes[:4], figure.axes[-1]
+    assert [axes.get_title() for axes in panels] == ["a", "b", "c", ""] and not panels[3].images
+    drawn = np.stack([axes.images[0].get_array() for axes in panels[:3]]).astype(int)
+    assert drawn[1, 4, 44].sum() > drawn[2, 28, 4].sum() > drawn[0].max((0, 1)).sum()  # twice as loud is brighter
+    assert bar.get_ylim() == pytest.approx((0, 0.5)) and bar.get_ylabel().split() == "share of the mixture's energy".split()
+    assert len(panels[1].patches) == 2 and not panels[0].patches
+    with pytest.raises(SopeduError, match="2 frames for 3 maps"):
+        plots.plot_sound_maps(np.repeat(frame, 2, 0), maps)
+
+
+def test_colours_of_sounds_have_a_legend_and_leave_quiet_places_grey():
+    frame, colours = np.full((32, 48, 3), 100, np.uint8), np.zeros((2, 3, 3))
+    colours[0, 0], colours[1, 2] = (0, 114 / 255, 178 / 255), (213 / 255, 94 / 255, 0)
+    figure = plots.plot_sound_colours(frame, colours)
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["one sound", "another", "between"]
+    picture = figure.axes[0].images[0].get_array().astype(int)
+    blue, vermilion, quiet = picture[2, 2], picture[-3, -3], picture[2, -3]
+    assert blue[2] > blue[0] + 80 and vermilion[0] > vermilion[2] + 80
+    assert np.ptp(quiet) == 0
+    swatches = [to_hex(patch.get_facecolor()).upper() for patch in legend.get_patches()]
+    assert swatches == ["#0072B2", "#D55E00", "#F0F0F0"]
