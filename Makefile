@@ -5,7 +5,7 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test lab checkpoint toyband recorded-runs lint format clean
+.PHONY: help .venv demo test browser-test lab checkpoint toyband recorded-runs pixel-ablation lint format clean
 
 help: ## Print this list
 	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ toyband: .venv ## Train the shipped checkpoint toyband anew into runs/toyband (a
 
 recorded-runs: .venv ## Train the healthy and the faulty runs that notebook 09 shows (about four minutes on one core)
 	$(BIN)/python -m sopedu.faults
+
+pixel-ablation: .venv ## Train and judge what notebook 10 tells of the pixel recipe (about 90 minutes on one core)
+	$(BIN)/python -m sopedu.pixel_ablation runs/pixel_ablation
 
 lint: .venv ## Check code, notebooks and their formatting
 	$(BIN)/ruff check .

@@ -14,8 +14,9 @@ from sopedu.callbacks import JsonLinesHistory, KeepCheckpoint, Progress
 from sopedu.checkpoints import load_checkpoint, save_checkpoint
 from sopedu.clips import ToyBandClips
 from sopedu.config import Config, preset, with_values
-from sopedu.evaluation import evaluate_localization, evaluate_with_examples
+from sopedu.evaluation import evaluate_with_examples
 from sopedu.files import new_run_folder, require_new_folder, write_json
+from sopedu.localization_metrics import evaluate_localization
 from sopedu.toyband import duet
 from sopedu.training import train
 
@@ -75,7 +76,7 @@ def run_demo(
     say("judging on instruments, melodies and rooms that training never met …")
     checkpoint = load_checkpoint(folder / "checkpoint")
     figures, examples, rows = evaluate_with_examples(checkpoint, pairs=pairs, seed=seed)
-    figures["localization"] = evaluate_localization(checkpoint, seed=seed)
+    figures["localization"] = evaluate_localization(checkpoint, scenes=100, seed=seed, duets=24)
     figures["training_seconds"] = round(run.seconds, 1)
     checkpoint = replace(checkpoint, metrics=figures)
     save_checkpoint(folder / "checkpoint", checkpoint)
@@ -132,9 +133,11 @@ def score_table(figures: dict[str, Any]) -> str:
 
 
 def localization_line(figures: dict[str, Any]) -> str:
-    """One line about where the map's peak falls when one of two drawn instruments plays."""
+    """One sentence on where the map's peak falls when one of two drawn instruments plays, one on boxes in duets."""
     return (
         f"one of two drawn instruments plays, the peak is in its box in {figures['peak_in_player']:.0%} of "
         f"{figures['scenes']} scenes (chance {figures['peak_chance']:.0%}, with unrelated audio "
-        f"{figures['peak_in_player_unrelated_audio']:.0%})"
+        f"{figures['peak_in_player_unrelated_audio']:.0%}); where both play, a player's own box has "
+        f"{figures['sdr_box']:.1f} dB SDR, the other's {figures['sdr_other_box']:.1f}, the mixture "
+        f"{figures['sdr_mixture']:.1f}"
     )

@@ -19,17 +19,13 @@ import torch
 from sopedu.checkpoints import Checkpoint
 from sopedu.clips import Clip, ClipDataset, ToyBandClips, open_clips
 from sopedu.errors import SopeduError
-from sopedu.geometry import inside
-from sopedu.localization import PixelSounds
-from sopedu.maps import peak
 from sopedu.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
 from sopedu.metrics import bss_eval_rows, si_sdr
 from sopedu.mixing import NOBODY, choose_absent
 from sopedu.model import SoundOfPixels, normalise_frames
 from sopedu.other_sounds import SoundFolderClips
 from sopedu.spectrogram import istft, log_magnitude, stft, unwarp, warp
-from sopedu.toyband.melody import INSTRUMENTS
-from sopedu.toyband.scenes import scene, solo
+from sopedu.toyband.scenes import scene
 
 _SOLOS_PER_CLASS = 24  # for the mean spectra of the static mask
 
@@ -275,55 +271,6 @@ def leak(estimate: torch.Tensor, mixture: torch.Tensor) -> float:
     """Energy of what a picture without the sounding instrument lets through, relative to the mixture, in dB."""
     ratio = (estimate[:, 0].square().sum(-1) / mixture[:, 0].square().sum(-1).clamp_min(1e-9)).mean().item()
     return round(10 * math.log10(max(ratio, 1e-10)), 3)
-
-
-def evaluate_localization(
-    checkpoint: Checkpoint, scenes: int = 100, seed: int = 0, kind: str = "energy"
-) -> dict[str, Any]:
-    """Two instruments are drawn, one plays: how often does the map's peak lie in the player's box?
-
-    Beside it stand chance (the share of the picture that the box covers) and the rate when the sound heard is that of
-    an instrument which is not in the picture: what is left then is a preference for things, not for what sounds.
-
-    Args:
-        checkpoint: the model to judge, on the toy-band instruments it was trained on.
-        scenes: how many held-out scenes.
-        kind: which map, see :meth:`sopedu.localization.PixelSounds.sound_map`.
-    """
-    config, sound = checkpoint.config, checkpoint.config.spectrogram
-    names = [name for name in checkpoint.class_names if name in INSTRUMENTS]
-    if len(names) < 2:
-        raise SopeduError("localization is judged on the toy band, and this checkpoint knows none of its instruments")
-    how = {
-        "samples": sound.samples,
-        "size": config.frames.size,
-        "times": config.frames.times(sound.seconds / 2),
-    }
-    hits, unrelated_hits, chances = [], [], []
-    generator = np.random.default_rng([seed, 29])
-    for index in range(scenes):
-        chosen = generator.permutation(len(names))
-        player = int(generator.integers(2))
-        pair = [names[i] for i in chosen[:2]]
-        number = seed * 1_000_000 + 500_000 + index
-        shown = scene(pair, number, "validation", playing=[player], **how)
-        other = names[chosen[2]] if len(names) > 2 else pair[1 - player]
-        unrelated = solo(number, "validation", other, **how)
-        for heard, found in ((shown.mixture, hits), (unrelated.mixture, unrelated_hits)):
-            pixels = PixelSounds(checkpoint.model, waveform_of(heard), frames_of(shown.frames))
-            volume = pixels.sound_map(kind)
-            frame = int(volume.max(axis=(1, 2)).argmax())
-            found.append(inside(peak(volume[frame]), tuple(shown.boxes[player, frame])))
-        x0, y0, x1, y1 = shown.boxes[player].mean(axis=0)
-        chances.append((x1 - x0) * (y1 - y0))
-    return {
-        "peak_in_player": round(float(np.mean(hits)), 3),
-        "peak_in_player_unrelated_audio": round(float(np.mean(unrelated_hits)), 3),
-        "peak_chance": round(float(np.mean(chances)), 3),
-        "scenes": scenes,
-        "seed": seed,
-        "protocol": f"held-out scenes of two drawn instruments, one plays; peak of the {kind} map",
-    }
 
 
 def waveform_of(sound: np.ndarray) -> torch.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -21,6 +20,7 @@ from sopedu.clips import ToyBandClips
 from sopedu.config import with_values
 from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, run_demo, score_table
 from sopedu.errors import SopeduError
+from sopedu.localization_metrics import evaluate_localization
 from sopedu.spectrogram import istft, stft
 from sopedu.training import Run
 
@@ -37,7 +37,11 @@ def little_to_do(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(demo, "demo_config", lambda steps, seed: with_values(demo_config(steps, seed), FEW.split()))
-        patch.setattr(demo, "evaluate_localization", partial(evaluation.evaluate_localization, scenes=5))
+        patch.setattr(
+            demo,
+            "evaluate_localization",
+            lambda checkpoint, seed, **_: evaluate_localization(checkpoint, 5, seed, duets=2),
+        )
         yield
     torch.set_num_threads(threads)
 
@@ -128,7 +132,9 @@ def test_the_table_has_a_line_for_every_row_and_one_for_the_leak():
         "-12.3 dB to an empty room"
     )
     rates = {"peak_in_player": 0.7, "peak_chance": 0.25, "peak_in_player_unrelated_audio": 0.31, "scenes": 100}
-    assert localization_line(rates).endswith("in 70% of 100 scenes (chance 25%, with unrelated audio 31%)")
+    line = localization_line(rates | {"sdr_box": 3.25, "sdr_other_box": -2.0, "sdr_mixture": 0.3})
+    assert "in 70% of 100 scenes (chance 25%, with unrelated audio 31%)" in line
+    assert line.endswith("own box has 3.2 dB SDR, the other's -2.0, the mixture 0.3")
 
 
 def test_the_demo_instruments_cannot_be_told_apart_by_their_mean_spectra():

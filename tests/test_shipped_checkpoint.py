@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sopedu.checkpoints import Checkpoint, load_checkpoint
-from sopedu.evaluation import evaluate, evaluate_localization
+from sopedu.evaluation import evaluate
+from sopedu.localization_metrics import evaluate_localization
 from sopedu.toyband import INSTRUMENTS
 
 FOLDER = Path(__file__).parent.parent / "data_samples" / "checkpoints"
@@ -42,5 +43,8 @@ def test_it_separates_as_well_as_its_metrics_say(shipped):
 
 def test_after_pasted_scenes_the_peak_is_where_somebody_plays():
     # 0.995 on 200 scenes; the model it began from reaches 0.645 and chance 0.19.
-    found = evaluate_localization(load_checkpoint(FOLDER / "toyband"), scenes=30, seed=3)
+    # And where both play 10.4 dB for a player's box and for its middle; single duets spread by 4 dB.
+    found = evaluate_localization(load_checkpoint(FOLDER / "toyband"), scenes=30, seed=3, duets=30)
     assert found["peak_in_player"] >= 0.9 > found["peak_in_player_unrelated_audio"] + 0.2
+    assert found["sdr_box"] > 8 and found["sdr_centre"] > 6.5 and found["sdr_other_box"] < -4
+    assert found["silent_map_level"] < 0.1 < 0.7 < found["map_levels"]["playing"]
