@@ -19,7 +19,7 @@ from sopedu.model import SoundOfPixels
 
 FORMAT_VERSION = 1
 #: The checkpoint that comes with the samples.
-SHIPPED = Path(__file__).parent.parent / "data_samples" / "checkpoints" / "toyband-tiny"
+SHIPPED = Path(__file__).parent.parent / "data_samples" / "checkpoints" / "toyband"
 
 
 @dataclass(frozen=True)

@@ -95,25 +95,44 @@ def evaluate(
     sounds: Annotated[
         Path | None, typer.Option(help="Judge on sounds FOLDER/<class>/*.wav, with the toy band's drawings.")
     ] = None,
-    localization: Annotated[bool, typer.Option(help="Also judge where the map's peak falls (toy band).")] = False,
+    localization: Annotated[
+        bool, typer.Option("--localization", help="Also judge the map and places in it (toy band).")
+    ] = False,
+    scenes: Annotated[int, typer.Option(help="Scenes for --localization.", min=1)] = 200,
+    vggss: Annotated[
+        Path | None,
+        typer.Option(help="Judge the map on VGG-SS instead: its vggss.json, with --data FOLDER of clips FILE.mp4."),
+    ] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Judge a checkpoint beside what needs no learning. Python: sopedu.evaluate(sopedu.load_checkpoint(folder))"""
     from sopedu.checkpoints import load_checkpoint
-    from sopedu.demo import localization_line, score_table
+    from sopedu.demo import score_table
     from sopedu.evaluation import evaluate as judge
-    from sopedu.evaluation import evaluate_localization
+    from sopedu.localization_metrics import evaluate_localization, localization_table, map_table
+    from sopedu.vggss import evaluate_vggss
 
+    if vggss is not None and (data == "toyband" or localization or sounds is not None):
+        raise SopeduError("--vggss wants --data FOLDER of clips, and neither --localization nor --sounds beside it")
     loaded = load_checkpoint(checkpoint)
     typer.echo(loaded.describe())
+    if vggss is not None:
+        figures = evaluate_vggss(loaded, vggss, data, seed=seed)
+        for note in figures["notes"]:
+            typer.echo(f"note: {note}")
+        typer.echo(f"{map_table(figures['table'])}\n{figures['missing']} clips are missing")
+        typer.echo(f"protocol: {figures['protocol']}")
+        _write_figures(json_file, figures)
+        return
     names = tuple(name.strip() for name in instruments.split(",") if name.strip())
     figures = judge(loaded, data, pairs, seed, names, sounds)
     for note in figures.get("notes", []):
         typer.echo(f"note: {note}")
     typer.echo(score_table(figures))
     if localization:
-        figures["localization"] = evaluate_localization(loaded, seed=seed)
-        typer.echo(f"localization: {localization_line(figures['localization'])}")
+        figures["localization"] = evaluate_localization(loaded, scenes, seed)
+        typer.echo(f"\n{localization_table(figures['localization'])}")
+        typer.echo(f"protocol: {figures['localization']['protocol']}")
     typer.echo(f"protocol: {figures['protocol']}")
     _write_figures(json_file, figures)
 
@@ -141,7 +160,7 @@ def compare(
 def separate(
     video: Annotated[Path, typer.Argument(help="A video with picture and sound, of any format and length.")],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A folder with config.json and model.safetensors; default: toyband-tiny.")
+        Path | None, typer.Option(help="A folder with config.json and model.safetensors; default: toyband.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the results; default: the next separated/VIDEO-NNN.")
@@ -149,6 +168,13 @@ def separate(
     box: Annotated[
         list[str] | None,
         typer.Option(help="Region x0,y0,x1,y1 in fractions of width and height, or name=x0,y0,x1,y1; repeat for more."),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="Find objects: toyband, faster-rcnn, owlv2:violin,piano, or a .json or .csv file of boxes."),
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="Of a region's cells: features, energy or area; default: the checkpoint's.")
     ] = None,
     start: Annotated[str, typer.Option(help="Where to begin, in seconds or as [h:]m:s.")] = "0",
     end: Annotated[str | None, typer.Option(help="Where to end; default: the end of the video.")] = None,
@@ -171,8 +197,8 @@ def separate(
     typer.echo(f"model: {loaded.describe()}")
     out = out or next_free_folder(Path("separated"), printable(video.stem)[:80])
     result = separate_video(
-        video, loaded, out, boxes, normalise=normalise, keep_rate=keep_rate, cells=cells,
-        picture_stream=picture_stream, sound_stream=sound_stream, **span,
+        video, loaded, out, boxes, normalise=normalise, keep_rate=keep_rate, cells=cells, detector=detector,
+        pooling=pooling, picture_stream=picture_stream, sound_stream=sound_stream, **span,
     )  # fmt: skip
     for note in (result["hint"], *result["notes"]):
         typer.echo(f"note: {note}")
@@ -297,6 +323,28 @@ def toyband_pretrain(
 
     net, accuracy = pretrain(preset_named(preset), pictures, steps, seed=seed, report=report)
     typer.echo(f"{accuracy:.1%} of 500 new objects named rightly\n{save_warm_start(net, out or WARM_START)}")
+
+
+@toyband_app.command("detector")
+def toyband_detector(
+    out: Annotated[Path, typer.Option(help="New folder for weights and config.json.")],
+    scenes: Annotated[int, typer.Option(help="Scenes to render, two pictures each.", min=4)] = 4000,
+    steps: Annotated[int, typer.Option(help="Training steps of 32 pictures.", min=10)] = 2000,
+    seed: SeedOption = 0,
+) -> None:
+    """Train the detector of the toy band's players. Python: sopedu.detector_training.train_toyband_detector()"""
+    from sopedu.detector_training import judge_toyband_detector, train_toyband_detector
+    from sopedu.files import require_new_folder
+    from sopedu.toyband_detector import save_toyband_detector
+
+    require_new_folder(out)
+    detector = train_toyband_detector(scenes, steps, seed=seed)
+    figures = judge_toyband_detector(detector)
+    notes = {"trained_on": {"data": "toyband", "scenes": scenes, "steps": steps, "seed": seed}, "metrics": figures}
+    typer.echo(
+        f"mean average precision {figures['map_50']:.3f} on {figures['pictures']} held-out pictures (IoU 0.5), "
+        f"{figures['named']:.1%} of the players found are named rightly\n{save_toyband_detector(out, detector, notes)}"
+    )
 
 
 def _parsed_boxes(texts: list[str]) -> dict[str, tuple[float, ...]]:

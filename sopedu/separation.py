@@ -1,55 +1,46 @@
 """Separate the sounds of a whole video: sound files, a map of what sounds where, a video of every region, a page.
 
-    >>> result = separate_video("video.mp4", load_checkpoint("data_samples/checkpoints/toyband-tiny"), "out")
+    >>> result = separate_video("video.mp4", load_checkpoint("data_samples/checkpoints/toyband"), "out")
     >>> result["sounds"]
 
-`windows` walks over the video; here regions are chosen and results are written. Explained in notebook 00_start_here.
+`windows` walks over the video, `regions` says where to listen, `filming` writes videos; here they meet. Explained in
+notebooks 00_start_here and 12_objects_and_their_sounds.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from sopedu.checkpoints import Checkpoint
 from sopedu.config import SpectrogramConfig
+from sopedu.detection import Detector, named_detector
 from sopedu.errors import SopeduError
 from sopedu.familiarity import Familiarity
 from sopedu.files import folder_written_aside, printable, require_new_folder, write_json
-from sopedu.geometry import Box, box_of_cell, check_box
-from sopedu.maps import loudest_regions
-from sopedu.overlays import MapOverlay, draw_box
+from sopedu.filming import Film, highlighting, progress_bar, write_films, write_tour
+from sopedu.geometry import Box
+from sopedu.localization import MAP_KINDS
+from sopedu.model import REGION_POOLINGS
+from sopedu.overlays import MapOverlay
+from sopedu.regions import MOST_REGIONS, Region, loudest_cells, loudest_places, regions_asked_for, regions_of_objects
 from sopedu.separation_page import write_separation_page
 from sopedu.sound import save_waveform_blocks
+from sopedu.tracks import Track, find_tracks
 from sopedu.video import probe
-from sopedu.video_writer import WRITTEN_SAMPLE_RATE, VideoWriter
-from sopedu.windows import Spool, VideoPart, Window, crossfade, window_centres, window_starts, windows_of
+from sopedu.video_writer import WRITTEN_SAMPLE_RATE
+from sopedu.windows import Spool, VideoPart, Window, crossfade, frame_size, window_centres, window_starts, windows_of
 
-MOST_REGIONS = MOST_CELLS = 16
-# x264 on two cores, 720p of leaves in the wind: "superfast" at 18 keeps 40.6 dB at 60 pictures a second, "medium" at
-# 20 40.4 dB at 22, in a file of half the size.
-_QUALITY, _EFFORT = 18, "superfast"
+MOST_CELLS = 16
 _UNHEARD = 0.02  # share of the energy that even the loudest cell does not let through where a model knows nothing
 _SILENCE = 1e-5
-
-
-@dataclass(frozen=True)
-class Region:
-    """A part of the picture that is listened to; its results are named after it."""
-
-    name: str
-    box: Box
-    chosen: str  # "asked for", "loudest" or "cell"
-    filmed: bool = True  # whether it gets a video, not a sound file alone
+_DETECTED_SIZE = 480  # shorter side, in pixels, of what a detector is shown
+_DETECTED_SECONDS = 0.5  # between two pictures that it is shown
 
 
 def separate_video(
@@ -63,6 +54,8 @@ def separate_video(
     normalise: bool = False,
     keep_rate: bool = False,
     cells: int = 0,
+    detector: Detector | str | None = None,
+    pooling: str | None = None,
     picture_stream: int | None = None,
     sound_stream: int | None = None,
     progress: bool = True,
@@ -83,6 +76,9 @@ def separate_video(
         normalise: divide the masks by the sum of those of all regions: the estimates then add up to the mixture.
         keep_rate: write WAV files at the video's own sample rate instead of the model's.
         cells: also write the sound of that many of the loudest cells of the map, at most 16, as WAV files.
+        detector: finds objects, each of which becomes a region that moves with it, and ``tour.mp4`` shows all in turn;
+            a function or a name, see :func:`sopedu.detection.named_detector`. What it finds joins the ``boxes``.
+        pooling: how the cells of a region answer together, see :meth:`sopedu.PixelSounds.mask`.
         picture_stream, sound_stream: numbers of streams, for files that have several.
         progress: show bars with the time left.
 
@@ -94,7 +90,10 @@ def separate_video(
             being written by another run, or the disk is full.
     """
     path, out = Path(path), require_new_folder(out)
-    asked = _asked_for(boxes)
+    asked = regions_asked_for(boxes)
+    if pooling not in (None, *REGION_POOLINGS):
+        raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")
+    detector = named_detector(detector) if isinstance(detector, str) else detector
     if not 0 <= cells <= MOST_CELLS:
         raise SopeduError(f"{cells} cells: between 0 and {MOST_CELLS} can be written")
     info, sound = probe(path, picture_stream, sound_stream), checkpoint.config.spectrogram
@@ -110,14 +109,17 @@ def separate_video(
         spools = Path(stack.enter_context(TemporaryDirectory(prefix=".", dir=folder)))
         mixture = Spool(spools / "mixture")
         blocks = part.sound(sound.sample_rate, damaged_sound)
-        with _bar(blocks, "reading sound", progress, part.seconds, "s") as bar:
+        with progress_bar(blocks, "reading sound", progress, part.seconds, "s") as bar:
             for block in bar:
                 mixture.append(block)
         if mixture.peak <= _SILENCE:
             raise SopeduError(
                 f"{path}: its sound is digital silence, so there is nothing to separate; choose another part or video"
             )
-        walk, regions, in_one_walk = _Walk(part, checkpoint, mixture, progress), asked, bool(asked) and not cells
+        found = [] if detector is None else _found_by(detector, part, progress)
+        asked = _joined(asked, regions_of_objects(found))
+        walk = _Walk(part, checkpoint, mixture, pooling, progress)
+        regions, in_one_walk = asked, bool(asked) and not cells
         with Familiarity(checkpoint.model) as familiarity:
             if in_one_walk:
                 estimates = walk.listen(regions, normalise, spools, look=True)
@@ -128,7 +130,7 @@ def separate_video(
         if not in_one_walk:
             # Where to listen is known only now. To keep what the nets said of every window would take memory that
             # grows with the video: they are asked again.
-            regions = (asked or _loudest(overall)) + _loudest_cells(overall, cells)
+            regions = (asked or loudest_places(overall)) + loudest_cells(overall, cells)
             estimates = walk.listen(regions, normalise, spools, look=False)
 
         gain = 1 / max(1.0, mixture.peak, *(spool.peak for spool in estimates))
@@ -138,12 +140,16 @@ def separate_video(
         seconds = mixture.length / sound.sample_rate
         centres = window_centres(walk.starts, sound)
         overlay = MapOverlay(maps, centres)
-        tracks = [_Track(folder / "sound_map.mp4", part.sound(WRITTEN_SAMPLE_RATE, []), WRITTEN_SAMPLE_RATE, overlay)]
-        for region, spool in zip(regions, estimates, strict=True):
-            if region.filmed:
-                draw = partial(_marked, region.box)
-                tracks.append(_Track(folder / f"{region.name}.mp4", spool.blocks(gain), sound.sample_rate, draw))
-        shown, last = _film(part, tracks, seconds, damaged_pictures, progress)
+        films = [Film(folder / "sound_map.mp4", part.sound(WRITTEN_SAMPLE_RATE, []), WRITTEN_SAMPLE_RATE, overlay)]
+        filmed = [(region, spool) for region, spool in zip(regions, estimates, strict=True) if region.filmed]
+        for region, spool in filmed:
+            path_there = folder / f"{region.name}.mp4"
+            films.append(Film(path_there, spool.blocks(gain), sound.sample_rate, highlighting(region)))
+        shown, last = write_films(part, films, seconds, damaged_pictures, progress)
+        tour = None
+        if detector is not None:
+            shares = [region for region, _ in filmed], [spool for _, spool in filmed]
+            tour = write_tour(folder / "tour.mp4", part, mixture, *shares, sound.sample_rate, gain, progress)
         result = {
             "video": printable(path.name),
             "start": start,
@@ -161,14 +167,17 @@ def separate_video(
                 *_notes(part, sound, seconds, shown, last, damaged_sound, damaged_pictures),
                 *familiarity.notes(),
                 *_faint(float(maps.max())),
+                *([] if detector is None else _of_objects(found)),
             ],
             "windows": len(maps),
             "sound_map": "sound_map.mp4",
-            "map_kind": "energy",
+            "map_kind": MAP_KINDS[0],
             "map_peak": round(float(maps.max()), 4),
             "mixture": "mixture.wav",
             "normalised": normalise,
+            "pooling": pooling or checkpoint.config.model.region_pooling,
             "gain": round(gain, 6),
+            "tour": tour,
             "sounds": [_entry(region, spool, mixture) for region, spool in zip(regions, estimates, strict=True)],
         }
         still = next(part.frames_at([centres[int(loudness.argmax())]]))
@@ -187,38 +196,30 @@ def domain_hint(checkpoint: Checkpoint) -> str:
     return f"this model knows {', '.join(checkpoint.class_names) or 'its training data'}; other sounds may go anywhere"
 
 
-def _asked_for(boxes: Sequence[Box] | Mapping[str, Box]) -> list[Region]:
-    if not isinstance(boxes, Mapping):
-        boxes = {f"region{number}": box for number, box in enumerate(boxes, 1)}
-    if len(boxes) > MOST_REGIONS:
-        raise SopeduError(f"{len(boxes)} boxes: at most {MOST_REGIONS} regions can be written in one run")
-    for name in boxes:
-        # Names become file names: nothing that leaves the folder, nothing that one of its files is called.
-        if not re.fullmatch(r"[^\W_][\w-]{0,39}", name) or name in ("mixture", "sound_map", "result", "report"):
-            raise SopeduError(f"region {name!r:.60}: call it by letters, digits, - and _, and not like another result")
-    if len({name.casefold() for name in boxes}) < len(boxes):
-        raise SopeduError(f"regions {', '.join(boxes)}: two of these names are the same file on some systems")
-    return [Region(name, tuple(check_box(box)), "asked for") for name, box in boxes.items()]
+def _found_by(detector: Detector, part: VideoPart, progress: bool) -> list[Track]:
+    """Objects of the whole part, followed through time."""
+    times = [float(time) for time in np.arange(0.0, max(part.seconds, 1e-3), _DETECTED_SECONDS)]
+    size = frame_size(part.info, min(_DETECTED_SIZE, part.info.width, part.info.height))
+    pictures = zip(times, part.frames_at(times, size), strict=True)
+    with progress_bar(pictures, "looking for objects", progress, len(times), "picture") as bar:
+        return find_tracks(detector, bar, start=part.start)
 
 
-def _loudest(sound_map: np.ndarray) -> list[Region]:
-    boxes = loudest_regions(sound_map)
-    return [Region(f"region{number}", box, "loudest") for number, box in enumerate(boxes, 1)]
-
-
-def _loudest_cells(sound_map: np.ndarray, count: int) -> list[Region]:
-    rows, columns = np.unravel_index(np.argsort(-sound_map, axis=None, kind="stable")[:count], sound_map.shape)
-    return [
-        Region(f"cell_row{row + 1}_column{column + 1}", box_of_cell(row, column, *sound_map.shape), "cell", False)
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-    ]
+def _joined(asked: list[Region], objects: list[Region]) -> list[Region]:
+    """Boxes asked for and objects found, of names that differ; the former come first and keep theirs."""
+    taken = {region.name.casefold() for region in asked}
+    objects = [region for region in objects if region.name.casefold() not in taken]
+    return [*asked, *objects][:MOST_REGIONS]
 
 
 class _Walk:
     """Walks over the windows of a video: looks where it sounds, listens to regions, or does both at once."""
 
-    def __init__(self, part: VideoPart, checkpoint: Checkpoint, mixture: Spool, progress: bool) -> None:
+    def __init__(
+        self, part: VideoPart, checkpoint: Checkpoint, mixture: Spool, pooling: str | None, progress: bool
+    ) -> None:
         self.part, self.checkpoint, self.mixture, self.progress = part, checkpoint, mixture, progress
+        self.pooling = pooling
         self.starts = window_starts(mixture.length, checkpoint.config.spectrogram)
         self.maps: list[np.ndarray] = []  # (h, w) of every window
         self.loudness: list[float] = []  # its energy
@@ -231,16 +232,16 @@ class _Walk:
 
     def listen(self, regions: Sequence[Region], normalise: bool, folder: Path, look: bool) -> list[Spool]:
         """Write the sound of every region to a file of its own, looking around on the way if that is asked for."""
-        filmed = [region.box for region in regions if region.filmed]
+        filmed = [region for region in regions if region.filmed]
         cells = [region.box for region in regions if not region.filmed]
 
         def pieces(windows: Iterable[Window]) -> Iterator[tuple[int, np.ndarray]]:
             for window in windows:
                 if look:
                     self._see(window)
-                heard = [window.pixels.separate_all(filmed, normalise).numpy()]
-                heard += [window.pixels.separate_all([box]).numpy() for box in cells]
-                yield window.start, np.concatenate(heard)
+                [time] = window_centres([window.start], window.pixels.sound)
+                boxes = [region.box_at(time) for region in filmed]
+                yield window.start, _heard(window, boxes, cells, normalise, self.pooling)
 
         spools = [Spool(folder / f"estimate{number}") for number in range(len(regions))]
         with self._windows("separating") as windows:
@@ -251,7 +252,7 @@ class _Walk:
 
     def _windows(self, title: str) -> Any:
         windows = windows_of(self.part, self.checkpoint, self.mixture)
-        return _bar(windows, title, self.progress, len(self.starts), "window")
+        return progress_bar(windows, title, self.progress, len(self.starts), "window")
 
     def _see(self, window: Window) -> None:
         self.maps.append(window.pixels.sound_map().mean(0).astype(np.float32))
@@ -262,44 +263,16 @@ class _Walk:
         self.loudness.append(float(window.pixels.magnitude.square().sum()))
 
 
-@dataclass(frozen=True)
-class _Track:
-    """A video to write: its sound, and what is drawn on every picture, given its time."""
-
-    path: Path
-    sound: Iterator[np.ndarray]
-    sample_rate: int
-    draw: Callable[[float, np.ndarray], np.ndarray]
-
-
-def _film(
-    part: VideoPart, tracks: Sequence[_Track], seconds: float, damaged: list[float], progress: bool
-) -> tuple[int, float]:
-    """Write all videos in one walk over the pictures; return how many there were, and the time of the last."""
-    rate, aspect = part.info.frame_rate, part.info.pixel_aspect
-    total = round(part.seconds * rate) if rate else None
-    bar = _bar(part.pictures(damaged), f"writing {len(tracks)} videos", progress, total, "picture")
-    last, time, shown = None, 0.0, 0
-    with bar as pictures, ExitStack() as stack:
-        writers = [
-            stack.enter_context(VideoWriter(t.path, rate, t.sound, t.sample_rate, _QUALITY, _EFFORT, aspect))
-            for t in tracks
-        ]
-        for time, picture in pictures:
-            last, shown = picture, shown + 1
-            for writer, track in zip(writers, tracks, strict=True):
-                writer.add(time, track.draw(time, picture))
-        if last is None:
-            raise SopeduError(f"{part.info.path}: no picture is shown in this part; choose another --start and --end")
-        held = seconds - 1 / (rate or 25)
-        if held > time + 1:  # a player shows nothing where pictures have ended before the sound
-            for writer, track in zip(writers, tracks, strict=True):
-                writer.add(held, track.draw(held, last))
-    return shown, time
-
-
-def _marked(box: Box, _: float, picture: np.ndarray) -> np.ndarray:
-    return draw_box(picture, box)
+def _heard(
+    window: Window, boxes: Sequence[Box | None], cells: Sequence[Box], normalise: bool, pooling: str | None
+) -> np.ndarray:
+    """Waveforms ``(R, L)`` of regions and cells in a window; an object that is not there then is not heard."""
+    heard = np.zeros((len(boxes), window.pixels.sound.counted_samples), np.float32)
+    there = [number for number, box in enumerate(boxes) if box is not None]
+    if there:
+        heard[there] = window.pixels.separate_all([boxes[number] for number in there], normalise, pooling).numpy()
+    alone = [window.pixels.separate(box).numpy()[None] for box in cells]
+    return np.concatenate([heard, *alone])
 
 
 def _entry(region: Region, spool: Spool, mixture: Spool) -> dict[str, Any]:
@@ -311,7 +284,22 @@ def _entry(region: Region, spool: Spool, mixture: Spool) -> dict[str, Any]:
         "energy_share": round(spool.energy / max(mixture.energy, 1e-12), 4),
         "wav": f"{region.name}.wav",
         "video": f"{region.name}.mp4" if region.filmed else None,
+        **({} if region.track is None else _followed(region.track)),
     }
+
+
+def _followed(track: Track) -> dict[str, Any]:
+    """What result.json says of an object: what it is, and where at which time."""
+    sightings = zip(track.times, track.boxes, strict=True)
+    places = [[round(float(value), 4) for value in (time, *box)] for time, box in sightings]
+    return {"label": track.label, "score": round(float(track.score), 3), "track": places}
+
+
+def _of_objects(found: Sequence[Track]) -> list[str]:
+    if not found:
+        return ["the detector found no object: the loudest places of the map are written in their stead"]
+    left_out = len(found) - MOST_REGIONS
+    return [f"{left_out} of {len(found)} objects were left out: {MOST_REGIONS} are the most"] if left_out > 0 else []
 
 
 def _notes(
@@ -355,9 +343,3 @@ def _faint(peak: float) -> list[str]:
     if peak >= _UNHEARD:
         return []
     return [f"even the loudest place lets only {peak:.1%} of the sound through: the model recognises nothing here"]
-
-
-def _bar(things: Iterator[Any], title: str, progress: bool, total: float | None, unit: str) -> Any:
-    """A progress bar with the time left around an iterator; in a ``with`` it ends before an error is told."""
-    total = None if total is None else int(np.ceil(total))
-    return tqdm(things, desc=title, total=total, disable=not progress, unit=unit)

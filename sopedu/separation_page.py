@@ -41,7 +41,7 @@ def write_separation_page(
     regions = [sound for sound in result["sounds"] if sound["video"]]
     cells = [sound for sound in result["sounds"] if not sound["video"]]
     names = [sound["name"] for sound in regions]
-    asked = any(sound["chosen"] == "asked for" for sound in regions)
+    chosen = {sound["chosen"] for sound in regions}
     boxes = [sound["box"] for sound in regions]
     still_figure = plot_sound_map(still, sound_map, boxes, title="Mean over the whole length")
     return write_page(
@@ -55,7 +55,8 @@ def write_separation_page(
         map_video=quote(result["sound_map"]),
         mixture=quote(result["mixture"]),
         still=figure_html(still_figure, "sound map", f"Mean sound map over a picture, with boxes: {_said(regions)}"),
-        regions_intro=_intro(asked, result["normalised"]),
+        tour=_tour(result["tour"]),
+        regions_intro=_intro(chosen, result["normalised"]),
         regions="\n".join(_region(number, sound) for number, sound in enumerate(regions, 1)),
         cells=_cells(cells),
         timeline=figure_html(
@@ -67,6 +68,18 @@ def write_separation_page(
     )
 
 
+def _tour(sections: Sequence[Mapping[str, Any]] | None) -> str:
+    if sections is None:
+        return ""
+    names = ", ".join(f"{escape(section['name'])} at {_time(section['at'])}" for section in sections)
+    shown = f"{_time(sections[0]['seconds'])}{_from(sections[0]['from'])}"
+    return (
+        "<h2>A tour of what was found</h2>\n<section>\n"
+        '<video controls preload="metadata" src="tour.mp4" aria-label="Tour: everything together, then each alone">'
+        f"</video>\n<p>The same {shown} again and again: {names}.</p></section>\n"
+    )
+
+
 def _notes(notes: Sequence[str]) -> str:
     if not notes:
         return ""
@@ -74,8 +87,10 @@ def _notes(notes: Sequence[str]) -> str:
     return f'<div class="notes"><p>To know about this video:</p><ul>\n{items}\n</ul></div>'
 
 
-def _intro(asked: bool, normalised: bool) -> str:
-    text = "The regions that were asked for." if asked else "The two loudest places of the map, chosen by it."
+def _intro(chosen: set[str], normalised: bool) -> str:
+    ways = {"asked for": "The regions that were asked for.", "object": "The objects that the detector found."}
+    ways["loudest"] = "The two loudest places of the map, chosen by it."
+    text = " ".join(words for way, words in ways.items() if way in chosen)
     if normalised:
         return text + " Their masks were divided by their sum, so that together they are the whole sound."
     return text + " Regions are heard each for itself: two can let the same sound through."

@@ -24,6 +24,7 @@ NOT_ON_A_TRAINING_MACHINE = (
     "IPython",
     "ipywidgets",
     "anywidget",
+    "transformers",
 )
 # Modules whose very subject is one of those.
 NEEDS_MORE = {"cli", "widgets", "losslab", "__main__"}

@@ -1,0 +1,96 @@
+"""Which parts of a picture are listened to: boxes, loud places, objects (notebook 12_objects_and_their_sounds)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sopedu.errors import SopeduError
+from sopedu.geometry import Box, box_of_cell, check_box
+from sopedu.maps import loudest_regions
+from sopedu.tracks import Track, track_names
+
+MOST_REGIONS = 16
+_TAKEN = ("mixture", "sound_map", "result", "report", "tour")  # names of other results
+_UNSEEN_SECONDS = 1.0  # an object is listened to for so long before it is first and after it is last seen
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the picture that is listened to; its results are named after it.
+
+    Attributes:
+        box: where it lies; of an object that moves, its mean.
+        chosen: "asked for", "loudest", "cell" or "object".
+        filmed: whether it gets a video, not a sound file alone.
+        track: where an object is at which time.
+    """
+
+    name: str
+    box: Box
+    chosen: str
+    filmed: bool = True
+    track: Track | None = None
+
+    def box_at(self, time: float) -> Box | None:
+        """Where it lies at a time in seconds; None if it is an object that is not there then."""
+        if self.track is None or len(self.track.times) == 1:  # one box of a file holds throughout
+            return self.box
+        first, last = float(self.track.times[0]), float(self.track.times[-1])
+        if not first - _UNSEEN_SECONDS <= time <= last + _UNSEEN_SECONDS:
+            return None
+        return clipped(self.track.box_at(time))
+
+
+def clipped(box: Sequence[float]) -> Box:
+    """A detector's box cut at the picture's border; one of no width gets a little."""
+    x0, y0, x1, y1 = (min(max(float(value), 0.0), 1.0) for value in box)
+    x0, y0 = min(x0, 0.999), min(y0, 0.999)
+    return check_box((x0, y0, max(x1, x0 + 1e-3), max(y1, y0 + 1e-3)))
+
+
+def regions_asked_for(boxes: Sequence[Box] | Mapping[str, Box]) -> list[Region]:
+    """Check what a user wants to listen to; boxes without names are called region1, region2 and so on.
+
+    Raises:
+        SopeduError: too many boxes, one that is none, or a name that is no file name or taken.
+    """
+    if not isinstance(boxes, Mapping):
+        boxes = {f"region{number}": box for number, box in enumerate(boxes, 1)}
+    if len(boxes) > MOST_REGIONS:
+        raise SopeduError(f"{len(boxes)} boxes: at most {MOST_REGIONS} regions can be written in one run")
+    for name in boxes:
+        # Names become file names: nothing that leaves the folder, nothing that one of its files is called.
+        if not re.fullmatch(r"[^\W_][\w-]{0,39}", name) or name in _TAKEN:
+            raise SopeduError(f"region {name!r:.60}: call it by letters, digits, - and _, and not like another result")
+    if len({name.casefold() for name in boxes}) < len(boxes):
+        raise SopeduError(f"regions {', '.join(boxes)}: two of these names are the same file on some systems")
+    return [Region(name, check_box(box), "asked for") for name, box in boxes.items()]
+
+
+def regions_of_objects(tracks: Sequence[Track]) -> list[Region]:
+    """Regions of the objects that were followed, from left to right; of very many the ones most certain and longest."""
+    kept = sorted(tracks, key=lambda track: -track.score * len(track.times))[:MOST_REGIONS]
+    kept = [track for track in tracks if any(track is one for one in kept)]
+    return [
+        Region(f"{name}-object" if name in _TAKEN else name, clipped(track.mean_box), "object", track=track)
+        for name, track in zip(track_names(kept), kept, strict=True)
+    ]
+
+
+def loudest_places(sound_map: np.ndarray) -> list[Region]:
+    """Regions around the two loudest cells of a map that lie well apart."""
+    boxes = loudest_regions(sound_map)
+    return [Region(f"region{number}", box, "loudest") for number, box in enumerate(boxes, 1)]
+
+
+def loudest_cells(sound_map: np.ndarray, count: int) -> list[Region]:
+    """The loudest cells of a map, each for itself, to hear but not to film."""
+    rows, columns = np.unravel_index(np.argsort(-sound_map, axis=None, kind="stable")[:count], sound_map.shape)
+    return [
+        Region(f"cell_row{row + 1}_column{column + 1}", box_of_cell(row, column, *sound_map.shape), "cell", False)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
