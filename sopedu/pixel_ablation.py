@@ -1,8 +1,8 @@
 """What of the pixel recipe pays: the same fine-tuning with one thing left out at a time (notebook 10_localize).
 
 ``python -m sopedu.pixel_ablation FOLDER`` (``make pixel-ablation``) trains every variant with three seeds from
-``toyband-tiny`` and judges them all; the figures go to ``data_samples/recorded_runs/pixel_ablation.json``. About an hour
-and a half on one core; what is already trained is not trained again.
+``toyband-tiny`` and judges them all; the figures go to ``data_samples/recorded_runs/pixel_ablation.json``. About an
+hour and a half on one core; what is already trained is not trained again.
 """
 
 from __future__ import annotations
