@@ -261,7 +261,8 @@ def plot_sound_maps(
         raise SopeduError(f"{len(pictures)} frames for {len(values)} maps: pass one frame, or one for each map")
     columns = min(columns, len(values))
     rows = math.ceil(len(values) / columns)
-    figure = NotebookFigure(figsize=(1.55 * columns + 1, 1.75 * rows + 0.2), layout="constrained")
+    lines = max((title.count("\n") for title in titles or ()), default=0)
+    figure = NotebookFigure(figsize=(1.55 * columns + 1, (1.75 + 0.2 * lines) * rows + 0.2), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for number, axes in enumerate(panels.flat):
         axes.set_axis_off()

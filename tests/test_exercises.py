@@ -20,6 +20,11 @@ HINT = re.compile(r"<details>\s*<summary>Hint</summary>.+?</details>", re.DOTALL
 
 # What learners write before they have it: the name that the check is given, bound to a typical mistake.
 TYPICAL_MISTAKES = {
+    "check_share_in_db": (
+        "def share_in_db(heard, mixture): return 20 * np.log10((heard**2).sum() / (mixture**2).sum())"
+    ),
+    "check_sound_of_box": "def sound_of_box(sounds, covered): return sounds[covered > 0].mean(0)",
+    "check_remix_in_db": "def remix_in_db(waveforms, decibels): return (decibels[:, None] * waveforms).sum(0)",
     "check_shapes": "shapes = dict(frames=(64, 64, 3), mixture=(3, 11025), stems=(3, 11025), boxes=(3, 2, 4))",
     "check_trio": "trio = sopedu.scene(3, seed=7, playing=[2])",
     "check_seconds_to_samples": "def seconds_to_samples(seconds, sample_rate): return seconds / sample_rate",
@@ -86,7 +91,27 @@ TYPICAL_MISTAKES = {
     ),
     "check_inner_product": "def inner_product(v, s, scale, bias): return torch.einsum('nk,kqt->nqt', v, s) + bias",
     "check_swap_gap": "def swap_gap(references, estimates): return sopedu.si_sdr(references, estimates).mean()",
+    "check_overlap_by_hand": (
+        "def overlap_by_hand(first, second):\n"
+        "    sides = [min(first[i + 2], second[i + 2]) - max(first[i], second[i]) for i in (0, 1)]\n"
+        "    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]\n"
+        "    return sides[0] * sides[1] / (sum(areas) - sides[0] * sides[1])"
+    ),
+    "check_keep_surest": (
+        "def keep_surest(boxes, scores, overlap):\n"
+        "    shared = intersection_over_union(boxes, boxes)\n"
+        "    return [i for i in np.argsort(-scores) if not any(shared[i, scores > scores[i]] > overlap)]"
+    ),
+    "check_moving_box": (
+        "def moving_box(frames):\n"
+        "    rows, columns = ((frames.max(axis=0) - frames.min(axis=0)).max(axis=-1) > 20).nonzero()\n"
+        "    height, width = frames.shape[1:3]\n"
+        "    return columns.min() / width, rows.min() / height, columns.max() / width, rows.max() / height"
+    ),
     "check_volume_map": "def volume_map(cell_masks, magnitude): return cell_masks.mean((2, 3))",
+    "check_energy_mean": "def energy_mean(masks, magnitude): return masks.mean(0)",
+    "check_cell_of_point": "def cell_of_point(x, y, height, width): return int(x * width), int(y * height)",
+    "check_noisy_or": "def noisy_or(masks, weights): return (weights[:, None, None] * masks).amax(0)",
 }
 
 

@@ -17,6 +17,8 @@ from sopedu.exercises.first_steps import (
 )
 from sopedu.exercises.full_training import check_conv_flop, check_hours_to_plan, check_within_reach
 from sopedu.exercises.judging import Verdict
+from sopedu.exercises.listening import check_remix_in_db, check_share_in_db, check_sound_of_box
+from sopedu.exercises.localizing import check_cell_of_point, check_energy_mean, check_noisy_or
 from sopedu.exercises.masks import (
     check_best_real_mask,
     check_binary_mask,
@@ -41,6 +43,7 @@ from sopedu.exercises.nets import (
     check_volume_map,
     check_winning_place,
 )
+from sopedu.exercises.objects import check_keep_surest, check_moving_box, check_overlap_by_hand
 from sopedu.exercises.training import check_diagnosis, check_hours_of_mixtures, check_rate_factor
 
 __all__ = [
@@ -75,4 +78,13 @@ __all__ = [
     "check_volume_map",
     "check_winning_place",
     "check_within_reach",
+    "check_keep_surest",
+    "check_moving_box",
+    "check_overlap_by_hand",
+    "check_cell_of_point",
+    "check_energy_mean",
+    "check_noisy_or",
+    "check_remix_in_db",
+    "check_share_in_db",
+    "check_sound_of_box",
 ]
