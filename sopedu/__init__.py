@@ -49,6 +49,7 @@ _EXPORTS: dict[str, str] = {
         "tracks": ("find_tracks",),
         "separation": ("separate_video",),
         "pixel_probe": ("PixelProbe",),
+        "pixel_page": ("export_html",),
         "plots": ("plot_waveform", "plot_spectrogram", "plot_mask", "plot_history", "plot_frames", "plot_sound_map"),
         "benchmark": ("run_benchmark",),
         "demo": ("run_demo",),

@@ -27,7 +27,7 @@ NOT_ON_A_TRAINING_MACHINE = (
     "transformers",
 )
 # Modules whose very subject is one of those.
-NEEDS_MORE = {"cli", "widgets", "losslab", "__main__"}
+NEEDS_MORE = {"cli", "widgets", "losslab", "pixel_probe", "__main__"}
 
 
 def project() -> dict:
