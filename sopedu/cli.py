@@ -174,7 +174,7 @@ def separate(
         typer.Option(help="Find objects: toyband, faster-rcnn, owlv2:violin,piano, or a .json or .csv file of boxes."),
     ] = None,
     pooling: Annotated[
-        str | None, typer.Option(help="Of a region's cells: features, energy or area; default: the checkpoint's.")
+        str | None, typer.Option(help="How a region's cells answer: features, energy or area (soft in wide boxes).")
     ] = None,
     start: Annotated[str, typer.Option(help="Where to begin, in seconds or as [h:]m:s.")] = "0",
     end: Annotated[str | None, typer.Option(help="Where to end; default: the end of the video.")] = None,

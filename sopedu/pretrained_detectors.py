@@ -67,7 +67,7 @@ class FasterRCNN:
         height, width = frames.shape[1:3]
         answers = []
         for picture in frames:  # one by one: memory is that of one picture, and on a CPU a batch is no faster
-            seen = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255
+            seen = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
             answer = self.net([seen])[0]
             boxes = (answer["boxes"] / torch.tensor([width, height, width, height])).clamp(0, 1).double().numpy()
             names, scores = [self.categories[i] for i in answer["labels"].tolist()], answer["scores"].numpy()

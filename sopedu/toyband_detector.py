@@ -101,7 +101,7 @@ class ToyBandDetector:
         """Pictures ``(S, H, W, 3)`` uint8 of any size → what is seen in each, the surest first."""
         answers = []
         for some in np.split(frames, range(16, len(frames), 16)) if len(frames) else []:
-            pictures = torch.from_numpy(np.ascontiguousarray(some)).permute(0, 3, 1, 2)
+            pictures = torch.from_numpy(np.array(some)).permute(0, 3, 1, 2)
             logits, distances = self.net(normalise_frames(_resized(pictures)))
             likely, boxes = torch.sigmoid(logits), boxes_of_cells(distances).clamp(0, 1)
             likely = likely * (likely == F.max_pool2d(likely, 3, 1, 1))  # peaks only

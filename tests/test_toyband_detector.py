@@ -226,3 +226,9 @@ def test_the_command_trains_judges_and_writes_a_folder_that_loads(monkeypatch, t
     monkeypatch.setattr(detector_training, "train_toyband_detector", None)  # refused before any work
     refused = CliRunner().invoke(app, command)
     assert isinstance(refused.exception, SopeduError) and "not an empty folder" in str(refused.exception)
+
+
+def test_pictures_that_cannot_be_written_to_are_welcome(shipped):
+    frames = scene(["tuba"], 3, "test", samples=1, size=128, times=(0.0,)).frames
+    frames.setflags(write=False)
+    assert shipped(frames)[0].labels == ("tuba",)
