@@ -195,10 +195,12 @@ class PixelProbe(anywidget.AnyWidget):
         """The kept regions together, each as loud as its slider says, ``(L,)``.
 
         Raises:
-            SopeduError: nothing is kept.
+            SopeduError: nothing is kept, or there are not as many volumes as kept regions.
         """
         if not self.kept:
             raise SopeduError("nothing is kept, so there is nothing to mix: listen and keep a region first")
+        if len(self.volumes) != len(self.kept):
+            raise SopeduError(f"{len(self.volumes)} volumes for {len(self.kept)} kept regions: give one for each")
         return sum(np.float32(v) * answer.waveform for v, answer in zip(self.volumes, self.kept, strict=True))
 
     def static_figure(self) -> NotebookFigure:

@@ -104,7 +104,7 @@ def test_no_place_is_said_in_the_status_and_raised_in_python(probe, place):
 def test_any_error_is_shown(probe, monkeypatch):
     assert "nothing is kept" in asks(probe, kind="keep")["text"]
     assert "unknown" in asks(probe, kind="dance")["text"]
-    assert "painted cells (8, 11)" in asks(probe, kind="listen", cells=[])["text"]
+    assert "painted cells float64 (8, 11)" in asks(probe, kind="listen", cells=[])["text"]
     monkeypatch.setattr(probe.stretch, "heard", lambda _: 1 / 0)
     said = asks(probe, kind="listen", place=[0.5, 0.5])
     assert said["alert"] and said["text"].startswith("ZeroDivisionError")
@@ -117,6 +117,9 @@ def test_kept_regions_are_mixed_as_their_sliders_say(probe):
     for box in probe.boxes.values():
         answers.append(probe.listen(box))
         assert "kept as region" in asks(probe, kind="keep")["text"]
+    probe.volumes = [0.5]
+    with pytest.raises(SopeduError, match="1 volumes for 2 kept regions"):
+        probe.remix()
     probe.volumes = [0.5, 0.0]
     np.testing.assert_allclose(probe.remix(), 0.5 * answers[0].waveform, atol=1e-7)
     asks(probe, kind="drop", number=0)
