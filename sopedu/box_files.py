@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from sopedu.files import require_file
 from sopedu.geometry import check_box
 
 _SIDES = ("x0", "y0", "x1", "y1")
+_MUCH = 1e300
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def read_boxes(path: str | Path) -> BoxFile:
 def _json_entries(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         entries = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise SopeduError(f"{path}{line}: is no JSON; write a list of {{time, label, box}}") from error
     if not isinstance(entries, list):
@@ -80,7 +80,10 @@ def _json_entries(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]
 
 def _csv_entries(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    named = [name.strip() for name in rows.fieldnames or []]
+    try:
+        named = [name.strip() for name in rows.fieldnames or []]
+    except csv.Error as error:
+        raise SopeduError(f"{path}, line 1: is no CSV ({error})") from error
     missing = [name for name in ("time", "label", *_SIDES) if name not in named]
     if missing:
         raise SopeduError(f"{path}, line 1: lacks {', '.join(missing)}; begin with time,label,x0,y0,x1,y1[,score]")
@@ -126,4 +129,5 @@ def _checked_entry(where: str, entry: dict[str, Any]) -> tuple[float, str, tuple
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared, not asked with isfinite: a whole number may be too large for a float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MUCH

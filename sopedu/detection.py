@@ -84,6 +84,8 @@ def checked(detector: Detector, name: str = "") -> Detector:
         name: what errors call it.
     """
     name = name or getattr(detector, "__name__", type(detector).__name__)
+    if not callable(detector):
+        raise SopeduError(f"detector {name}: is no function; pass one, or a name such as toyband, as text")
 
     def detect(frames: np.ndarray) -> list[Detections]:
         frames = np.asarray(frames)
@@ -105,18 +107,23 @@ def _checked_answer(answer: Detections, where: str) -> Detections:
         raise SopeduError(f"{where}: returned {type(answer).__name__}; return sopedu.detection.Detections")
     try:
         boxes, scores = np.asarray(answer.boxes, float), np.asarray(answer.scores, float)
-    except (TypeError, ValueError) as error:
-        raise SopeduError(f"{where}: its boxes or scores are no arrays of numbers") from error
-    boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) == len(answer.labels) == scores.size:
+        labels = tuple(answer.labels)
+    except (TypeError, ValueError, RuntimeError) as error:  # the last: tensors that carry gradients
         raise SopeduError(
-            f"{where}: boxes {boxes.shape}, {len(answer.labels)} labels, scores {scores.shape}; "
+            f"{where}: its boxes and scores are no arrays of numbers, or its labels no list; tensors: .detach().cpu()"
+        ) from error
+    boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) == len(labels) == scores.size:
+        raise SopeduError(
+            f"{where}: boxes {boxes.shape}, {len(labels)} labels, scores {scores.shape}; "
             "return as many labels and scores as boxes (n, 4)"
         )
-    if not all(isinstance(label, str) and label.strip() for label in answer.labels):
+    if not all(isinstance(label, str) and label.strip() for label in labels):
         raise SopeduError(f"{where}: its labels are not all names; return text that is not empty")
     if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
         raise SopeduError(f"{where}: a box or a score is not a number")
+    if scores.size and not 0 <= scores.min() <= scores.max() <= 1:
+        raise SopeduError(f"{where}: scores from {scores.min():g} to {scores.max():g}; return 0 to 1")
     clipped = boxes.clip(0, 1)
     for box, cut in zip(boxes, clipped, strict=True):
         far = box.min() < -_OVERHANG or box.max() > 1 + _OVERHANG
@@ -125,7 +132,7 @@ def _checked_answer(answer: Detections, where: str) -> Detections:
                 f"{where}: box {','.join(f'{value:g}' for value in box)}: return x0, y0, x1, y1 as fractions of width "
                 "and height (not pixels), with x0 < x1 and y0 < y1"
             )
-    return found(clipped, answer.labels, scores)
+    return found(clipped, labels, scores)
 
 
 def named_detector(name: str) -> Detector | BoxFile:

@@ -101,11 +101,16 @@ def write_tour(
     total = round(len(sections) * length * (part.info.frame_rate or 25))
     writer = _writer(part, path, sound(), sample_rate)
     with progress_bar(None, "writing the tour", progress, total, "picture") as bar, writer:
+        last, shown = -1.0, None
         for number, (name, _, draw) in enumerate(sections):
             for time, picture in stretch.pictures([]):
                 if time < length - 1e-3:  # what begins with the next section belongs to it
-                    writer.add(number * length + time, with_caption(draw(time, picture), name, (1.0, 0.0)))
+                    last, shown = number * length + time, with_caption(draw(time, picture), name, (1.0, 0.0))
+                    writer.add(last, shown)
                     bar.update()
+        held = len(sections) * length - 1 / (part.info.frame_rate or 25)
+        if shown is not None and held > last + 1:  # as in write_films: pictures have ended before the sound
+            writer.add(held, shown)
     return [
         {"name": name, "at": round(number * length, 3), "from": round(begin, 3), "seconds": round(length, 3)}
         for number, (name, _, _) in enumerate(sections)

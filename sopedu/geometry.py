@@ -30,13 +30,13 @@ def check_box(box: Sequence[float]) -> Box:
     Raises:
         SopeduError: if it is not four finite numbers with 0 ≤ x0 < x1 ≤ 1 and 0 ≤ y0 < y1 ≤ 1.
     """
-    good = len(box) == 4 and all(math.isfinite(value) for value in box)
-    if not good or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+    box = _numbers(box, "write a box (x0, y0, x1, y1)")
+    if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
         raise SopeduError(
             f"box {','.join(f'{value:g}' for value in box)}: write x0,y0,x1,y1 as fractions of width and height, "
             "with 0 ≤ x0 < x1 ≤ 1 and 0 ≤ y0 < y1 ≤ 1"
         )
-    return tuple(box)
+    return box
 
 
 def check_point(point: Sequence[float]) -> Point:
@@ -58,13 +58,18 @@ def check_place(place: Point | Box) -> Point | Box:
     Raises:
         SopeduError: it is neither; see :func:`check_point` and :func:`check_box`.
     """
-    try:
-        numbers = tuple(float(value) for value in place)
-    except (TypeError, ValueError):
-        raise SopeduError(
-            f"place {place!r}: pass a point (x, y), a box (x0, y0, x1, y1), or a numpy array of weights of the cells"
-        ) from None
+    wanted = "pass a point (x, y), a box (x0, y0, x1, y1), or a numpy array (h, w) of weights of the cells"
+    numbers = _numbers(place, wanted)
     return check_point(numbers) if len(numbers) == 2 else check_box(numbers)
+
+
+def _numbers(place: Sequence[float], wanted: str) -> tuple[float, ...]:
+    """What was passed as a tuple of floats; a line says what is wanted where that cannot be."""
+    try:
+        return tuple(float(value) for value in place)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: a tensor of more dimensions
+        shown = " ".join(repr(place).split())  # arrays are shown in many lines
+        raise SopeduError(f"place {shown:.60}: {wanted}") from None
 
 
 def centre(box: Box) -> Point:
@@ -128,9 +133,11 @@ def cell_weights(place: Place, height: int, width: int) -> np.ndarray:
             with negative or undefined numbers, or of zeros.
     """
     if isinstance(place, np.ndarray) and place.ndim == 2:
-        if place.shape != (height, width) or not np.isfinite(place).all() or place.min() < 0 or place.max() <= 0:
+        good = place.shape == (height, width) and place.dtype.kind in "biuf" and np.isfinite(place).all()
+        if not good or place.min() < 0 or place.max() <= 0:
             raise SopeduError(
-                f"painted cells {place.shape}: pass an array {(height, width)} of finite weights, 0 or more, not all 0"
+                f"painted cells {place.dtype} {place.shape}: pass an array {(height, width)} of finite weights, "
+                "0 or more, not all 0"
             )
         return place.astype(float)
     place = check_place(place)

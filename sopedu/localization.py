@@ -45,8 +45,8 @@ class PixelSounds:
     @torch.inference_mode()
     def __init__(self, model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Tensor, view: Box = WHOLE) -> None:
         device, self.model, self.sound = next(model.parameters()).device, model, model.config.spectrogram
-        _check(mixture, frames, self.sound.samples, view)
-        self.view = view
+        self.view = tuple(view)
+        _check(mixture, frames, self.sound.samples, self.view)
         self.spectrogram = stft(mixture.to(device), self.sound)  # (F, T) complex
         self.magnitude = warp(self.spectrogram.abs(), self.sound)  # (Q, T)
         self.components = model.components(log_magnitude(self.magnitude, self.sound)[None, None])
@@ -65,6 +65,7 @@ class PixelSounds:
 
     def rows_of_masks(self, frame: int) -> Iterator[torch.Tensor]:
         """Masks ``(w, Q, T)`` of all cells of a frame, one row of the map at a time: all of them would fill memory."""
+        self._check_frame(frame)
         for row in range(self.grid[0]):
             yield self.masks(self.features[:, frame, row].T)
 
@@ -105,9 +106,8 @@ class PixelSounds:
         Raises:
             SopeduError: a place outside the picture, empty or not a number; an unknown pooling; no such frame.
         """
-        count = self.features.shape[1]
-        if frame is not None and not 0 <= frame < count:
-            raise SopeduError(f"frame {frame}: the clip has frames 0 to {count - 1}")
+        if frame is not None:
+            self._check_frame(frame)
         pooling = pooling or self.model.config.model.region_pooling
         if pooling not in REGION_POOLINGS:
             raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")
@@ -134,7 +134,13 @@ class PixelSounds:
     def separate_all(
         self, places: Sequence[Place], normalise: bool = False, pooling: str | None = None
     ) -> torch.Tensor:
-        """Waveforms ``(N, (T − 1)·hop)`` of N places; normalised, they add up to :meth:`mixture`."""
+        """Waveforms ``(N, (T − 1)·hop)`` of N places; normalised, they add up to :meth:`mixture`.
+
+        Raises:
+            SopeduError: no place at all; what :meth:`mask` raises.
+        """
+        if not len(places):
+            raise SopeduError("no places: pass one at least, points (x, y) or boxes (x0, y0, x1, y1)")
         return self.heard_through(torch.stack([self.mask(place, pooling) for place in places]), normalise)
 
     def heard_through(self, masks: torch.Tensor, normalise: bool = False) -> torch.Tensor:
@@ -145,6 +151,11 @@ class PixelSounds:
     def mixture(self) -> torch.Tensor:
         """The mixture itself through STFT and back, of the same length as the estimates."""
         return istft(self.spectrogram, self.sound).cpu()
+
+    def _check_frame(self, frame: int) -> None:
+        count = self.features.shape[1]
+        if not hasattr(frame, "__index__") or not 0 <= frame < count:
+            raise SopeduError(f"frame {frame}: the clip has frames 0 to {count - 1}; pass a whole number")
 
 
 def _cells_that_count(place: Place, weights: np.ndarray) -> np.ndarray:
@@ -157,6 +168,12 @@ def _cells_that_count(place: Place, weights: np.ndarray) -> np.ndarray:
 
 
 def _check(mixture: torch.Tensor, frames: torch.Tensor, samples: int, view: Box) -> None:
+    for name, given, shape in (("mixture", mixture, "(L,)"), ("frames", frames, "(S, 3, H, W)")):
+        if not isinstance(given, torch.Tensor):
+            raise SopeduError(
+                f"the {name} came as {type(given).__name__}: pass a torch tensor {shape}; "
+                "sopedu.evaluation.waveform_of and frames_of make them of a scene's arrays"
+            )
     if mixture.shape != (samples,):
         raise SopeduError(
             f"the mixture has shape {tuple(mixture.shape)}, the model hears ({samples},): cut it or add silence"
@@ -164,9 +181,9 @@ def _check(mixture: torch.Tensor, frames: torch.Tensor, samples: int, view: Box)
     if not mixture.is_floating_point() or not mixture.isfinite().all():
         found = "NaN or infinity" if mixture.is_floating_point() else mixture.dtype
         raise SopeduError(f"the mixture holds {found}: pass finite floats from -1 to 1")
-    if frames.ndim != 4 or frames.shape[1] != 3 or not len(frames) or frames.dtype != torch.uint8:
+    if frames.ndim != 4 or frames.shape[1] != 3 or not frames.numel() or frames.dtype != torch.uint8:
         raise SopeduError(
             f"the frames are {frames.dtype} {tuple(frames.shape)}: pass (S, 3, H, W) uint8, one frame at least"
         )
-    if not (view[0] < view[2] and view[1] < view[3]):
+    if not (len(view) == 4 and view[0] < view[2] and view[1] < view[3]):
         raise SopeduError(f"view {','.join(f'{value:g}' for value in view)}: write x0,y0,x1,y1, x0 < x1 and y0 < y1")

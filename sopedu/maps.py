@@ -22,8 +22,14 @@ _ENDS = np.array([[0, 114, 178], [240, 240, 240], [213, 94, 0]]) / 255
 
 def peak(sound_map: np.ndarray) -> Point:
     """Place (x, y) of the loudest cell's centre of a map ``(h, w)``, as fractions of width and height."""
+    _check_map(sound_map)
     row, column = np.unravel_index(np.argmax(sound_map), sound_map.shape)
     return (column + 0.5) / sound_map.shape[1], (row + 0.5) / sound_map.shape[0]
+
+
+def _check_map(sound_map: np.ndarray) -> None:
+    if np.ndim(sound_map) != 2 or not np.size(sound_map):
+        raise SopeduError(f"map {np.shape(sound_map)}: pass that of one frame, (h, w), for example sound_map()[0]")
 
 
 def loudest_regions(sound_map: np.ndarray, count: int = 2, apart: float = 0.3, reach: int = 1) -> list[Box]:
@@ -35,12 +41,14 @@ def loudest_regions(sound_map: np.ndarray, count: int = 2, apart: float = 0.3, r
         apart: least distance of two peaks, as a share of the longer side of the map.
         reach: cells on every side of a peak that belong to its region.
     """
+    _check_map(sound_map)
     height, width = sound_map.shape
     rows, columns = np.mgrid[:height, :width]
     left, regions = sound_map.astype(float).copy(), []
     while len(regions) < count and np.isfinite(left).any():
         row, column = np.unravel_index(np.argmax(left), left.shape)
         regions.append(box_of_cell(int(row), int(column), height, width, reach))
+        left[row, column] = -np.inf
         left[np.hypot(rows - row, columns - column) < apart * max(height, width)] = -np.inf
     return regions
 
@@ -127,6 +135,8 @@ def regions_by_sound(pixels: PixelSounds, count: int = 2, frame: int = 0) -> np.
     vectors = cell_vectors(pixels, frame)
     length = np.linalg.norm(vectors, axis=-1)
     loud = length > _QUIET * max(length.max(), 1e-12)
+    if not loud.any():
+        raise SopeduError("no cell sounds, so there are no regions; pass a mixture that is not silent")
     if not 1 <= count <= loud.sum():
         raise SopeduError(f"{count} regions: {int(loud.sum())} cells sound, choose a number from 1 to that")
     directions, weights = vectors[loud] / length[loud][:, None], length[loud]

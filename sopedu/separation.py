@@ -28,7 +28,15 @@ from sopedu.geometry import Box
 from sopedu.localization import MAP_KINDS
 from sopedu.model import REGION_POOLINGS
 from sopedu.overlays import MapOverlay
-from sopedu.regions import MOST_REGIONS, Region, loudest_cells, loudest_places, regions_asked_for, regions_of_objects
+from sopedu.regions import (
+    MOST_REGIONS,
+    Region,
+    is_there,
+    loudest_cells,
+    loudest_places,
+    regions_asked_for,
+    regions_of_objects,
+)
 from sopedu.separation_page import write_separation_page
 from sopedu.sound import save_waveform_blocks
 from sopedu.tracks import Track, find_tracks
@@ -54,7 +62,7 @@ def separate_video(
     normalise: bool = False,
     keep_rate: bool = False,
     cells: int = 0,
-    detector: Detector | str | None = None,
+    detector: Detector | str | Path | None = None,
     pooling: str | None = None,
     picture_stream: int | None = None,
     sound_stream: int | None = None,
@@ -93,7 +101,7 @@ def separate_video(
     asked = regions_asked_for(boxes)
     if pooling not in (None, *REGION_POOLINGS):
         raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")
-    detector = named_detector(detector) if isinstance(detector, str) else detector
+    detector = named_detector(str(detector)) if isinstance(detector, str | Path) else detector
     if not 0 <= cells <= MOST_CELLS:
         raise SopeduError(f"{cells} cells: between 0 and {MOST_CELLS} can be written")
     info, sound = probe(path, picture_stream, sound_stream), checkpoint.config.spectrogram
@@ -116,8 +124,10 @@ def separate_video(
             raise SopeduError(
                 f"{path}: its sound is digital silence, so there is nothing to separate; choose another part or video"
             )
-        found = [] if detector is None else _found_by(detector, part, progress)
-        asked = _joined(asked, regions_of_objects(found))
+        seconds = mixture.length / sound.sample_rate
+        told: list[str] = []
+        if detector is not None:
+            asked, told = _joined(asked, _found_by(detector, part, progress), part, max(seconds, part.seconds))
         walk = _Walk(part, checkpoint, mixture, pooling, progress)
         regions, in_one_walk = asked, bool(asked) and not cells
         with Familiarity(checkpoint.model) as familiarity:
@@ -137,7 +147,6 @@ def separate_video(
         wav_rate = info.sample_rate if keep_rate else sound.sample_rate
         for name, spool in [("mixture", mixture), *zip((r.name for r in regions), estimates, strict=True)]:
             save_waveform_blocks(folder / f"{name}.wav", spool.blocks(gain), sound.sample_rate, wav_rate)
-        seconds = mixture.length / sound.sample_rate
         centres = window_centres(walk.starts, sound)
         overlay = MapOverlay(maps, centres)
         films = [Film(folder / "sound_map.mp4", part.sound(WRITTEN_SAMPLE_RATE, []), WRITTEN_SAMPLE_RATE, overlay)]
@@ -167,7 +176,7 @@ def separate_video(
                 *_notes(part, sound, seconds, shown, last, damaged_sound, damaged_pictures),
                 *familiarity.notes(),
                 *_faint(float(maps.max())),
-                *([] if detector is None else _of_objects(found)),
+                *told,
             ],
             "windows": len(maps),
             "sound_map": "sound_map.mp4",
@@ -205,11 +214,35 @@ def _found_by(detector: Detector, part: VideoPart, progress: bool) -> list[Track
         return find_tracks(detector, bar, start=part.start)
 
 
-def _joined(asked: list[Region], objects: list[Region]) -> list[Region]:
-    """Boxes asked for and objects found, of names that differ; the former come first and keep theirs."""
+def _joined(asked: list[Region], found: list[Track], part: VideoPart, seconds: float) -> tuple[list[Region], list[str]]:
+    """Boxes asked for and objects found, and a line on every kind of object that is left out.
+
+    Boxes come first and keep their names; an object of the same name is what the box was drawn around.
+
+    Raises:
+        SopeduError: objects, as a box file may name, are all before or after this part of the video.
+    """
+    if not found:
+        instead = "only the boxes are written" if asked else "the loudest places of the map are written in their stead"
+        return asked, [f"the detector found no object: {instead}"]
+    here = [track for track in found if is_there(track, 0.0, seconds)]
+    if not here:
+        first, last = (part.start + which(float(t) for track in found for t in track.times) for which in (min, max))
+        raise SopeduError(
+            f"{part.info.path}: all objects are there from {first:.2f} to {last:.2f} s, but this part goes from "
+            f"{part.start:.2f} to {part.start + seconds:.2f} s; write times in seconds of the video"
+        )
     taken = {region.name.casefold() for region in asked}
-    objects = [region for region in objects if region.name.casefold() not in taken]
-    return [*asked, *objects][:MOST_REGIONS]
+    objects = regions_of_objects(here)
+    others = [region for region in objects if region.name.casefold() not in taken]
+    regions = [*asked, *others][:MOST_REGIONS]
+    too_many = len(here) - len(objects) + len(asked) + len(others) - len(regions)
+    left_out = {
+        "are not there in this part of the video": len(found) - len(here),
+        "have the name of a box, which is written in their stead": len(objects) - len(others),
+        f"are too many, {MOST_REGIONS} regions can be written": too_many,
+    }
+    return regions, [f"{n} of {len(found)} objects {why}: left out" for why, n in left_out.items() if n]
 
 
 class _Walk:
@@ -293,13 +326,6 @@ def _followed(track: Track) -> dict[str, Any]:
     sightings = zip(track.times, track.boxes, strict=True)
     places = [[round(float(value), 4) for value in (time, *box)] for time, box in sightings]
     return {"label": track.label, "score": round(float(track.score), 3), "track": places}
-
-
-def _of_objects(found: Sequence[Track]) -> list[str]:
-    if not found:
-        return ["the detector found no object: the loudest places of the map are written in their stead"]
-    left_out = len(found) - MOST_REGIONS
-    return [f"{left_out} of {len(found)} objects were left out: {MOST_REGIONS} are the most"] if left_out > 0 else []
 
 
 def _notes(

@@ -371,6 +371,44 @@ def test_a_malformed_box_file_is_one_line_with_file_place_and_field(tmp_path, na
     assert one_line(caught.value).startswith(str(tmp_path / name))
 
 
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize("field", ["time", "score", "box"])
+def test_numbers_beyond_all_measure_are_told(tmp_path, digits, field):
+    entry = {"time": 0, "label": "violin", "box": [0, 0, 1, 1], "score": 1} | {field: "MUCH"}
+    entry["box"] = [0, 0, "MUCH", 1] if field == "box" else entry["box"]
+    (tmp_path / "much.json").write_text(json.dumps([entry]).replace('"MUCH"', "1" + "0" * digits))
+    with pytest.raises(SopeduError, match=field if digits == 400 else "is no JSON") as caught:
+        read_boxes(tmp_path / "much.json")
+    assert len(one_line(caught.value)) < 400
+
+
+def test_a_header_that_is_no_csv_is_told(tmp_path):
+    (tmp_path / "long.csv").write_text("v" * 200_000 + "\n")
+    with pytest.raises(SopeduError, match="line 1: is no CSV"):
+        read_boxes(tmp_path / "long.csv")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"labels": None}, "labels no list"),
+        ({"boxes": torch.zeros(1, 4, requires_grad=True)}, "detach"),
+        ({"scores": [1.5]}, "scores from 1.5 to 1.5; return 0 to 1"),
+        ({"scores": [-50]}, "return 0 to 1"),
+    ],
+)
+def test_labels_tensors_and_scores_that_are_none_are_told(changed, said):
+    answer = Detections(**{"boxes": [[0.1, 0.1, 0.5, 0.5]], "labels": ("violin",), "scores": [1.0], **changed})
+    with pytest.raises(SopeduError, match=said) as caught:
+        checked(lambda frames: [answer] * len(frames), "own")(WIDE)
+    assert one_line(caught.value).startswith("detector own, picture 1")
+
+
+def test_what_is_no_function_is_no_detector():
+    with pytest.raises(SopeduError, match="is no function"):
+        checked(5)
+
+
 def test_a_file_that_is_missing_or_no_text_is_told(tmp_path):
     with pytest.raises(SopeduError, match=r"none\.json: no such file"):
         named_detector(str(tmp_path / "none.json"))

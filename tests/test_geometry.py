@@ -116,6 +116,27 @@ def test_what_is_no_place_is_refused_in_one_line(place, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "place", [torch.ones(8, 8), np.ones((1, 8, 8)), (10**400, 1), [[1] * 8] * 8, torch.tensor(0.5)]
+)
+def test_tensors_and_lists_of_lists_are_no_places_and_are_told_in_one_short_line(place):
+    with pytest.raises(SopeduError, match="numpy array") as caught:
+        cell_weights(place, 8, 8)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("box", [5, None, "0,0,1,1", ("a", 0, 1, 1), [None] * 4])
+def test_what_holds_no_numbers_is_no_box(box):
+    with pytest.raises(SopeduError, match="write a box"):
+        check_box(box)
+
+
+@pytest.mark.parametrize("kind", [complex, object, str])
+def test_paint_of_no_real_numbers_is_refused(kind):
+    with pytest.raises(SopeduError, match="painted cells"):
+        cell_weights(np.ones((8, 8)).astype(kind), 8, 8)
+
+
 def test_a_place_is_made_of_floats_whatever_it_came_in():
     assert check_place(np.float32([0.5, 0.25])) == (0.5, 0.25)
     assert check_place(torch.tensor([0.0, 0.0, 1.0, 0.5])) == (0.0, 0.0, 1.0, 0.5)

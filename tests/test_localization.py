@@ -233,6 +233,30 @@ def test_sounds_and_frames_that_do_not_fit_are_refused_in_one_line(changed, said
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("frame", [1.5, "a", [0], 1, -1])
+def test_no_frame_of_that_number_is_refused_in_one_line(frame):
+    pixels = pixel_sounds()
+    for ask in (lambda: pixels.mask((0.5, 0.5), frame=frame), lambda: next(pixels.rows_of_masks(frame))):
+        with pytest.raises(SopeduError, match="the clip has frames 0 to 0"):
+            ask()
+
+
+def test_arrays_no_places_and_empty_frames_are_refused_in_one_line():
+    pixels, noise = pixel_sounds(), torch.zeros(8191)
+    with pytest.raises(SopeduError, match="no places"):
+        pixels.separate_all([])
+    with pytest.raises(SopeduError, match="mixture came as ndarray: pass a torch tensor"):
+        PixelSounds(pixels.model, noise.numpy(), landscape(1))
+    with pytest.raises(SopeduError, match="frames came as ndarray: pass a torch tensor"):
+        PixelSounds(pixels.model, noise, landscape(1).numpy())
+    with pytest.raises(SopeduError, match=r"pass \(S, 3, H, W\) uint8"):
+        PixelSounds(pixels.model, noise, landscape(1)[..., :0])
+    with pytest.raises(SopeduError, match="view 0,0,1: write x0,y0,x1,y1"):
+        PixelSounds(pixels.model, noise, landscape(1), (0, 0, 1))
+    half = np.array([0.0, 0.0, 0.5, 1.0])
+    assert PixelSounds(pixels.model, noise, landscape(1), half).mask((0.25, 0.5)).isfinite().all()
+
+
 def test_an_unknown_kind_of_map_is_refused():
     with pytest.raises(SopeduError, match="choose energy, log, mean"):
         pixel_sounds().sound_map("loud")

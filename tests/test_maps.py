@@ -72,6 +72,18 @@ def test_the_loudest_regions_lie_apart_in_order():
     assert distances.min() >= 0.4 * 9 - 1e-9
 
 
+@pytest.mark.parametrize("shape", [(3, 8, 8), (0, 0), (8,)])
+def test_maps_of_several_frames_or_none_are_refused(shape):
+    for ask in (peak, loudest_regions):
+        with pytest.raises(SopeduError, match="pass that of one frame"):
+            ask(np.zeros(shape))
+
+
+def test_no_distance_between_regions_still_gives_each_cell_once():
+    regions = loudest_regions(np.arange(12.0).reshape(3, 4), count=99, apart=0.0, reach=0)
+    assert len(regions) == len(set(regions)) == 12
+
+
 def test_volume_over_time_adds_up_to_the_energy_map():
     pixels = GivenMasks(torch.rand(HEIGHT, WIDTH, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1)))
     power = pixels.magnitude.square()
@@ -175,5 +187,5 @@ def test_as_many_sounds_as_there_are_become_regions():
 def test_more_regions_than_cells_that_sound_are_refused(count):
     with pytest.raises(SopeduError, match="15 cells sound"):
         regions_by_sound(high_and_low(), count)
-    with pytest.raises(SopeduError, match="0 cells sound"):
+    with pytest.raises(SopeduError, match="no cell sounds"):
         regions_by_sound(GivenMasks(torch.zeros(HEIGHT, WIDTH, ROWS, COLUMNS)))

@@ -16,7 +16,7 @@ from sopedu.detection import Detections
 from sopedu.errors import SopeduError
 from sopedu.filming import highlight, with_caption
 from sopedu.model import SoundOfPixels
-from sopedu.regions import Region, regions_of_objects
+from sopedu.regions import Region, regions_asked_for, regions_of_objects
 from sopedu.separation import separate_video
 from sopedu.tracks import Track
 from sopedu.video import iterate_frames, probe, read_sound
@@ -110,7 +110,7 @@ def test_the_highlight_moves_with_the_object(separated):
 def test_the_tour_shows_everything_in_turn_in_step_with_its_sound(separated):
     sections = json.loads((separated / "result.json").read_text())["tour"]
     assert [section["name"] for section in sections] == ["all together", "tuba"]
-    bright = {time: picture[2:16, 80:].mean() for time, picture in iterate_frames(separated / "tour.mp4")}
+    bright = {time: picture[2:16, :40].mean() for time, picture in iterate_frames(separated / "tour.mp4")}
     heard = np.abs(read_sound(separated / "tour.mp4", 44100))
     assert probe(separated / "tour.mp4").duration == pytest.approx(2 * SECONDS, abs=0.2)
     for section in sections:
@@ -175,6 +175,63 @@ def test_names_of_objects_are_names_of_files_and_differ_from_other_results():
     assert not any(set(name) & set("/\\. ") for name in names)
     many = regions_of_objects([track(f"thing{number}", number / 100) for number in range(30)])
     assert [region.name for region in many] == [f"thing{number}" for number in range(14, 30)]
+
+
+def test_no_two_results_get_one_name():
+    labels = ["mixture", "Mixture-object", "Tour", "cell_row1_column1", "object-cell_row1_column1", "CON"]
+    track = [Track(label, np.array([0.0]), np.array([[0.1, 0.1, 0.4, 0.4]]), 0.5) for label in labels]
+    names = [region.name.casefold() for region in regions_of_objects(track)]
+    assert len(set(names)) == len(labels)
+    assert not {"mixture", "tour", "con"} & set(names) and not any(name.startswith("cell_row") for name in names)
+
+
+@pytest.mark.parametrize("name", ["Mixture", "REPORT", "cell_row4_column3", "nul", 1])
+def test_a_box_is_not_called_like_another_result(name):
+    with pytest.raises(SopeduError, match="call it by letters"):
+        regions_asked_for({name: (0, 0, 1, 1)})
+
+
+@pytest.mark.parametrize("boxes", [None, (0, 0, 1, 1), ["0,0,1,1"], {"a": None}])
+def test_boxes_that_are_none_are_told(boxes):
+    with pytest.raises(SopeduError, match="box"):
+        regions_asked_for(boxes)
+
+
+def box_file(folder: Path, *entries: tuple[float, str]) -> Path:
+    path = folder / "boxes.json"
+    path.write_text(json.dumps([{"time": time, "label": name, "box": [0.1, 0.5, 0.4, 0.9]} for time, name in entries]))
+    return path
+
+
+def test_boxes_beside_the_time_of_the_part_are_told(film, tmp_path):
+    path = box_file(tmp_path, (50, "tuba"), (60, "tuba"))
+    with pytest.raises(SopeduError, match=r"there from 50\.00 to 60\.00 s, but this part goes from 0\.00 to 6\.0"):
+        separate_video(film, checkpoint_of(0.0), tmp_path / "out", detector=path, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_left_out_of_the_objects_is_told(film, tmp_path):
+    path = box_file(tmp_path, (50, "late"), (60, "late"), (0, "tuba"), (0, "violin"), (0, "cello"))
+    boxes = {"Tuba": (0, 0, 1, 1)} | {f"box{number}": (0, 0, 1, 1) for number in range(14)}
+    result = separate_video(
+        film, checkpoint_of(0.0), tmp_path / "out", boxes, detector=path, end=1.0, progress=False
+    )  # fmt: skip
+    assert len(result["sounds"]) == 16 and [one["chosen"] for one in result["sounds"]].count("object") == 1
+    for said in (
+        "1 of 4 objects are not there",
+        "1 of 4 objects have the name of a box",
+        "1 of 4 objects are too many",
+    ):
+        assert any(said in note for note in result["notes"]), said
+
+
+def test_a_tour_is_held_to_the_end_where_pictures_end_before_the_sound(tmp_path):
+    sound = 0.1 * np.random.default_rng(0).normal(size=4 * RATE)
+    write_video(tmp_path / "short.mp4", [picture_at(0.0)] * 5, FRAME_RATE, sound, RATE)
+    out = tmp_path / "out"
+    separate_video(tmp_path / "short.mp4", checkpoint_of(0.0), out, detector=find_square, progress=False)
+    *_, (last, _) = iterate_frames(out / "tour.mp4")
+    assert last == pytest.approx(8 - 1 / FRAME_RATE, abs=0.15)
 
 
 def test_an_object_is_where_its_track_is_and_nowhere_else():
