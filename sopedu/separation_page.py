@@ -92,7 +92,8 @@ def _intro(chosen: set[str], normalised: bool) -> str:
     ways["loudest"] = "The two loudest places of the map, chosen by it."
     text = " ".join(words for way, words in ways.items() if way in chosen)
     if normalised:
-        return text + " Their masks were divided by their sum, so that together they are the whole sound."
+        while_there = ", at every moment at which one of them is there" if chosen == {"object"} else ""
+        return text + f" Their masks were divided by their sum, so that together they are the whole sound{while_there}."
     return text + " Regions are heard each for itself: two can let the same sound through."
 
 

@@ -258,3 +258,10 @@ def test_a_caption_is_white_on_black_and_stays_in_the_picture(size):
     changed = np.argwhere((shown != 90).any(-1))
     assert shown.shape == frame.shape and shown.max() > 200 and shown.min() < 10
     assert len(changed) and (changed[:, 0].min() > size[0] / 4 or size[0] < 50)
+
+
+def test_the_page_says_when_objects_that_come_and_go_add_up(film, tmp_path):
+    separate_video(film, checkpoint_of(0.0), tmp_path / "out", detector=find_square, normalise=True, progress=False)
+    heard = [soundfile.read(tmp_path / "out" / f"{name}.wav")[0] for name in ("tuba", "mixture")]
+    np.testing.assert_allclose(*heard, atol=2e-3)  # one object, there all the time: it is the whole sound
+    assert "at every moment at which one of them is there" in (tmp_path / "out" / "report.html").read_text()
