@@ -16,10 +16,8 @@ from sopedu.errors import SopeduError
 from sopedu.geometry import Place
 from sopedu.localization import MAP_KINDS, PixelSounds
 from sopedu.sound import as_waveform
-from sopedu.windows import crossfade, window_centres, window_starts
+from sopedu.windows import crossfade, size_in_proportion, window_centres, window_starts
 
-# A picture much longer than wide is squeezed to this many times its shorter side before the model sees it.
-_LONGEST_SHAPE = 4
 _SLACK_SECONDS = 0.1  # how much later than the end of the sound a picture may begin: timestamps are rounded
 
 
@@ -92,9 +90,8 @@ class Stretch:
 
 def _resized(frames: torch.Tensor, shorter: int) -> torch.Tensor:
     """Frames ``(S, 3, H, W)`` uint8 whose shorter side is ``shorter`` pixels, in the proportions they had."""
-    scale = shorter / min(frames.shape[-2:])
-    size = [min(max(1, round(side * scale)), _LONGEST_SHAPE * shorter) for side in frames.shape[-2:]]
-    if list(frames.shape[-2:]) == size:
+    size = size_in_proportion(*frames.shape[-2:], shorter)
+    if tuple(frames.shape[-2:]) == size:
         return frames
     return torch.nn.functional.interpolate(frames, size, mode="bilinear", antialias=True)
 

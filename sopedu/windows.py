@@ -160,9 +160,12 @@ def _frames_of_windows(part: VideoPart, config: Config, centres: Sequence[float]
 
 def frame_size(info: VideoInfo, shorter: int) -> tuple[int, int]:
     """(height, width) of what the model sees of a video, in the proportions of the picture as it is shown."""
-    width, height = float(info.width * info.pixel_aspect), float(info.height)
-    scale = shorter / min(width, height)
-    longest = _LONGEST_SHAPE * shorter
+    return size_in_proportion(float(info.height), float(info.width * info.pixel_aspect), shorter)
+
+
+def size_in_proportion(height: float, width: float, shorter: int) -> tuple[int, int]:
+    """(height, width) in whole pixels whose shorter side is ``shorter``; what is very long is squeezed."""
+    scale, longest = shorter / min(width, height), _LONGEST_SHAPE * shorter
     return min(max(1, round(height * scale)), longest), min(max(1, round(width * scale)), longest)
 
 
