@@ -109,10 +109,6 @@ class PixelProbe(anywidget.AnyWidget):
         if not isinstance(boxes, Mapping):
             boxes = {f"box {number}": box for number, box in enumerate(boxes, 1)}
         self.boxes: dict[str, Box] = {name: check_box(tuple(map(float, box))) for name, box in boxes.items()}
-        sound = checkpoint.config.spectrogram
-        if sound.counted_samples < len(waveform) <= sound.samples:
-            # One clip of the model's length: what an inverse STFT cannot restore is no reason for a second window.
-            waveform = waveform[: sound.counted_samples]
         self.stretch, self.pooling = Stretch(checkpoint, waveform, pictures, times), pooling
         check_lengths(self.stretch)
         self.maps, self.maps_now = self.stretch.maps(), maps_of_moments(self.stretch)

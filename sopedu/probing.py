@@ -42,6 +42,9 @@ class Stretch:
     ) -> None:
         self.checkpoint, self.sound = checkpoint, checkpoint.config.spectrogram
         self.waveform, self.pictures = as_waveform(waveform), np.asarray(pictures)
+        if self.sound.counted_samples < len(self.waveform) <= self.sound.samples:
+            # One clip of the model's length: what an inverse STFT cannot restore is no reason for a second window.
+            self.waveform = self.waveform[: self.sound.counted_samples]
         self.times = np.asarray(times, dtype=float)
         self.seconds = len(self.waveform) / self.sound.sample_rate
         _check(self.pictures, self.times, self.seconds)
