@@ -7,6 +7,7 @@ notebook 11_listen_to_pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
