@@ -42,7 +42,8 @@ def train_run(
         out: the run's folder; new, or with ``resume`` the one to go on with.
         config: by default preset ``tiny``; with ``resume`` that of the run, and another is refused.
         data: ``toyband`` or an index CSV; with ``resume`` that of the run.
-        start_from: a checkpoint whose weights to begin with (fine-tuning); see also ``training.freeze``.
+        start_from: folder or name of a checkpoint whose weights to begin with (fine-tuning); see also
+            ``training.freeze``.
         validation_pairs: held-out mixtures to validate on every ``training.validate_every`` steps.
         keep: how many states to resume from stay on disk.
         tensorboard: also write ``tensorboard/``.
