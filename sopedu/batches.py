@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import default_collate
 
 from sopedu.errors import SopeduError
+from sopedu.index import SILENT
 
 
 class Clip(NamedTuple):
@@ -65,13 +66,13 @@ class Failures:
     """
 
     def __init__(self, clips: int) -> None:
-        self.clips, self.messages = clips, dict[int, str]()
+        self.clips, self.messages, self.silence_told = clips, dict[int, str](), False
 
     def __len__(self) -> int:
         return len(self.messages)
 
     def new(self, batch: Batch) -> list[str]:
-        """What has to be told of a batch: one line for each clip that fails for the first time.
+        """What has to be told of a batch: one line for each clip that fails for the first time, one for silence.
 
         Raises:
             SopeduError: if more clips than tolerated have failed, or nothing could be read for this batch.
@@ -81,7 +82,18 @@ class Failures:
         if len(self) > tolerated(self.clips) or not len(batch.labels):
             first = next(iter(self.messages.values()), "the batch is empty")
             raise SopeduError(f"{len(self)} of {self.clips} clips could not be read, which is too many. First: {first}")
-        return [f"{message} (skipped: another clip takes its place)" for message in news.values()]
+        lines = [f"{message} (skipped: another clip takes its place)" for message in news.values()]
+        return lines + self._silence(batch)
+
+    def _silence(self, batch: Batch) -> list[str]:
+        """One line, once, if most recordings of a batch that should sound are silent."""
+        playing = batch.waveforms[batch.labels >= 0]
+        if self.silence_told or not len(playing):
+            return []
+        silent = int((playing.abs().amax(-1) <= SILENT).sum())
+        self.silence_told = silent > len(playing) / 2
+        what = f"{silent} of {len(playing)} recordings in a batch are silent (below −80 dB full scale)"
+        return [f"{what}: little can be learned from them; listen to the audio files"] if self.silence_told else []
 
 
 def tolerated(clips: int) -> int:

@@ -33,6 +33,7 @@ from sopedu.throughput import (
 )
 from sopedu.toyband.export import render_dataset
 from sopedu.toyband.scenes import solo
+from sopedu.values import whole_number
 
 MUSIC_MIXTURES, VGGSOUND_MIXTURES = 4_700_000, 7_000_000  # of a whole training; the second is an assumption
 _SOLOS = 44  # of the data that is rendered to measure the loader
@@ -96,6 +97,7 @@ def run_benchmark(config: Config, steps: int = 5, data: str | None = None, every
     Raises:
         SopeduError: if the GPU's memory does not suffice, or the data cannot be read.
     """
+    steps = whole_number(steps, "steps", 1)
     device = _device()
     model = untrained(config)
     (precision, _), flop = choose_precision(model, config, device), flop_per_mixture(config)

@@ -58,15 +58,19 @@ def demo(
 def train(
     out: Annotated[Path, typer.Option(help="New folder of the run, or with --resume the one to go on with.")],
     preset: Annotated[str | None, typer.Option(help=f"{', '.join(PRESETS)}; default: tiny.")] = None,
-    data: Annotated[str, typer.Option(help="toyband, or an index CSV of prepared clips.")] = "toyband",
+    data: Annotated[str | None, typer.Option(help="toyband (the default), or an index CSV of prepared clips.")] = None,
     changes: SetOption = None,
     start_from: Annotated[
         str | None, typer.Option("--from", help="Begin with this checkpoint's weights: its folder or name.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
-    validation_pairs: Annotated[int, typer.Option(help="Mixtures of a validation.", min=1)] = 32,
-    keep: Annotated[int, typer.Option(help="States to resume from that stay on disk.", min=1)] = 2,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write what TensorBoard shows.")] = False,
+    validation_pairs: Annotated[int | None, typer.Option(help="Mixtures of a validation; default: 32.", min=1)] = None,
+    keep: Annotated[
+        int | None, typer.Option(help="States to resume from that stay on disk; default: 2.", min=1)
+    ] = None,
+    tensorboard: Annotated[
+        bool | None, typer.Option("--tensorboard", help="Also write what TensorBoard shows.")
+    ] = None,
 ) -> None:
     """Train a model, here or on many GPUs (accelerate launch -m sopedu train …). Python: sopedu.train_run(folder)"""
     from sopedu.config import preset as preset_named
@@ -74,14 +78,15 @@ def train(
     from sopedu.resuming import RESUME_STATUS
     from sopedu.runs import requested, train_run
 
-    start = requested(out)[0] if resume and not preset else preset_named(preset or "tiny")
+    start = requested(out).config if resume and not preset else preset_named(preset or "tiny")
     config = with_values(start, changes or [])
     run = train_run(out, config, data, start_from, resume, validation_pairs, keep, tensorboard, say=typer.echo)
     if os.environ.get("RANK", "0") == "0":
         stopped = "told to end" if run.terminated else "interrupted" if run.interrupted else "done"
         typer.echo(f"{stopped} after {run.step} steps, {run.seconds:.0f} s ({run.precision} on {run.device})")
-        again = f"sopedu train --out {out} --resume"
-        judge = f"sopedu evaluate {out / 'checkpoint'} --data {data}"
+        again = f"sopedu train --out {shlex.quote(str(out))} --resume"
+        beside = " ".join(map(shlex.quote, (str(out / "checkpoint"), "--data", requested(out).data)))
+        judge = f"sopedu evaluate {beside}"
         typer.echo(f"{out / 'checkpoint'}\nnext: {again if run.stop else judge}")
     if run.interrupted:
         raise typer.Exit(130)

@@ -27,6 +27,7 @@ from sopedu.toyband.rendered import SetDescription, rendered_set
 
 #: Class folder of scenes in which nobody plays.
 SILENCE = "silence"
+_LOOKED_AT = 16  # clips whose frames and sound are looked at before a training starts
 
 
 class Visit(NamedTuple):
@@ -47,11 +48,11 @@ class ClipDataset(Dataset):
         return len(self.labels)
 
     def check_files(self) -> list[str]:
-        """What a user should know before a training starts, in one line each: missing files, classes of one clip.
+        """What a user should know before a training starts, in one line each: missing files, silence, lone classes.
 
         Raises:
-            SopeduError: if more files are missing than a training tolerates (the first ten are named), or silent
-                scenes are asked for and there are none.
+            SopeduError: if more files are missing than a training tolerates (the first ten are named), frames are not
+                numbered from 000001.jpg, or silent scenes are asked for and there are none.
         """
         if self.config.mixing.silent_share and not (self.labels == NOBODY).any():
             raise SopeduError(
@@ -60,10 +61,19 @@ class ClipDataset(Dataset):
             )
         labels, counts = np.unique(self.labels[self.labels != NOBODY], return_counts=True)
         alone = [self.class_names[label] for label in labels[counts == 1]]
+        notes = []
+        if len(labels) == 1:
+            notes.append(
+                f"all clips are of one class, {self.class_names[labels[0]]}: every mixture is of that class with "
+                "itself, and a model needs two classes or more to learn what looks and sounds different"
+            )
         if not alone:
-            return []
+            return notes
         named = ", ".join(alone[:10]) + (", …" if len(alone) > 10 else "")
-        return [f"{len(alone)} of {len(labels)} classes have a single clip and will be learned by heart: {named}"]
+        return [
+            *notes,
+            f"{len(alone)} of {len(labels)} classes have a single clip and will be learned by heart: {named}",
+        ]
 
     def _generator(self, visit: Visit, purpose: bytes = b"clip") -> np.random.Generator:
         return np.random.default_rng([self.config.training.seed, visit.epoch, visit.position, zlib.crc32(purpose)])
@@ -161,6 +171,18 @@ class IndexClips(ClipDataset):
         missing = self.index.missing()
         rows = {row for row, _ in missing}
         notes = super().check_files()
+        whole = [int(row) for row in np.flatnonzero(self.labels != NOBODY) if row not in rows]
+        some = whole[:: max(1, len(whole) // _LOOKED_AT)][:_LOOKED_AT]
+        if otherwise := self.index.frames_numbered_otherwise(some):
+            raise SopeduError(
+                f"{self.index.path}: {otherwise}; number the frames from 000001.jpg and correct the counts"
+            )
+        sound = self.config.spectrogram
+        if not self.index.heard(some, sound.samples, sound.sample_rate):
+            notes.append(
+                f"{self.index.path}: all of {len(some)} recordings looked at are silent at their beginning (below "
+                "−80 dB full scale): a training on silence learns nothing; listen to the audio files"
+            )
         if missing:
             named = ", ".join(name for _, name in missing[:10]) + (", …" if len(missing) > 10 else "")
             what = f"{self.index.path}: {len(missing)} files or folders of {len(rows)} clips are missing: {named}"
@@ -182,13 +204,23 @@ class IndexClips(ClipDataset):
     def _read(self, index: int, generator: np.random.Generator | None) -> Clip:
         entry, settings, sound = self.index[index], self.config.frames, self.config.spectrogram
         duration = entry.frame_count / settings.frame_rate
-        reach = settings.times(0.0)[-1]
-        first, last = reach, max(reach, duration - reach - 1 / settings.frame_rate)
-        centre = generator.uniform(first, last) if generator is not None else max(first, duration / 2)
-        start = max(0.0, centre - sound.seconds / 2)
+        # Where a clip is long enough, its sound is cut from inside it, and so are its frames if there is room for both.
+        reach, half, long_enough = settings.times(0.0)[-1], sound.seconds / 2, duration >= sound.seconds
+        earliest, latest = (half, duration - half) if long_enough else (0.0, float("inf"))
+        first = min(max(reach, earliest), latest)
+        last = max(first, min(duration - reach - 1 / settings.frame_rate, latest))
+        centre = generator.uniform(first, last) if generator is not None else min(max(first, duration / 2), latest)
+        start = max(0.0, (centre if long_enough else reach) - half)
         waveform = np.zeros(0, np.float32)
         if self.labels[index] != NOBODY:
             waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)
+            missing = sound.samples - len(waveform)
+            if (
+                missing and start > 0 and long_enough
+            ):  # the sound ends before the frames do: take what lies just before its end
+                earlier = max(0, round(start * sound.sample_rate) - missing) / sound.sample_rate
+                centre, start = centre + earlier - start, earlier
+                waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)
         if len(waveform) < sound.samples:
             waveform = np.pad(waveform, (0, sound.samples - len(waveform)))
         places = (round(time * settings.frame_rate) for time in settings.times(centre))

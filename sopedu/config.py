@@ -378,6 +378,8 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)) or (item[-1] is not Ellipsis and len(value) != len(item)):
             raise SopeduError(f"configuration: {name} must be a list, not {value!r}")
         return tuple(_build(item[0], entry, where) for entry in value)
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()  # a number of NumPy or torch
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 10**9:
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

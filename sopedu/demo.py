@@ -15,10 +15,11 @@ from sopedu.checkpoints import load_checkpoint, save_checkpoint
 from sopedu.clips import ToyBandClips
 from sopedu.config import Config, preset, with_values
 from sopedu.evaluation import evaluate_with_examples
-from sopedu.files import new_run_folder, require_new_folder, write_json
+from sopedu.files import new_run_folder, require_new_folder, through_links, write_json
 from sopedu.localization_metrics import evaluate_localization
 from sopedu.toyband import duet
 from sopedu.training import train
+from sopedu.values import whole_number
 
 #: Four instruments that look and move differently, and whose mean spectra give little away.
 DEMO_INSTRUMENTS = ("cello", "flute", "trumpet", "xylophone")
@@ -55,8 +56,13 @@ def run_demo(
     from sopedu.benchmark import measure_step
     from sopedu.report import write_report
 
-    config = demo_config(steps, seed)
-    folder = new_run_folder() if out is None else require_new_folder(out)
+    seed, pairs, workers = (
+        whole_number(seed, "seed", 0),
+        whole_number(pairs, "pairs", 1),
+        whole_number(workers, "workers", 0),
+    )
+    config = demo_config(None if steps is None else whole_number(steps, "steps", 1), seed)
+    folder = new_run_folder() if out is None else require_new_folder(through_links(out))
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"

@@ -20,6 +20,7 @@ from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import scene
 from sopedu.toyband.splits import generator_for
 from sopedu.toyband_detector import ToyBandDetector, ToyBandNet, boxes_of_cells
+from sopedu.values import whole_number
 
 # Height and width of the scenes: square, landscape and portrait.
 _SIZES = ((128, 128), (128, 176), (128, 224), (176, 128))
@@ -59,6 +60,8 @@ def train_toyband_detector(
         seed: decides scenes, weights and batches; two runs with one seed agree on one machine and thread count.
         progress: show bars with the time left.
     """
+    scenes, steps = whole_number(scenes, "scenes", 4), whole_number(steps, "steps", 1)
+    batch_size, seed = whole_number(batch_size, "batch_size", 2), whole_number(seed, "seed", 0)
     sets = _rendered(scenes, seed, progress)
     torch.manual_seed(seed)
     net = ToyBandNet().to(memory_format=torch.channels_last).train()

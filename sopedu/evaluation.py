@@ -26,6 +26,7 @@ from sopedu.model import SoundOfPixels, normalise_frames
 from sopedu.other_sounds import SoundFolderClips
 from sopedu.spectrogram import istft, log_magnitude, stft, unwarp, warp
 from sopedu.toyband.scenes import scene
+from sopedu.values import whole_number
 
 _SOLOS_PER_CLASS = 24  # for the mean spectra of the static mask
 
@@ -194,7 +195,8 @@ def evaluate_with_examples(
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Do what :func:`evaluate` does, and also return the pairs and the estimates of every row, to see and hear."""
     checkpoint = as_checkpoint(checkpoint)
-    config = checkpoint.config
+    config, pairs, seed = checkpoint.config, whole_number(pairs, "pairs", 1), whole_number(seed, "seed", 0)
+    instruments = (instruments,) if isinstance(instruments, str) else instruments
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
     if sounds is not None:
         if data != "toyband":

@@ -71,6 +71,16 @@ def writing(path: str | Path) -> Iterator[None]:
         ) from error
 
 
+def through_links(path: str | Path) -> Path:
+    """Where a path leads if it is a link, or a folder above it is one to what is not there yet; else the path itself.
+
+    A folder cannot be made, or renamed to, where a link lies.
+    """
+    path = Path(path)
+    dangling = any(place.is_symlink() and not place.exists() for place in path.absolute().parents)
+    return Path(os.path.realpath(path)) if dangling or path.is_symlink() else path
+
+
 def require_new_folder(folder: str | Path) -> Path:
     """Return the path of a folder that does not exist yet or is empty, and can be made; nothing is made here.
 
@@ -81,9 +91,14 @@ def require_new_folder(folder: str | Path) -> Path:
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
-        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        there = through_links(folder).absolute()
+        nearest = next(place for place in (there, *there.parents) if place.exists())
         if not nearest.is_dir():
             raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another --out")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise SopeduError(
+                f"{folder}: no folder can be made there, {nearest} may not be written; choose another --out"
+            )
     except OSError as error:
         raise SopeduError(
             f"{folder!s:.200}: no folder can be made there ({_reason(error)}); choose another --out"
@@ -124,7 +139,7 @@ def folder_written_aside(folder: str | Path) -> Iterator[Path]:
     from filelock import FileLock, Timeout
 
     folder = require_new_folder(folder)
-    absolute = folder.absolute()
+    absolute = through_links(folder).absolute()
     made = [place for place in absolute.parents if not place.exists()]
     unfinished = absolute.with_name(f".{absolute.name}.unfinished")
     lock, finished = FileLock(absolute.with_name(f".{absolute.name}.lock"), timeout=0), False

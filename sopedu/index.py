@@ -21,6 +21,7 @@ import torch
 from sopedu.errors import SopeduError
 from sopedu.sound import load_waveform
 
+SILENT = 1e-4  # a recording that never exceeds this (−80 dB full scale) holds nothing to learn from
 SHORTEST_SOUND = 0.1  # seconds; a clip that holds less is broken, not short
 
 
@@ -86,6 +87,34 @@ class ClipIndex:
                 missing.append((place // 2, name))
             begin = end
         return missing
+
+    def frames_numbered_otherwise(self, rows: list[int]) -> str:
+        """Look whether the first and the last frame of clips are there; what to say if no clip has both, else ''.
+
+        Args:
+            rows: some rows of the index, whose folders of frames are there.
+        """
+        said = ""
+        for row in rows:
+            entry = self[row]
+            there = _listing(self.located(entry.frames))
+            wanted = ("000001.jpg", f"{entry.frame_count:06d}.jpg")
+            if there.issuperset(wanted):
+                return ""
+            names = sorted(there)
+            found = f"{len(names)} files from {names[0]} to {names[-1]}" if names else "nothing"
+            said = said or f"{entry.frames} holds {found}, expected {wanted[0]} to {wanted[1]}"
+        return said
+
+    def heard(self, rows: list[int], samples: int, sample_rate: int) -> bool:
+        """Whether there is anything to hear at the beginning of one of these clips; one that is unreadable counts."""
+        for row in rows:
+            try:
+                if np.abs(self.sound(self[row], 0.0, samples, sample_rate)).max() > SILENT:
+                    return True
+            except SopeduError:
+                return True  # who reads it in training says what is wrong
+        return not rows
 
     def sound(self, entry: IndexEntry, start: float, samples: int, sample_rate: int) -> np.ndarray:
         """A part of a clip's sound, ``(n,)`` float32; n is ``samples``, or fewer where the file ends.
@@ -230,6 +259,12 @@ def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
                 raise ValueError(f"{size[0]} × {size[1]} pixels are no picture")
             image.draft(None, _resized(size, short_side))
             return size, np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except FileNotFoundError as error:
+        there = sorted(_listing(os.path.dirname(path)))
+        found = f"{len(there)} files from {there[0]} to {there[-1]} are there" if there else "the folder is empty"
+        raise SopeduError(
+            f"{path}: no such frame ({found}); frames are numbered from 000001.jpg to the index's frame_count"
+        ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise SopeduError(f"{path}: this frame cannot be read ({_why(error)}); prepare the clip again") from error
 

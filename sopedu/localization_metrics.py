@@ -24,6 +24,7 @@ from sopedu.metrics import bss_eval_rows
 from sopedu.model import REGION_POOLINGS
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import Scene, scene, solo
+from sopedu.values import whole_number
 
 #: What is told of every map and every guess, in the order of the table.
 MAP_SCORES = ("peak_in_player", "top5_in_player", "iou", "ciou_30", "ciou_50", "auc", "iou_same_area")
@@ -87,6 +88,11 @@ def evaluate_localization(
         SopeduError: the checkpoint does not know two instruments of the toy band; an unknown kind or pooling.
     """
     checkpoint = as_checkpoint(checkpoint)
+    scenes, seed, duets = (
+        whole_number(scenes, "scenes", 1),
+        whole_number(seed, "seed", 0),
+        whole_number(duets, "duets", 1),
+    )
     names = [name for name in checkpoint.class_names if name in INSTRUMENTS]
     if len(names) < 2:
         raise SopeduError(

@@ -26,6 +26,7 @@ from sopedu.toyband import objects
 from sopedu.toyband.backgrounds import paint
 from sopedu.toyband.raster import Canvas, Placement
 from sopedu.toyband.splits import draw_identity, generator_for
+from sopedu.values import whole_number
 
 WARM_START = shipped_path("data_samples/warm_start/frame_net_tiny.safetensors")
 
@@ -61,6 +62,8 @@ def pretrain(
     Returns:
         the frame net, its head still that of the object families, and the accuracy on 500 pictures not seen before.
     """
+    pictures, steps = whole_number(pictures, "pictures", 1), whole_number(steps, "steps", 1)
+    batch_size, seed = whole_number(batch_size, "batch_size", 2), whole_number(seed, "seed", 0)
     config = config or preset("tiny")
     if config.model.frame_net != "small":
         raise SopeduError(f"preset {config.name} starts from ImageNet; a warm start is for small frame nets (tiny)")

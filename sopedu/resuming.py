@@ -80,6 +80,11 @@ def save_state(folder: str | Path, state: State, keep: int = 2) -> Path:
     return place
 
 
+def holds_state(folder: str | Path) -> bool:
+    """Whether any state, whole or damaged, was ever finished in ``folder`` (a run's ``resume/``)."""
+    return bool(_numbered(Path(folder)))
+
+
 def load_state(folder: str | Path, device: str | torch.device = "cpu") -> tuple[State, list[str]]:
     """Read the newest state that is whole.
 

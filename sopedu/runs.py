@@ -10,29 +10,33 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sopedu.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.checkpoints import load_checkpoint
 from sopedu.clips import open_clips
 from sopedu.config import Config, from_dict, preset, to_dict
 from sopedu.errors import SopeduError
-from sopedu.files import require_new_folder, write_json, writing
+from sopedu.files import require_new_folder, through_links, write_json, writing
 from sopedu.model import SoundOfPixels, untrained
 from sopedu.processes import join_processes, lost_process_told
+from sopedu.resuming import holds_state
 from sopedu.training import Callback, Run, train
 from sopedu.validation import Validation
+from sopedu.values import whole_number
 
 
 def train_run(
     out: str | Path,
     config: Config | None = None,
-    data: str = "toyband",
+    data: str | None = None,
     start_from: str | Path | None = None,
     resume: bool = False,
-    validation_pairs: int = 32,
-    keep: int = 2,
-    tensorboard: bool = False,
+    validation_pairs: int | None = None,
+    keep: int | None = None,
+    tensorboard: bool | None = None,
     callbacks: Sequence[Callback] = (),
     say: Callable[[str], object] = print,
 ) -> Run:
@@ -41,62 +45,114 @@ def train_run(
     Args:
         out: the run's folder; new, or with ``resume`` the one to go on with.
         config: by default preset ``tiny``; with ``resume`` that of the run, and another is refused.
-        data: ``toyband`` or an index CSV; with ``resume`` that of the run.
-        start_from: folder or name of a checkpoint whose weights to begin with (fine-tuning); see also
-            ``training.freeze``.
-        validation_pairs: held-out mixtures to validate on every ``training.validate_every`` steps.
-        keep: how many states to resume from stay on disk.
-        tensorboard: also write ``tensorboard/``.
+        data: ``toyband`` (the default) or an index CSV; with ``resume`` that of the run, and another is refused.
+        start_from: folder or name of a checkpoint whose weights to begin with (fine-tuning); see also ``training.freeze``. With
+            ``resume`` that of the run, and another is refused.
+        validation_pairs: held-out mixtures to validate on every ``training.validate_every`` steps, 32 by default; with
+            ``resume`` as many as before, and another number is refused, for scores would not compare.
+        keep: how many states to resume from stay on disk; by default 2, with ``resume`` as many as before.
+        tensorboard: also write ``tensorboard/``; with ``resume`` by default if it was written before.
         callbacks: further ones, beside progress, history and checkpoints.
         say: what to do with lines of text.
 
     Raises:
         SopeduError: the folder is in use, holds something or nothing; what :func:`sopedu.train` raises.
     """
-    out, place = Path(out), join_processes()
+    out, place = through_links(out), join_processes()
     main = place.is_main_process
     say = say if main else lambda _: None
+    given = {
+        "data": data, "start_from": None if start_from is None else str(start_from), "keep": keep,
+        "validation_pairs": validation_pairs, "tensorboard": tensorboard,
+    }  # fmt: skip
+    for name in ("keep", "validation_pairs"):
+        given[name] = None if given[name] is None else whole_number(given[name], name, 1)
     if resume:
-        asked, data = requested(out)
-        config = config or asked
+        request = requested(out)
+        config, request = config or request.config, request.compared(given, out)
     else:
         config = config or preset("tiny")
+        request = Request(config).completed(given)
         if main:
-            require_new_folder(out)
+            _require_new_run(out)
+    data = request.data
     with lost_process_told(), _locked(out) if main else nullcontext():
+        goes_on = resume and holds_state(out / "resume")  # asked before anybody writes one
         place.wait_for_everyone()
+        if resume and not goes_on:
+            say(f"{out}: the run ended before its first state was written, so it begins at step 0")
         with place.local_main_process_first():  # what is rendered or indexed by one is read by the others
             clips = open_clips(data, config)
             validation, held_out = None, None
-            if config.training.validate_every or tensorboard:
-                held_out = open_clips(data, config, "validation", 2 * validation_pairs, clips.class_names)
+            if config.training.validate_every or request.tensorboard:
+                held_out = open_clips(data, config, "validation", 2 * request.validation_pairs, clips.class_names)
             if config.training.validate_every:
-                validation = Validation(held_out, validation_pairs)
+                validation = Validation(held_out, request.validation_pairs)
         say(f"{len(clips)} clips of {len(clips.class_names)} classes: {', '.join(clips.class_names)}")
         for note in clips.check_files() if main else ():
             say(f"note: {note}")
-        model = None if start_from is None or resume else _weights_of(start_from, config, say)
-        request = {"data": data, "start_from": None if start_from is None else str(start_from)}
-        watching = [] if resume else [_Request(out / "run.json", request | {"config": to_dict(config)})]
+        model = None if request.start_from is None or goes_on else _weights_of(request.start_from, config, say)
+        watching = [] if goes_on else [_WriteRequest(out / "run.json", replace(request, config=config))]
         watching += [Progress(), JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
-        watching += [TensorBoard(out / "tensorboard", held_out)] if tensorboard and main else []
+        watching += [TensorBoard(out / "tensorboard", held_out)] if request.tensorboard and main else []
         return train(
-            config, clips, model, [*watching, *callbacks], folder=out, resume=resume, validation=validation, keep=keep
-        )
+            config, clips, model, [*watching, *callbacks],
+            folder=out, resume=goes_on, validation=validation, keep=request.keep,
+        )  # fmt: skip
 
 
-class _Request(Callback):
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked for, as its ``run.json`` holds it."""
+
+    config: Config
+    data: str = "toyband"
+    start_from: str | None = None
+    validation_pairs: int = 32
+    keep: int = 2
+    tensorboard: bool = False
+
+    def completed(self, given: dict[str, Any]) -> Request:
+        """The request with what is given now; None stands for what was asked for before."""
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+    def compared(self, given: dict[str, Any], out: Path) -> Request:
+        """The request of a run that goes on.
+
+        Raises:
+            SopeduError: something is given that decides what is learned or compared, and it was different before.
+        """
+        for name in ("data", "start_from", "validation_pairs"):
+            before, now = getattr(self, name), given[name]
+            if now is not None and now != before:
+                raise SopeduError(
+                    f"{out}: cannot resume with another {name}: it was {before!r}, is {now!r}; leave it out"
+                )
+        return self.completed(given)
+
+
+class _WriteRequest(Callback):
     """Writes what was asked for when the training begins: one that is refused before leaves no folder behind."""
 
-    def __init__(self, path: Path, request: dict[str, object]) -> None:
+    def __init__(self, path: Path, request: Request) -> None:
         self.path, self.request = path, request
 
     def on_start(self, run: Run) -> None:
-        write_json(self.path, self.request)
+        values = {name: value for name, value in vars(self.request).items() if name != "config"}
+        write_json(self.path, values | {"config": to_dict(self.request.config)})
 
 
-def requested(out: str | Path) -> tuple[Config, str]:
-    """What a run was asked for, from its ``run.json``: configuration and data.
+def _require_new_run(out: Path) -> None:
+    """Refuse a folder that holds something; what a training leaves that was killed while it rendered is nothing."""
+    if (out / "run.json").is_file():
+        raise SopeduError(f"{out}: already exists and holds a run; go on with it by --resume, or choose another --out")
+    left = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if not left or any(name != ".lock" and not name.startswith(".run.") for name in left):
+        require_new_folder(out)
+
+
+def requested(out: str | Path) -> Request:
+    """What a run was asked for, from its ``run.json``; what earlier versions did not write has its default.
 
     Raises:
         SopeduError: there is no such run, or the file is damaged.
@@ -104,7 +160,10 @@ def requested(out: str | Path) -> tuple[Config, str]:
     path = Path(out) / "run.json"
     try:
         asked = json.loads(path.read_text(encoding="utf-8"))
-        return from_dict(asked["config"]), str(asked["data"])
+        known = {
+            name: asked[name] for name in ("start_from", "validation_pairs", "keep", "tensorboard") if name in asked
+        }
+        return Request(from_dict(asked["config"]), str(asked["data"]), **known)
     except FileNotFoundError as error:
         raise SopeduError(f"{path}: no such file, so there is no run to resume; train without --resume") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -40,6 +40,7 @@ from sopedu.regions import (
 from sopedu.separation_page import write_separation_page
 from sopedu.sound import save_waveform_blocks
 from sopedu.tracks import Track, find_tracks
+from sopedu.values import real_number, whole_number
 from sopedu.video import probe
 from sopedu.video_writer import WRITTEN_SAMPLE_RATE
 from sopedu.windows import Spool, VideoPart, Window, crossfade, frame_size, window_centres, window_starts, windows_of
@@ -98,6 +99,13 @@ def separate_video(
             being written by another run, or the disk is full.
     """
     path, out, checkpoint = Path(path), require_new_folder(out), as_checkpoint(checkpoint)
+    start, cells = real_number(start, "start"), whole_number(cells, "cells")
+    end = None if end is None or end == float("inf") else real_number(end, "end")
+    picture_stream, sound_stream = (
+        None if number is None else whole_number(number, f"{kind}_stream", 0)
+        for kind, number in (("picture", picture_stream), ("sound", sound_stream))
+    )
+    normalise, keep_rate = bool(normalise), bool(keep_rate)
     asked = regions_asked_for(boxes)
     if pooling not in (None, *REGION_POOLINGS):
         raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")

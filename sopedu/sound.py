@@ -21,6 +21,7 @@ import numpy as np
 
 from sopedu.errors import SopeduError
 from sopedu.files import require_file, written_aside
+from sopedu.values import whole_number
 
 MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
@@ -48,7 +49,7 @@ def load_waveform(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    path = require_file(path)
+    path, sample_rate = require_file(path), whole_number(sample_rate, "sample_rate", 1)
     if start < 0 or (seconds is not None and seconds <= 0):
         raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
     with _opened(path) as (file_rate, file_length, read):
@@ -112,7 +113,8 @@ def save_waveform_blocks(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    written_rate = written_rate or sample_rate
+    sample_rate = whole_number(sample_rate, "sample_rate", 1)
+    written_rate = whole_number(written_rate or sample_rate, "written_rate", 1)
     if written_rate != sample_rate:
         blocks = resample_blocks(blocks, sample_rate, written_rate)
     with written_aside(path) as unfinished, wave.open(str(unfinished), "wb") as file:
@@ -269,6 +271,7 @@ def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
 
 def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
     """The smallest whole numbers of samples at both rates that last equally long."""
+    from_rate, to_rate = (whole_number(rate, "sample rate", 1) for rate in (from_rate, to_rate))
     divisor = gcd(from_rate, to_rate)
     return from_rate // divisor, to_rate // divisor
 

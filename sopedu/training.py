@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from sopedu.batches import Failures, collate
 from sopedu.clips import ClipDataset, VisitSampler
-from sopedu.config import Config, to_dict
+from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
 from sopedu.model import SoundOfPixels
 from sopedu.objective import mixture_loss
@@ -40,6 +40,7 @@ from sopedu.resuming import (
     restore_optimizer,
     save_state,
 )
+from sopedu.values import whole_number
 
 
 @dataclass
@@ -91,6 +92,19 @@ class Callback:
         """Called last of all, also when the training ended with an error."""
 
 
+def _as_callback(watcher: Any) -> Callback:
+    """Complete an object that has some of a callback's methods with those that do nothing."""
+    if isinstance(watcher, Callback):
+        return watcher
+    names = ("on_start", "on_record", "on_end", "close")
+    given = {name: getattr(watcher, name) for name in names if callable(getattr(watcher, name, None))}
+    if not given or isinstance(watcher, type):
+        raise SopeduError(f"{watcher!r:.80}: is no callback; give an object with some of {', '.join(names)}")
+    completed = Callback()
+    vars(completed).update(given)
+    return completed
+
+
 class Judge(Protocol):
     """Something that scores a model on held-out pairs, such as :class:`sopedu.validation.Validation`."""
 
@@ -115,7 +129,8 @@ def train(
         config: everything that can be turned; the budget is ``config.training.steps``.
         clips: solos, see :mod:`sopedu.clips`.
         model: continue with this one; by default a new one with its starting weights.
-        callbacks: progress, history, live plot, checkpoints: see :mod:`sopedu.callbacks`.
+        callbacks: progress, history, live plot, checkpoints: see :mod:`sopedu.callbacks`; any object with some of
+            the methods of :class:`Callback` will do.
         record_every: steps between two entries of the history; the loss recorded is the mean since the last.
         folder: of the run; states to resume from are kept in its ``resume/``. Then SIGTERM and the first Ctrl-C end
             the run after the step it is in, and write a state.
@@ -128,6 +143,9 @@ def train(
             from, or the settings differ; if the GPU's memory does not suffice, with the batch size that fits; if
             another process of the training is lost.
     """
+    config = from_dict(to_dict(config))  # one that was put together in Python is checked as one from a file is
+    record_every, keep = whole_number(record_every, "record_every", 1), whole_number(keep, "keep", 1)
+    callbacks = [_as_callback(watcher) for watcher in callbacks]
     loop = _Loop(config, clips, model, None if folder is None else Path(folder), validation, record_every, keep)
     if resume:
         loop.restore()
@@ -400,21 +418,23 @@ def new_model(config: Config) -> SoundOfPixels:
 
 @contextmanager
 def _gentle_signals(run: Run) -> Iterator[None]:
-    """Let SIGTERM and the first Ctrl-C end the run after the step it is in; a second Ctrl-C ends it at once."""
+    """Let SIGTERM, SIGHUP and the first Ctrl-C end the run after its step; a second Ctrl-C ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(number: int, frame: Any) -> None:
         run.stop = True
-        if number == signal.SIGTERM:
+        if number != signal.SIGINT:
             run.terminated = True
         else:
             run.interrupted = True
             if run.processes == 1:  # a launcher tells its processes of a Ctrl-C that they have seen themselves
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # which Windows lacks, and which nohup ignores
+    numbers = {signal.SIGTERM, signal.SIGINT, *([hangup] if signal.getsignal(hangup) != signal.SIG_IGN else [])}
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -24,6 +24,7 @@ from sopedu.files import require_file
 from sopedu.geometry import WHOLE, check_box, map_on_picture
 from sopedu.localization import MAP_KINDS, PixelSounds
 from sopedu.localization_metrics import half_sized_box, overlap, pixels_of_box, success_area
+from sopedu.values import whole_number
 
 SIDE = 224  # pixels a side on which maps and boxes are compared
 _SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
@@ -185,6 +186,7 @@ def evaluate_vggss(
         SopeduError: the annotations cannot be used, ``clips`` is no folder, or holds no annotated clip that can be
             used.
     """
+    seed = whole_number(seed, "seed", 0)
     checkpoint, known, folder = as_checkpoint(checkpoint), read_vggss(annotations), Path(clips)
     if kind not in MAP_KINDS:
         raise SopeduError(f"unknown sound map {kind!r}: choose {', '.join(MAP_KINDS)}")

@@ -137,11 +137,13 @@ def test_sound_is_what_the_general_reader_reads(root):
 def test_a_short_clip_is_filled_with_silence_but_no_sound_at_all_is_an_error(root):
     clips, path = IndexClips(root / "train.csv", CONFIG), root / "audio/tuba/0.wav"
     whole = load_waveform(path)
-    save_waveform(path, whole[: 2 * RATE], RATE)
-    waveform, first = clips[0].waveform, round((2.0 - SOUND.seconds / 2) * RATE)
-    held = 2 * RATE - first
-    assert len(waveform) == SOUND.samples and np.array_equal(waveform[:held], whole[first : 2 * RATE])
-    assert not waveform[held:].any()
+    save_waveform(path, whole[: 2 * RATE], RATE)  # half of what the frames say, but long enough for a window
+    first = round((2.0 - SOUND.seconds / 2) * RATE)
+    assert np.array_equal(clips[0].waveform, whole[2 * RATE - SOUND.samples : 2 * RATE])
+    held = round(1.4 * RATE)
+    save_waveform(path, whole[:held], RATE)
+    assert len(clips[0].waveform) == SOUND.samples and np.array_equal(clips[0].waveform[:held], whole[:held])
+    assert not clips[0].waveform[held:].any()
     for samples in (first + RATE // 20, RATE // 20):
         save_waveform(path, whole[:samples], RATE)
         with pytest.raises(SopeduError, match=r"0\.wav: holds 0\.0\d s of sound[^\n]*$"):
@@ -278,3 +280,69 @@ def test_silent_scenes_that_are_asked_for_but_not_there_are_an_error(root):
     clips = IndexClips(root / "train.csv", with_values(CONFIG, ["mixing.silent_share=0.25"]))
     with pytest.raises(SopeduError, match="asks for silent scenes, but there are none: put some into a class folder"):
         clips.check_files()
+
+
+def sounds_of(root: Path, seconds: float, sound_seconds: float, rate: int = RATE) -> None:
+    """One clip of 8 frames per second whose sound has no zero sample and says where it is: a ramp."""
+    frames, audio = root / "frames" / "tuba" / "0", root / "audio" / "tuba" / "0.wav"
+    for folder in (frames, audio.parent):
+        folder.mkdir(parents=True)
+    save_waveform(audio, np.linspace(0.1, 0.9, round(sound_seconds * rate), dtype=np.float32), rate)
+    picture = Image.new("RGB", (24, 24), "navy")
+    for number in range(1, round(8 * seconds) + 1):
+        picture.save(frames / f"{number:06d}.jpg")
+    index_of(root, f"audio/tuba/0.wav,frames/tuba/0,{round(8 * seconds)}")
+
+
+@pytest.mark.parametrize(("count", "stride"), [(1, 24), (2, 8), (3, 1), (3, 4), (5, 6), (3, 24)])
+@pytest.mark.parametrize(("seconds", "sound_seconds"), [(20, 20), (2, 2), (4, 3.9), (4, 2), (1.5, 1.5), (8, 9)])
+def test_sound_is_cut_from_inside_a_clip_that_is_long_enough(tmp_path, count, stride, seconds, sound_seconds):
+    sounds_of(tmp_path, seconds, sound_seconds)
+    values = [*VALUES.split(), f"frames.count={count}", f"frames.stride={stride}", "frames.size=16", "frames.resize=18"]
+    clips = IndexClips(tmp_path / "train.csv", with_values(CONFIG, values))
+    visits = [Visit(0, epoch, 0) for epoch in range(20)]
+    try:
+        heard = torch.stack([clips[visit].waveform for visit in visits] + [clips[0].waveform])
+    except SopeduError as error:  # half of the sound is missing: a broken clip may be told, but not filled up
+        assert sound_seconds < seconds / 1.5 and "of sound from" in str(error)
+        return
+    assert (heard == 0).float().mean() == 0
+
+
+def test_three_frames_of_the_paper_are_cut_where_they_always_were(tmp_path):
+    sounds_of(tmp_path, 20, 20)
+    values = ["frames.count=3", "frames.stride=24", "spectrogram.samples=65535", "spectrogram.hop_length=256"]
+    clips = IndexClips(tmp_path / "train.csv", with_values(CONFIG, [*values, "frames.size=16", "frames.resize=18"]))
+    for epoch in range(20):
+        visit = Visit(0, epoch, 0)
+        centre = clips._generator(visit).uniform(3.0, 20 - 3.0 - 1 / 8)
+        expected = load_waveform(tmp_path / "audio/tuba/0.wav", RATE, centre - 65535 / RATE / 2, 65535 / RATE)
+        assert torch.equal(clips[visit].waveform, torch.from_numpy(expected))
+
+
+def test_frames_that_are_numbered_otherwise_are_told_before_training(tmp_path):
+    sounds_of(tmp_path, 2, 2)
+    frames = tmp_path / "frames" / "tuba" / "0"
+    for number in range(16):  # from 0 on, as ffmpeg's -start_number 0 writes them
+        (frames / f"{number + 1:06d}.jpg").rename(frames / f"{number:06d}.jpg")
+    clips = IndexClips(tmp_path / "train.csv", CONFIG)
+    with pytest.raises(SopeduError, match=r"16 files from 000000.jpg to 000015.jpg, expected 000001.jpg to 000016.jpg"):
+        clips.check_files()
+    for number in range(16):
+        (frames / f"{number:06d}.jpg").rename(frames / f"{number + 1:06d}.png")
+    with pytest.raises(
+        SopeduError, match=r"no such frame \(16 files from 000001.png to 000016.png are there\); frames"
+    ):
+        clips[0]
+
+
+def test_silence_and_a_single_class_are_told(tmp_path):
+    rows = [write_clip(tmp_path, "tuba", number) for number in range(2)]
+    clips = IndexClips(index_of(tmp_path, *rows), CONFIG)
+    assert [note.partition(":")[0] for note in clips.check_files()] == ["all clips are of one class, tuba"]
+    for number in range(2):
+        save_waveform(tmp_path / "audio" / "tuba" / f"{number}.wav", np.zeros(4 * RATE), RATE)
+    assert "all of 2 recordings looked at are silent" in clips.check_files()[1]
+    batch, failures = collate([clips[0], clips[1]]), Failures(2)
+    assert [line.partition(" (")[0] for line in failures.new(batch)] == ["2 of 2 recordings in a batch are silent"]
+    assert failures.new(batch) == []  # told once

@@ -19,7 +19,7 @@ from sopedu.checkpoints import load_checkpoint
 from sopedu.config import preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.resuming import State, load_state, save_state
-from sopedu.runs import train_run
+from sopedu.runs import requested, train_run
 from sopedu.training import Callback
 
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=8
@@ -214,6 +214,16 @@ class Tell(Callback):
             os.kill(os.getpid(), self.number)
 
 
+class StopAt(Callback):
+    """Ends a run after a step, as a user does in a notebook."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_record(self, run):
+        run.stop = run.step >= self.step
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_its_step_and_it_can_go_on(tmp_path, uninterrupted, number):
     before = signal.getsignal(number)
@@ -287,3 +297,58 @@ def test_a_loss_that_is_not_a_number_spoils_no_state(tmp_path, monkeypatch):
     with pytest.raises(SopeduError, match="the loss was no longer finite at step 5"):
         train_run(tmp_path / "run", with_values(TINY, ["training.validate_every=0"]), say=lambda _: None)
     assert load_state(tmp_path / "run" / "resume")[0].step == 3  # states of steps 6 and 9 were due before the record
+
+
+def test_a_run_killed_before_its_first_state_begins_anew_when_it_is_resumed(tmp_path, uninterrupted):
+    (tmp_path / "run").mkdir()
+    shutil.copy(uninterrupted / "run.json", tmp_path / "run")
+    (tmp_path / "run" / "resume").mkdir()  # killed while the first state was written
+    (tmp_path / "run" / "resume" / ".000000003.unfinished").mkdir()
+    with pytest.raises(SopeduError, match="already exists and holds a run; go on with it by --resume"):
+        train_run(tmp_path / "run", TINY, say=lambda _: None)
+    said = list[str]()
+    assert train_run(tmp_path / "run", resume=True, say=said.append).step == 40
+    assert losses(tmp_path / "run") == losses(uninterrupted)
+    assert any("ended before its first state was written, so it begins at step 0" in line for line in said)
+
+
+def test_what_a_run_leaves_that_was_killed_before_it_began_is_no_obstacle(tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in (".lock", ".run.0123abcd.json"):
+        (tmp_path / "run" / name).touch()
+    config = with_values(TINY, ["training.steps=1", "training.validate_every=0"])
+    assert train_run(tmp_path / "run", config, say=lambda _: None).step == 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes").touch()
+    with pytest.raises(SopeduError, match="already exists and is not an empty folder"):
+        train_run(tmp_path / "other", config)
+
+
+def test_what_was_asked_for_holds_when_a_run_is_resumed(tmp_path):
+    config = with_values(TINY, ["training.steps=20", "training.validate_every=10"])
+    begun = train_run(tmp_path / "run", config, validation_pairs=5, keep=1, say=lambda _: None, callbacks=[StopAt(10)])
+    assert begun.step == 10
+    with pytest.raises(SopeduError, match="cannot resume with another validation_pairs: it was 5, is 4; leave it out"):
+        train_run(tmp_path / "run", resume=True, validation_pairs=4)
+    with pytest.raises(SopeduError, match="cannot resume with another data: it was 'toyband', is 'x.csv'"):
+        train_run(tmp_path / "run", resume=True, data="x.csv")
+    train_run(tmp_path / "run", resume=True, say=lambda _: None)
+    train_run(tmp_path / "whole", config, validation_pairs=5, say=lambda _: None)
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    assert sorted(path.name for path in (tmp_path / "run" / "resume").iterdir()) == ["000000020", "latest"]
+    asked = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (asked["validation_pairs"], asked["keep"], asked["tensorboard"]) == (5, 1, False)
+    for name in ("validation_pairs", "keep", "tensorboard"):  # as earlier versions wrote it
+        del asked[name]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(asked))
+    assert (requested(tmp_path / "run").validation_pairs, requested(tmp_path / "run").keep) == (32, 2)
+
+
+@pytest.mark.parametrize("target", ["empty", "missing"])
+def test_a_run_may_lie_behind_a_link(tmp_path, target):
+    if target == "empty":
+        (tmp_path / target).mkdir()
+    (tmp_path / "link").symlink_to(target)
+    config = with_values(TINY, ["training.steps=1", "training.validate_every=0"])
+    train_run(tmp_path / "link", config, say=lambda _: None)
+    assert (tmp_path / target / "checkpoint" / "config.json").is_file() and (tmp_path / "link").is_symlink()

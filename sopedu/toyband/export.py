@@ -19,6 +19,7 @@ from sopedu.spectrogram import stft
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import SAMPLE_RATE, Scene, duet, solo
 from sopedu.toyband.splits import check_split
+from sopedu.values import real_number, whole_number
 from sopedu.video_writer import write_video
 
 
@@ -78,6 +79,7 @@ def render_dataset(
     from PIL import Image
 
     check_split(split)
+    solos, seconds, frame_rate, size, seed = _checked(solos, seconds, frame_rate, size, seed, instruments)
     out = _folder(out)
     index = out / ("val.csv" if split == "validation" else f"{split}.csv")
     if index.exists():
@@ -113,6 +115,7 @@ def render_videos(
 ) -> list[Path]:
     """Render solos as mp4 files ``<split><seed>-<number>-<instrument>.mp4`` into a folder."""
     check_split(split)
+    solos, seconds, frame_rate, size, seed = _checked(solos, seconds, frame_rate, size, seed, instruments)
     out, paths = _folder(out), []
     for number, name, scene in _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):
         path = out / f"{split}{seed}-{number:06d}-{name}.mp4"
@@ -159,6 +162,17 @@ def render_film(
 def write_scene_video(path: str | Path, scene: Scene, frame_rate: float) -> None:
     """Write a scene whose frames are 1 / frame_rate apart as an mp4 with its mixture as sound."""
     write_video(path, scene.frames, frame_rate, scene.mixture / np.float32(32767), scene.sample_rate)
+
+
+def _checked(
+    solos: int, seconds: float, frame_rate: float, size: int, seed: int, instruments: Sequence[str]
+) -> tuple[int, float, float, int, int]:
+    if not instruments or isinstance(instruments, str) or set(instruments) - set(INSTRUMENTS):
+        raise SopeduError(f"instruments={instruments!r:.60}: give a list of some of {', '.join(INSTRUMENTS)}")
+    return (
+        whole_number(solos, "solos", 1), real_number(seconds, "seconds", 0.1),
+        real_number(frame_rate, "frame_rate", 0.1), whole_number(size, "size", 16, 4096), whole_number(seed, "seed", 0),
+    )  # fmt: skip
 
 
 def _folder(path: str | Path) -> Path:

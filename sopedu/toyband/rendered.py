@@ -11,11 +11,14 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from itertools import repeat
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from safetensors import SafetensorError
@@ -53,25 +56,46 @@ class RenderedSet:
     labels: np.ndarray
 
 
-def cache_folder() -> Path:
-    """Where rendered sets are kept: ``$SOPEDU_CACHE``, or ``sopedu`` in the user's cache folder."""
-    own = os.environ.get("SOPEDU_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sopedu"
+_TOLD = set[str]()  # what was said of the cache in this process: once is enough
+
+
+def cache_folder() -> Path | None:
+    """Where rendered sets are kept: ``$SOPEDU_CACHE`` or ``sopedu`` in the user's cache folder; None without a home."""
+    for name, below in (("SOPEDU_CACHE", ""), ("XDG_CACHE_HOME", "sopedu")):
+        if os.environ.get(name):
+            return Path(os.environ[name]) / below
+    try:
+        return Path.home() / ".cache" / "sopedu"
+    except RuntimeError:  # a user that the system does not know, as in some containers
+        return None
 
 
 def rendered_set(description: SetDescription, workers: int = 1, progress: bool = True) -> RenderedSet:
-    """Load a set from the cache, or render and keep it.
+    """Load a set from the cache, or render and keep it; where nothing can be kept, go on without, with one note.
 
     Args:
         description: what to render.
-        workers: processes to render with. More than one starts fresh Python processes, so a script that asks for
-            them needs the usual ``if __name__ == "__main__":`` guard.
+        workers: processes to render with. More than one starts fresh Python processes, which do not import the
+            script that asks for them: it needs no ``if __name__ == "__main__":`` guard.
         progress: show a bar with the time left.
     """
-    path = cache_folder() / f"toyband-{description.split}-{_key(description)}.safetensors"
-    with contextlib.suppress(FileNotFoundError, SafetensorError):  # not there yet, or damaged: render it
-        return RenderedSet(**load_file(path))
+    folder = cache_folder()
+    path = folder and folder / f"toyband-{description.split}-{_key(description)}.safetensors"
+    if path is not None:
+        with contextlib.suppress(OSError, SafetensorError, TypeError):  # not there yet, or damaged: render it
+            return RenderedSet(**load_file(path))
     arrays = _render(description, workers, progress)
+    if path is None:
+        _note_without_cache("this user has no home folder")
+    else:
+        try:
+            _keep(arrays, path)
+        except (OSError, SafetensorError) as error:  # the latter is what safetensors makes of a full disk
+            _note_without_cache(f"{folder}: {getattr(error, 'strerror', None) or error}")
+    return RenderedSet(**arrays)
+
+
+def _keep(arrays: dict[str, np.ndarray], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
@@ -79,7 +103,15 @@ def rendered_set(description: SetDescription, workers: int = 1, progress: bool =
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    return RenderedSet(**arrays)
+
+
+def _note_without_cache(why: str) -> None:
+    """Say once in a process that what is rendered is not kept."""
+    why = " ".join(why.split())
+    if why not in _TOLD:
+        _TOLD.add(why)
+        line = f"note: rendered solos cannot be kept for the next time ({why}); SOPEDU_CACHE=FOLDER names another place"
+        tqdm.write(line, file=sys.stderr)
 
 
 def _key(description: SetDescription) -> str:
@@ -101,13 +133,37 @@ def _render(description: SetDescription, workers: int, progress: bool) -> dict[s
     return stacked | {"labels": stacked["labels"].astype(np.int16)}
 
 
-def _parts(description: SetDescription, total: int, workers: int):
-    if workers <= 1:
-        yield from map(_render_one, repeat(description), range(total))
-        return
-    spawn = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads may hang
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-        yield from pool.map(_render_one, repeat(description), range(total), chunksize=32)
+def _parts(description: SetDescription, total: int, workers: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    done = 0
+    if workers > 1 and _may_start_processes():
+        spawn = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads may hang
+        try:
+            with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+                with _script_hidden():  # all processes are started here
+                    parts = pool.map(_render_one, repeat(description), range(total), chunksize=32)
+                for part in parts:
+                    yield part
+                    done += 1
+        except (BrokenProcessPool, OSError):  # a process was killed, or none could be started: this one goes on alone
+            pass
+    yield from map(_render_one, repeat(description), range(done, total))
+
+
+def _may_start_processes() -> bool:
+    """Not in a process that is a helper itself, or that is still importing the script of the one that started it."""
+    here = multiprocessing.current_process()
+    return not here.daemon and not getattr(here, "_inheriting", False)
+
+
+@contextlib.contextmanager
+def _script_hidden() -> Iterator[None]:
+    """Start processes that do not import the user's script, which would run a second time in each of them."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _render_one(description: SetDescription, index: int) -> tuple[np.ndarray, np.ndarray, int]:

@@ -20,6 +20,7 @@ from sopedu.sound import save_waveform
 from sopedu.toyband.melody import INSTRUMENTS, Note, compose
 from sopedu.toyband.splits import draw_identity, generator_for
 from sopedu.toyband.synthesis import normalized
+from sopedu.values import real_number, whole_number
 
 SAMPLE_RATE = 44100
 #: General MIDI programs, counted from 0. There is no erhu among them: the fiddle, also a bowed string, stands in.
@@ -60,6 +61,11 @@ def render_sampled(
     """
     from scipy.signal import butter, sosfiltfilt
 
+    solos, seconds, seed = (
+        whole_number(solos, "solos", 1),
+        real_number(seconds, "seconds", 0.1),
+        whole_number(seed, "seed", 0),
+    )
     high_pass = butter(2, 30.0, "highpass", fs=SAMPLE_RATE, output="sos")
     with folder_written_aside(out) as folder:
         for number in tqdm(range(solos), desc="rendering", unit="solo", disable=not progress):
