@@ -41,7 +41,8 @@ class Clock:
         zero: earliest time of what can be decoded, as the file's timestamps say it.
         end: when the last picture or sound ends.
         announced: the length that the header states, where that is more than there is; otherwise as `end`.
-        ends: when each picture or sound stream ends, by its number.
+        starts, ends: when each picture or sound stream begins and ends, by its number.
+        usual: how long a picture lasts as a rule, by the number of its stream.
         shifts: for a stream, from which packet on how many seconds are added; None: its timestamp is damaged.
         decoding_order: picture streams that say when a picture is decoded, not when it is shown.
         jumps: (time, seconds) of every jump that was closed.
@@ -50,7 +51,9 @@ class Clock:
     zero: float = 0.0
     end: float = 0.0
     announced: float = 0.0
+    starts: dict[int, float] = field(default_factory=dict)
     ends: dict[int, float] = field(default_factory=dict)
+    usual: dict[int, float] = field(default_factory=dict)
     shifts: dict[int, tuple[tuple[int, float | None], ...]] = field(default_factory=dict)
     decoding_order: frozenset[int] = frozenset()
     jumps: tuple[tuple[float, float], ...] = ()
@@ -69,7 +72,7 @@ class Clock:
             while shifts and shifts[0][0] <= count:
                 shift = shifts.pop(0)[1]
             if shift is None:
-                packet.pts = None
+                packet.pts = packet.dts = None
             elif shift and packet.time_base:
                 ticks = round(shift / packet.time_base)
                 packet.pts = None if packet.pts is None else packet.pts + ticks
@@ -116,6 +119,9 @@ class _Stream:
         self.tops: dict[int, float] = {}
         self.first_dts: float | None = None
         self.first_pts: float | None = None
+        self.before_stamps = 0  # packets before the first that says its time
+        self.header_end = inf  # where an exact header states it: there padding is left out
+        self.padding = 0.0
         self.has_pts = False
         self.last, self.rising = -inf, True
         self.first_shown: float | None = None
@@ -148,6 +154,8 @@ def _looked_through(path: Path, _changed: int, _size: int) -> Clock:
                 continue
             if stamp is not None and packet.time_base:
                 _place(stream, epochs, packet, float(stamp * packet.time_base), lasting)
+            elif stream.first_pts is None and packet.size:
+                stream.before_stamps += 1
             if stream.first_shown is None and stream.tried < _TRIED_PACKETS:
                 stream.tried += 1
                 try:
@@ -162,6 +170,10 @@ def _looked_through(path: Path, _changed: int, _size: int) -> Clock:
         lengths = [length for s, length in zip(container.streams, lengths, strict=True) if s.index in seen]
         if lengths and all(lengths):
             header.append(max(lengths))
+        for stream in container.streams.audio if "mp4" in container.format.name else ():
+            if stream.index in seen and stream.duration and stream.rate:
+                seen[stream.index].header_end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+                seen[stream.index].padding = 2 * (stream.codec_context.frame_size or 0) / stream.rate
         is_avi = container.format.name == "avi"
     return _clock(seen, epochs, header, other_end, is_avi)
 
@@ -213,12 +225,15 @@ def _clock(
     """Join the epochs, and say where everything begins and ends."""
     shifts, jumps = _shifts(epochs, len({stream.is_picture for stream in seen.values()}) == 2)
     changes: dict[int, tuple[tuple[int, float | None], ...]] = {}
-    ends, starts, decoding_order = {}, [], set()
+    ends, starts, decoding_order = {}, {}, set()
     for number, stream in seen.items():
         reached = [top + shifts[at] for at, top in stream.tops.items() if shifts[at] is not None]
         if not reached:
             continue
-        start = stream.first_pts if stream.first_shown is None else stream.first_shown
+        # A negative time in a Matroska file is no time at all for FFmpeg.
+        start = stream.first_pts - stream.before_stamps * stream.usual
+        if stream.first_shown is not None and not stream.before_stamps:
+            start = stream.first_shown
         delay = 0.0
         if stream.is_picture and stream.first_dts is not None and (is_avi or not stream.has_pts):
             # An avi numbers its pictures as they are decoded; when they are shown is supposed by FFmpeg.
@@ -231,8 +246,10 @@ def _clock(
         if len(own) > 1 or own[0][1]:
             changes[number] = tuple(own)
         ends[number] = max(reached) - delay
-        starts.append(start - delay + (shifts[stream.changes[0][1]] or 0.0))
-    zero = min(starts, default=0.0)
+        if len(own) == 1 and ends[number] - stream.padding <= stream.header_end < ends[number]:
+            ends[number] = stream.header_end
+        starts[number] = start - delay + (shifts[stream.changes[0][1]] or 0.0)
+    zero = min(starts.values(), default=0.0)
     end = max(ends.values(), default=zero) - zero
     # A header may count from the file's beginning or from 0, and count subtitles too: the kindest reading holds.
     lengths = [length - begin for length in header for begin in (0.0, zero) if length > begin]
@@ -241,7 +258,9 @@ def _clock(
         zero=zero,
         end=end,
         announced=announced if announced > max(end, other_end - zero) else end,
+        starts={number: value - zero for number, value in starts.items()},
         ends={number: value - zero for number, value in ends.items()},
+        usual={number: stream.usual for number, stream in seen.items()},
         shifts=changes,
         decoding_order=frozenset(decoding_order),
         jumps=tuple((time - zero, gap) for time, gap in jumps),

@@ -146,21 +146,14 @@ def first_picture(container: Any, stream: Any) -> Any:
 def sound_end(path: Path, number: int | None) -> float:
     """Seconds to the end of the sound as an mp4's exact tables state it, so that AAC's padding is left out.
 
-    Infinite for other formats, which estimate it. What the packets say holds where a header leaves out more than
-    padding.
+    Infinite for other formats, which estimate it.
     """
     clock = clock_of(path)
     with opened(path) as container:
         sound = chosen_stream(path, container, "audio", number)
         if sound is None or not sound.duration or "mp4" not in container.format.name:
             return inf
-        if not clock.can_seek(sound.index):
-            return inf
-        end = float(((sound.start_time or 0) + sound.duration) * sound.time_base) - clock.zero
-        padding = 2 * (sound.codec_context.frame_size or 0) / (sound.rate or inf)
-        last = clock.ends.get(sound.index, 0.0)
-        end = last if last > end + padding else end
-        return end if end > 0 else inf
+        return clock.ends.get(sound.index) or inf
 
 
 class _ShownTimes:
@@ -220,7 +213,7 @@ def decoded_frames(
                     container.seek(int((seek_to + clock.zero) / stream.time_base), stream=stream)
                 except av.FFmpegError:
                     continue
-            begun, time, following, first_key = False, 0.0, 0.0, None
+            begun, time, following, first_key = False, 0.0, clock.starts.get(stream.index, 0.0), None
             shown = _ShownTimes(stream.index in clock.decoding_order)
             packets = clock.set(container.demux(stream), stream.index)
             while True:
@@ -251,7 +244,8 @@ def decoded_frames(
                         if first_key is not None and frame.pts is not None and frame.pts < first_key:
                             continue
                         ticks = shown.of(frame)
-                        time = float(ticks * frame.time_base) - clock.zero if ticks is not None else time
+                        time = float(ticks * frame.time_base) - clock.zero if ticks is not None else following
+                        following = time + clock.usual.get(stream.index, 0.0)
                     else:
                         time = frame.time - clock.zero if frame.time is not None else following
                         following = time + frame.samples / (frame.sample_rate or inf)
