@@ -1,11 +1,8 @@
 """Read video files: what is in them, their sound and their pictures on one clock.
 
 Time zero of a file is the earliest time of what can be decoded: all times here are seconds from it, for sound and
-pictures alike (`clock` joins timestamps that jump). PyAV decodes (in `decoding`). A container left open would make forked data loader
-workers hang, so every function opens the file anew and closes it. Videos are written by `video_writer`.
-
-A damaged packet is an error, unless the caller passes a list as `skipped`: then what can be decoded is used, and
-the list says at which times something was left out.
+pictures alike (`clock` joins timestamps that jump). PyAV decodes (in `decoding`). A container left open would make
+forked data loader workers hang, so every function opens the file anew and closes it. `video_writer` writes videos.
 """
 
 from __future__ import annotations
