@@ -7,6 +7,7 @@ section 3.1 and its supplement.
 from __future__ import annotations
 
 import urllib.error
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -153,10 +154,61 @@ class AudioUNet(nn.Module):
             levels.append(x)
         for step, (convolution, norm) in enumerate(zip(self.up, self.up_norm, strict=True)):
             if step > 0:
-                x = torch.cat([levels[-1 - step], x], dim=1)
-            x = F.interpolate(F.relu(x), scale_factor=2, mode="bilinear", align_corners=True)
-            x = norm(convolution(x))
+                x = torch.cat([levels[-1 - step], _DenseGradient.apply(x) if _on_gpu(x) else x], dim=1)
+            x = norm(convolution(double(F.relu(x))))
         return x
+
+
+def double(features: torch.Tensor) -> torch.Tensor:
+    """Twice as many rows and columns ``(B, C, H, W)`` → ``(B, C, 2H, 2W)``, bilinear; corners stay where they are.
+
+    On a GPU two matrix products do it: torch's own kernel would compute in float32 under autocast, and its gradient
+    would be added up cell by cell. They differ by rounding only; layout and type of the features are kept.
+    """
+    if _on_gpu(features):
+        return _double_by_matrices(features)
+    return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def _on_gpu(features: torch.Tensor) -> bool:
+    return features.device.type == "cuda"
+
+
+def _double_by_matrices(features: torch.Tensor) -> torch.Tensor:
+    batch, channels, height, width = features.shape
+    # A compiled graph makes the matrices itself; otherwise they are kept, for to make them takes many small kernels.
+    matrix = _doubling_matrix.__wrapped__ if torch.compiler.is_compiling() else _doubling_matrix
+    down, across = (matrix(size, features.dtype, features.device) for size in (height, width))
+    if features.is_contiguous():
+        return down @ (features @ across.T)
+    rows = across @ features.permute(0, 2, 3, 1)  # as channels_last lies in memory: (B, H, 2W, C)
+    return (down @ rows.flatten(2)).view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def _doubling_matrix(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """``(2 size, size)``: place i of the result lies at i · (size − 1) / (2 size − 1) and hears its two neighbours."""
+    with torch.inference_mode(False):  # or no later training may use it
+        places = torch.arange(2 * size, device=device)[:, None] * (size - 1)  # whole numbers, to be exact
+        distance = (places - torch.arange(size, device=device) * (2 * size - 1)).abs()
+        return ((2 * size - 1 - distance).clamp_min(0).double() / (2 * size - 1)).to(dtype)
+
+
+class _DenseGradient(torch.autograd.Function):
+    """Features as they are, whose gradient is made dense.
+
+    Behind ``torch.cat`` a gradient is a slice of a larger one, and the GPU's fast kernels for batch normalisation
+    want it without gaps.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, features: torch.Tensor) -> torch.Tensor:
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
+        dense = gradient.is_contiguous() or gradient.is_contiguous(memory_format=torch.channels_last)
+        return gradient if dense else gradient.clone()  # the order of the axes in memory stays
 
 
 class Synthesizer(nn.Module):

@@ -9,13 +9,17 @@ from urllib.error import URLError
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import resnet18
 
+from sopedu import nets
 from sopedu.config import ModelConfig, preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.model import SoundOfPixels, count_parameters, normalise_frames
-from sopedu.nets import FrameNet, Synthesizer, activate
+from sopedu.nets import AudioUNet, FrameNet, Synthesizer, activate, double
 from sopedu.spectrogram import log_magnitude, stft, warp
 
 SMALL = "model.frame_weights=none model.components=6 model.frame_width=8 model.audio_channels=8,8,8"
@@ -190,3 +194,103 @@ def test_narrow_eyes_learn_without_writing_beyond_their_memory():
     checked = os.environ | {"MALLOC_PERTURB_": "165", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
     done = subprocess.run([sys.executable, "-c", step], env=checked, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-500:]
+
+
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+EARS = ModelConfig(components=4, audio_channels=(8, 6, 8, 8), frame_weights="none")
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """The ears take the way that they take on a GPU."""
+    monkeypatch.setattr(nets, "_on_gpu", lambda features: True)
+
+
+def by_torch(features: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 1, 1), (2, 3, 1, 5), (2, 3, 7, 1), (1, 1, 4, 6), (2, 8, 16, 16), (1, 2, 96, 128)]
+)
+def test_doubling_by_matrices_is_bilinear_interpolation(shape, layout, as_on_a_gpu):
+    """Measured against torch's in float64: its own float32 rounds places, which costs 2e-5 in wide maps."""
+    features = random(*shape).to(memory_format=LAYOUTS[layout]).requires_grad_()
+    exact = features.detach().double().requires_grad_()
+    answers = double(features), by_torch(exact)
+    assert answers[0].dtype == torch.float32
+    torch.testing.assert_close(answers[0].double(), answers[1], rtol=0, atol=5e-7)
+    weights = random(*answers[0].shape, seed=1)
+    ours, theirs = (torch.autograd.grad(a, x, weights.to(a)) for a, x in zip(answers, (features, exact), strict=True))
+    torch.testing.assert_close(ours[0].double(), theirs[0], rtol=0, atol=2e-6)
+    if shape[1] > 1 and shape[2:] != (1, 1):  # other shapes lie in memory alike in both layouts
+        assert answers[0].is_contiguous(memory_format=LAYOUTS[layout]) and ours[0].stride() == features.stride()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(1, 2, 1, 1), (2, 1, 3, 2), (1, 2, 4, 3)])
+def test_doubling_in_float64_is_torchs_own_with_true_gradients(shape, layout, as_on_a_gpu):
+    features = random(*shape).double().to(memory_format=LAYOUTS[layout]).requires_grad_()
+    torch.testing.assert_close(double(features), by_torch(features), rtol=0, atol=1e-14)
+    assert torch.autograd.gradcheck(double, features)
+
+
+def test_on_the_cpu_doubling_is_torchs_own_to_the_bit():
+    features = random(2, 8, 16, 24)
+    assert torch.equal(double(features), by_torch(features))
+
+
+def test_doubling_keeps_bf16_and_the_weights_of_the_neighbours_to_its_precision(as_on_a_gpu):
+    features = random(2, 8, 16, 16).to(torch.bfloat16, memory_format=torch.channels_last)
+    doubled = double(features)
+    assert doubled.dtype == torch.bfloat16 and doubled.is_contiguous(memory_format=torch.channels_last)
+    # Weights, half-way and end result are rounded to 8 bits each, four neighbours are at most as large as the largest.
+    torch.testing.assert_close(doubled.float(), by_torch(features.float()), rtol=0, atol=4 * 2**-9 * 5)
+    assert features.abs().max() < 5
+
+
+class _Ops(TorchDispatchMode):
+    """Notes the name of every operation, and the strides of gradients that reach a batch normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names, self.dense = set(), []
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        name = function.overloadpacket.__name__
+        self.names.add(name)
+        if name == "native_batch_norm_backward" or name == "cudnn_batch_norm_backward":
+            gradient = arguments[0]
+            self.dense.append(gradient.is_contiguous() or gradient.is_contiguous(memory_format=torch.channels_last))
+        return function(*arguments, **(named or {}))
+
+
+def step_of_ears(layout: torch.memory_format) -> tuple[_Ops, torch.Tensor, list[torch.Tensor]]:
+    torch.manual_seed(0)
+    ears = AudioUNet(EARS).double().to(memory_format=layout).train()
+    with _Ops() as ops:
+        answer = ears(random(3, 1, 32, 48).double())
+        answer.square().sum().backward()
+    return ops, answer.detach(), [value.grad for value in ears.parameters()]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_ears_on_a_gpu_compute_what_they_compute_on_the_cpu(layout, monkeypatch):
+    here, *expected = step_of_ears(LAYOUTS[layout])
+    monkeypatch.setattr(nets, "_on_gpu", lambda features: True)
+    there, *found = step_of_ears(LAYOUTS[layout])
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    # No kernel that adds up with atomics, none that autocast holds in float32, and dense gradients.
+    assert "upsample_bilinear2d_backward" in here.names and not any("upsample" in name for name in there.names)
+    assert len(there.dense) == 6 and all(there.dense) and not all(here.dense)
+
+
+def test_a_graph_for_a_gpu_doubles_by_matrices():
+    with FakeTensorMode(), torch.device("cuda:0"):
+        ears = AudioUNet(EARS).train()
+        with _Ops() as ops:
+            answer = ears(torch.empty(3, 1, 32, 48))
+    nets._doubling_matrix.cache_clear()  # what it kept holds no values
+    assert answer.device.type == "cuda" and answer.shape == (3, 4, 32, 48) and "bmm" in ops.names
+    assert not any("upsample" in name for name in ops.names)
