@@ -44,6 +44,11 @@ class Checkpoint:
     def config(self) -> Config:
         return self.model.config
 
+    @property
+    def device(self) -> str:
+        """Where the model works: ``cpu``, or a GPU such as ``cuda:0``."""
+        return str(next(self.model.parameters()).device)
+
     def describe(self) -> str:
         """One line that says what the model knows."""
         names = ", ".join(self.class_names) or "unknown classes"

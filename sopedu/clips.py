@@ -7,7 +7,6 @@ notebook 05_mix_and_separate.
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,7 +240,9 @@ def open_clips(
     ``class_names`` fixes the order of the labels, so that two indexes of one data set agree on them.
     """
     if data == "toyband":
-        return ToyBandClips(config, split, solos, workers=os.cpu_count() or 1)
+        from sopedu.processes import usable_cores  # brings Accelerate along
+
+        return ToyBandClips(config, split, solos, workers=usable_cores())
     path = Path(data)
     if split != "train" and (path.parent / "val.csv").exists():
         path = path.parent / "val.csv"

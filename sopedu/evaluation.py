@@ -174,7 +174,7 @@ def evaluate(
     """Separate held-out pairs and return every figure that belongs beside the model's (see the module's text).
 
     Args:
-        checkpoint: the model to judge, or its folder or name.
+        checkpoint: the model to judge, on the device that shall do the work; or its folder or name, for the CPU.
         data: ``toyband`` or an index CSV (a ``val.csv`` beside it is preferred).
         pairs: mixtures of two solos of different classes.
         seed: which pairs; for the toy band also which solos are rendered.
@@ -230,6 +230,7 @@ def evaluate_with_examples(
         **counts,
         "seed": seed,
         "instruments": list(clips.class_names),
+        "device": checkpoint.device,
         "protocol": (
             f"{len(test.mixture)} held-out mixtures of 2 solos, all pairs of {len(clips.class_names)} classes in turn, "
             f"each solo halved; {config.spectrogram.counted_samples / config.spectrogram.sample_rate:.2f} s at "

@@ -73,7 +73,8 @@ def evaluate_localization(
     boxes let through, in dB of the mixture.
 
     Args:
-        checkpoint: the model to judge, or its folder or name, on the toy-band instruments it was trained on.
+        checkpoint: the model to judge on the toy-band instruments it was trained on, on the device that shall do the
+            work; or its folder or name, for the CPU.
         scenes: held-out scenes of two drawn instruments of which one plays, at least 1.
         seed: which scenes and duets.
         kind: which map, see :meth:`sopedu.PixelSounds.sound_map`.
@@ -114,6 +115,7 @@ def evaluate_localization(
         "seed": seed,
         "kind": kind,
         "pooling": pooling,
+        "device": checkpoint.device,
         "protocol": (
             f"{scenes} held-out scenes of two drawn instruments of {len(names)}, one plays; the {kind} map at the "
             f"frame of its loudest cell, bilinear on {_PIXELS}×{_PIXELS} pixels, from a tenth of its maximum on, "

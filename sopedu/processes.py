@@ -20,6 +20,13 @@ PATIENCE = timedelta(minutes=30)
 _SIGNS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "TCPStore")
 
 
+def usable_cores() -> int:
+    """How many processor cores this process may use, which is often fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def join_processes() -> PartialState:
     """Connect this process with those that a launcher started beside it; alone, there is nothing to connect.
 

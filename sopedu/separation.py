@@ -178,6 +178,7 @@ def separate_video(
             "sample_rate": sound.sample_rate,
             "wav_sample_rate": wav_rate,
             "model": checkpoint.describe(),
+            "device": checkpoint.device,
             "hint": domain_hint(checkpoint),
             "familiarity": {name: round(value, 3) for name, value in familiarity.distances().items()},
             "notes": [

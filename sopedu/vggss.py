@@ -171,7 +171,7 @@ def evaluate_vggss(
     of the middle one of its frames.
 
     Args:
-        checkpoint: the model, or its folder or name.
+        checkpoint: the model, on the device that shall do the work; or its folder or name, for the CPU.
         annotations: ``vggss.json``.
         clips: a folder of videos ``FILE.mp4`` (or mkv, webm, mov, avi), named as in the annotations, in it or below.
         kind: which map, see :meth:`sopedu.PixelSounds.sound_map`.
@@ -207,7 +207,7 @@ def evaluate_vggss(
     if not maps:
         raise SopeduError(f"{folder}: none of {len(wanted)} clips can be used; the first: {unusable[0]}")
     figures = score_vggss(maps, known, seed)
-    figures["unusable"] = len(unusable)
+    figures |= {"unusable": len(unusable), "device": checkpoint.device}
     if unusable:
         figures["notes"] = [*figures["notes"], f"{len(unusable)} clips cannot be used: {_listed(unusable, '; ')}"]
     figures["protocol"] += f"; the {kind} map of the middle frame, heard in a window in the middle of the clip"

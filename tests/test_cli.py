@@ -28,7 +28,7 @@ TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 to
 OPTIONS = {
     "demo": "out seed steps json",
     "train": "preset data out set from resume validation-pairs keep tensorboard",
-    "evaluate": "data pairs seed instruments sounds json",
+    "evaluate": "data pairs seed instruments sounds localization scenes vggss device json",
     "separate": "checkpoint out box start end normalise keep-rate cells picture-stream sound-stream device json",
     "compare": "plot json",
     "samples": "",
@@ -40,7 +40,7 @@ OPTIONS = {
     "toyband pretrain": "out preset pictures steps seed",
 }
 FIGURES = """sdr sir sar si_sdr sdr_mixture sdr_improvement sdr_static_mask sdr_ideal_binary_mask sdr_ideal_ratio_mask
-sdr_swapped leak_blank leak_absent pairs counted_silent seed protocol"""
+sdr_swapped leak_blank leak_absent pairs counted_silent seed protocol device"""
 
 
 def sopedu(command: str, values: str = "") -> tuple[int, str, str]:
@@ -63,7 +63,7 @@ def work(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("SOPEDU_CACHE", str(folder / "cache"))
-        patch.setattr("os.cpu_count", lambda: 1)
+        patch.setattr("sopedu.processes.usable_cores", lambda: 1)
         write_scene_video("film.mp4", duet(3, "test", size=(64, 96), times=np.arange(24) / 8, samples=33075), 8.0)
         yield folder
     torch.set_num_threads(threads)
@@ -92,6 +92,7 @@ MISTAKES = {
     "train --out o --data no.csv": "no.csv: the index cannot be read",
     "train --out full": "full: already exists and is not an empty folder",
     "evaluate nowhere": "nowhere/config.json: no such file",
+    "evaluate run/checkpoint --device abacus": "device abacus: cannot be used here",
     "evaluate run/checkpoint --sounds nowhere": "nowhere: no such folder",
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box a,b,c,d": "--box a,b,c,d: write four numbers",

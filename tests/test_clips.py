@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from sopedu.batches import Batch, Failures, Unread, collate, tolerated
-from sopedu.clips import ClipDataset, IndexClips, Visit, VisitSampler
+from sopedu.clips import ClipDataset, IndexClips, Visit, VisitSampler, open_clips
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.index import read_index
@@ -346,3 +346,17 @@ def test_silence_and_a_single_class_are_told(tmp_path):
     batch, failures = collate([clips[0], clips[1]]), Failures(2)
     assert [line.partition(" (")[0] for line in failures.new(batch)] == ["2 of 2 recordings in a batch are silent"]
     assert failures.new(batch) == []  # told once
+
+
+@pytest.mark.parametrize("allowed", [{3}, {0, 2, 5}])
+def test_no_more_processes_render_than_cores_may_be_used(allowed, monkeypatch):
+    """A container or a scheduler gives a process fewer cores than the machine has."""
+    started = []
+    monkeypatch.setattr("os.cpu_count", lambda: 52)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: allowed, raising=False)
+    monkeypatch.setattr("sopedu.clips.ToyBandClips", lambda *_, workers: started.append(workers))
+    open_clips("toyband", preset("tiny"))
+    assert started == [len(allowed)]
+    monkeypatch.delattr("os.sched_getaffinity")  # not every system has it
+    open_clips("toyband", preset("tiny"))
+    assert started[1:] == [52]
