@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 from torch.utils._python_dispatch import TorchDispatchMode
 from typer.testing import CliRunner
 
-from sopedu import benchmark, throughput
+from sopedu import benchmark, nets, throughput
 from sopedu.batches import Clip
 from sopedu.cli import app
-from sopedu.config import Config, preset, with_values
+from sopedu.config import PRESETS, Config, preset, with_values
 from sopedu.errors import SopeduError
+from sopedu.mixing import NOBODY
 from sopedu.model import SoundOfPixels
 from sopedu.objective import mixture_loss
-from sopedu.optimization import MovingAverage
+from sopedu.optimization import MovingAverage, make_optimizer
 from sopedu.throughput import PLAIN, Measures, Step, flop_per_mixture, loader_speed, plain_loss, seconds_in_turns
 from sopedu.toyband.export import render_dataset
 
@@ -122,30 +126,71 @@ class _NothingReadBack(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("pasted", [False, True])
-def test_no_step_waits_for_a_value(pasted, monkeypatch):
+SMALL = "model.frame_weights=none frames.size=32 frames.resize=36 training.batch_size=6 mixing.colour_jitter=0.1"
+STEPS = [
+    *(("tiny", *kind) for kind in product((2, 3), ("in-batch", "independent"), (False, True))),
+    *((name, 2, "in-batch", False) for name in PRESETS if name != "tiny"),
+    *((name, 3, "independent", preset(name).loss.kind == "bce") for name in PRESETS if name != "tiny"),
+]
+
+
+@pytest.mark.parametrize(("name", "sources", "pairing", "pasted"), STEPS)
+def test_no_step_waits_for_a_value(name, sources, pairing, pasted, monkeypatch):
     """Tensors of torch's meta device hold no values: whoever would wait for a GPU to tell one fails."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no meta device
-    config = with_values(TINY, ["mixing.colour_jitter=0.1"])
+    monkeypatch.setattr(nets, "_on_gpu", lambda features: True)
+    config = with_values(preset(name), [*SMALL.split(), f"mixing.sources={sources}", f"mixing.pairing={pairing}"])
     with torch.device("meta"):
         model = SoundOfPixels(config)
-    average, batch = MovingAverage(model, 0.9), batch_of(config, "meta")
+    average, (waveforms, frames, labels) = MovingAverage(model, 0.9), batch_of(config, "meta")
+    optimizer = make_optimizer(model, config.training)
+    labels[-1] = NOBODY  # an empty room, on whose picture others are pasted
     throughput.warp(torch.empty(1, 512, 2, device="meta"), config.spectrogram)  # copies its matrix once and keeps it
     with _NothingReadBack():
-        loss, _ = mixture_loss(model, *batch, config, np.random.default_rng(0), pasted)
+        loss, _ = mixture_loss(model, waveforms, frames, labels, config, np.random.default_rng(0), pasted)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         average.update(model, 3)
+        if config.training.optimizer == "sgd":  # AdamW counts its steps on the CPU where it is not fused
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def test_a_value_read_back_or_a_copy_waited_for_is_found():
     with pytest.raises(AssertionError, match="_local_scalar_dense"), _NothingReadBack():
         torch.ones(()).item()
+    with pytest.raises(AssertionError, match="waited for"), _NothingReadBack():
+        torch.ones(2).to("meta")
 
 
-def test_the_model_compiles_as_one_graph():
+@pytest.mark.parametrize("on_a_gpu", [False, True])
+def test_the_model_compiles_as_one_graph(on_a_gpu, monkeypatch):
+    """For solos and for pasted scenes; a break would be an error."""
+    monkeypatch.setattr(nets, "_on_gpu", lambda features: on_a_gpu)
     model = SoundOfPixels(TINY).eval()
-    arguments = torch.randn(2, 1, 128, 32), torch.randn(4, 1, 3, 64, 64), torch.tensor([[0, 1], [2, 3]])
-    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)  # a break would be an error
-    torch.testing.assert_close(compiled(*arguments), model(*arguments))
+    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)
+    heard, frames = torch.randn(2, 1, 128, 32), torch.randn(4, 1, 3, 64, 64)
+    for arguments in ((heard, frames, torch.tensor([[0, 1], [2, 3]])), (heard, frames[:2], None, True)):
+        torch.testing.assert_close(compiled(*arguments), model(*arguments))
     torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("on_a_gpu", [False, True])
+def test_ears_compiled_for_a_gpu_add_up_nothing_cell_by_cell(on_a_gpu, monkeypatch):
+    """Such a gradient takes atomics on a GPU, and torch.compile makes one of its own bilinear interpolation."""
+    monkeypatch.setattr(nets, "_on_gpu", lambda features: on_a_gpu)
+    operations = set()
+
+    def collect(graph: torch.fx.GraphModule, _: object) -> object:
+        operations.update(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return make_boxed_func(graph.forward)
+
+    ears, heard = nets.AudioUNet(with_values(TINY, ["model.audio_channels=4,4"]).model), torch.randn(2, 1, 8, 16)
+    compiled = torch.compile(ears, backend=aot_autograd(fw_compiler=collect), fullgraph=True, dynamic=False)
+    compiled(heard).sum().backward()
+    torch._dynamo.reset()
+    assert any("convolution_backward" in name for name in operations)
+    assert any("index_put" in name or "upsample" in name for name in operations) != on_a_gpu
 
 
 def test_what_is_compared_is_measured_turn_by_turn():
