@@ -129,6 +129,7 @@ def test_every_figure_is_there_and_in_its_range(figures, checkpoint):
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert (figures["scenes"], figures["duets"], figures["seed"]) == (6, 3, 1)
     assert figures["kind"] in figures["protocol"] and "6 held-out scenes" in figures["protocol"]
+    assert figures["device"] == "cpu"
     assert set(figures["table"]) == {
         "model", "unrelated_audio", "whole_frame", "centre_box", "random_box", "ideal",
     }  # fmt: skip

@@ -160,7 +160,7 @@ def test_maps_that_cannot_be_scored_are_refused(file):
 
 def test_clips_that_are_not_there_are_missing_not_zero(checkpoint, file, clips):
     found = evaluate_vggss(checkpoint, file, clips, progress=False)
-    assert (found["clips"], found["missing"], found["unusable"]) == (2, 2, 2)
+    assert (found["clips"], found["missing"], found["unusable"], found["device"]) == (2, 2, 2, "cpu")
     assert "silent" in found["notes"][-1] and "fff_000060" in found["notes"][-1]
     maps = {name: map_of_clip(checkpoint, next(clips.rglob(f"{name}.mp4"))) for name in ("aaa_000010", "bbb_000020")}
     assert maps["aaa_000010"].shape == (8, 12)  # the whole picture, in its proportions
