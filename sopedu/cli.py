@@ -12,6 +12,7 @@ import typer
 
 from sopedu.config import PRESETS
 from sopedu.errors import SopeduError
+from sopedu.terminal import Told, ends_tidily, patient_streams, restart_where_names_are_no_text
 
 app = typer.Typer(
     help="Learn audio-visual source separation by doing it: train on solos, separate videos, see what sounds.",
@@ -394,13 +395,19 @@ def _write_figures(path: Path | None, figures: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line; a mistake that can be put right is one line and exit status 2."""
+    restart_where_names_are_no_text()
+    with patient_streams():
+        _run()
+
+
+def _run() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log file wants a line now and then, not ten a second
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold what is no text
     try:
-        status = app(standalone_mode=False)
+        with ends_tidily():
+            status = app(standalone_mode=False)
+    except Told as told:
+        _leave(f"ended by {told.name}; what was unfinished is removed", int(told.code))
     except SopeduError as error:
         _leave(str(error), 2)
     except Exception as error:

@@ -12,7 +12,7 @@ import torch
 import sopedu
 from sopedu.callbacks import Progress
 from sopedu.clips import ToyBandClips
-from sopedu.config import preset, to_dict, with_values
+from sopedu.config import from_dict, preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.evaluation import evaluate
 from sopedu.sound import load_waveform, resample, save_waveform
@@ -83,9 +83,7 @@ def test_sample_rates_may_be_floats_of_whole_numbers(tmp_path):
 
 def test_numbers_of_numpy_make_the_same_configuration():
     made = replaced(steps=np.int64(7), learning_rate=np.float32(0.5))
-    assert sopedu.from_dict(to_dict(made)) == with_values(
-        preset("tiny"), ["training.steps=7", "training.learning_rate=0.5"]
-    )
+    assert from_dict(to_dict(made)) == with_values(preset("tiny"), ["training.steps=7", "training.learning_rate=0.5"])
 
 
 def test_any_object_with_some_of_a_callbacks_methods_watches_a_training(tmp_path, monkeypatch):
