@@ -85,6 +85,11 @@ def holds_state(folder: str | Path) -> bool:
     return bool(_numbered(Path(folder)))
 
 
+def newest_step(folder: str | Path) -> int:
+    """The step of the newest state in ``folder``, 0 if there is none."""
+    return max((int(place.name) for place in _numbered(Path(folder))), default=0)
+
+
 def load_state(folder: str | Path, device: str | torch.device = "cpu") -> tuple[State, list[str]]:
     """Read the newest state that is whole.
 

@@ -74,7 +74,7 @@ def train_run(
         config = config or preset("tiny")
         request = Request(config).completed(given)
         if main:
-            _require_new_run(out)
+            require_new_run(out)
     data = request.data
     with lost_process_told(), _locked(out) if main else nullcontext():
         goes_on = resume and holds_state(out / "resume")  # asked before anybody writes one
@@ -142,7 +142,7 @@ class _WriteRequest(Callback):
         write_json(self.path, values | {"config": to_dict(self.request.config)})
 
 
-def _require_new_run(out: Path) -> None:
+def require_new_run(out: Path) -> None:
     """Refuse a folder that holds something; what a training leaves that was killed while it rendered is nothing."""
     if (out / "run.json").is_file():
         raise SopeduError(f"{out}: already exists and holds a run; go on with it by --resume, or choose another --out")

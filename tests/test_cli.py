@@ -176,8 +176,52 @@ def test_when_nothing_is_said_a_numbered_folder_and_the_shipped_model_are_taken(
     assert "trained on toyband" in out
 
 
+#: A cheap form of every command, and where its results go as its plan names it.
+PLANS = {
+    "demo --steps 2 --out planned/demo": "planned/demo",
+    "train --out planned/train": "planned/train",
+    "train --out run --resume": "run",
+    "evaluate run/checkpoint --pairs 1 --json planned/figures.json": "planned/figures.json",
+    "separate film.mp4 --checkpoint run/checkpoint --out planned/separated": "planned/separated",
+    "compare run --json planned/rows.json --plot planned/curves.png": "planned/curves.png and planned/rows.json",
+    "import-original no.pth no.pth no.pth --out planned/original": "planned/original",
+    "benchmark --steps 1 --json planned/speed.json": "planned/speed.json",
+    "toyband sheet --out planned.png": "planned.png",
+    "toyband render --solos 1 --seconds 1 --size 64 --out planned/solos": "planned/solos",
+    "toyband sampled --soundfont film.mp4 --solos 1 --out planned/sampled": "planned/sampled",
+    "toyband pretrain --pictures 100 --steps 10 --out planned/warm": "planned/warm",
+    "toyband detector --scenes 4 --steps 10 --out planned/detector": "planned/detector",
+}
+
+
+@pytest.mark.parametrize("command", PLANS)
+def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_begins(command, checkpoint, monkeypatch):
+    begun = "|".join(("sopedu.demo.ToyBandClips", "sopedu.runs.train_run", "sopedu.evaluation.evaluate"))
+    begun += "|sopedu.separation.separate_video|sopedu.comparison.compare_runs|sopedu.original.import_original"
+    begun += "|sopedu.benchmark.run_benchmark|sopedu.toyband.export.contact_sheet|sopedu.toyband.export.render_dataset"
+    begun += "|sopedu.toyband.sampled.render_with_soundfont|sopedu.pretraining.pretrain"
+    begun += "|sopedu.detector_training.train_toyband_detector"
+    for work in begun.split("|"):  # the plan is all that is said before the work
+        monkeypatch.setattr(work, Mock(side_effect=KeyboardInterrupt))
+    values = TRAINING if command.startswith("train") and "resume" not in command else ""
+    status, out, err = sopedu(command, values)
+    assert status == 130 and err.endswith("sopedu: interrupted\n")
+    (plan,) = re.findall(r"^plan: (.+)$", out + err, re.M)
+    assert plan.endswith(f" {PLANS[command]}") or f" {PLANS[command]};" in plan
+    assert re.search(r"about [\d.]+ (s|min|h|days)\b|seconds", plan)
+
+
+def test_figures_may_go_to_standard_output_alone(checkpoint):
+    status, out, err = sopedu(f"evaluate {checkpoint} --pairs 1 --json -")
+    assert status == 0 and json.loads(out)["pairs"] == 1 and "\nmodel " in err and "plan: judge" in err
+    status, out, err = sopedu("compare run --json -")
+    assert status == 0 and json.loads(out)["runs"][0]["steps"] == 4 and "plan: compare run, a few seconds" in err
+    assert not Path("-").exists()
+
+
 def test_the_contact_sheet_shows_every_instrument():
-    assert sopedu("toyband sheet --out sheet.png --split test") == (0, "sheet.png\n", "")
+    status, out, err = sopedu("toyband sheet --out sheet.png --split test")
+    assert (status, out) == (0, "sheet.png\n") and re.fullmatch(r"plan: [^\n]+ sheet\.png\n", err)
     with Image.open("sheet.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (2 * 11 * 80, 2 * 5 * 80))
         cells = np.asarray(picture.convert("RGB")).reshape(5, 160, 11, 160, 3)
