@@ -22,6 +22,7 @@ _EXPORTS: dict[str, str] = {
     name: module
     for module, names in {
         "errors": ("SopeduError",),
+        "shipped": ("sample_path",),
         "config": ("Config", "SpectrogramConfig", "preset", "with_values"),
         "spectrogram": ("stft", "istft", "warp", "unwarp", "log_magnitude", "row_hertz"),
         "masks": ("ideal_binary_mask", "ideal_ratio_mask", "threshold", "apply_mask"),

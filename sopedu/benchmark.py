@@ -18,7 +18,7 @@ from sopedu.config import Config
 from sopedu.errors import SopeduError
 from sopedu.metrics import batched_bss_eval, bss_eval
 from sopedu.model import count_parameters
-from sopedu.optimization import choose_precision
+from sopedu.precision import choose_precision
 from sopedu.throughput import (
     PLAIN,
     MatrixProduct,
@@ -46,7 +46,7 @@ def _device() -> torch.device:
 
 def measure_step(config: Config, steps: int = 5, precision: str | None = None) -> float:
     """Median seconds of a training step on random data, on the device that training would take."""
-    precision = precision or choose_precision(untrained(config), config, _device())
+    precision = precision or choose_precision(untrained(config), config, _device())[0]
     return float(np.median(seconds_in_turns({"step": Step(config, _device(), precision)}, steps, _device())))
 
 
@@ -100,7 +100,7 @@ def run_benchmark(config: Config, steps: int = 5, data: str | None = None, every
     steps = whole_number(steps, "steps", 1)
     device = _device()
     model = untrained(config)
-    precision, flop = choose_precision(model, config, device), flop_per_mixture(config)
+    (precision, _), flop = choose_precision(model, config, device), flop_per_mixture(config)
     matrix = MatrixProduct(device, precision)
     if device.type == "cpu":
         config = _bearable(config, flop, matrix)

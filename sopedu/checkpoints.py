@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,11 @@ from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
 from sopedu.files import write_json
 from sopedu.model import SoundOfPixels
+from sopedu.shipped import checkpoint_folder, checkpoint_names, shipped_path
 
 FORMAT_VERSION = 1
 #: The checkpoint that comes with the samples.
-SHIPPED = Path(__file__).parent.parent / "data_samples" / "checkpoints" / "toyband"
+SHIPPED = shipped_path("data_samples/checkpoints/toyband")
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,15 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
     """Read a checkpoint folder written by :func:`save_checkpoint`.
 
     Args:
-        folder: holds ``config.json`` and ``model.safetensors``.
+        folder: holds ``config.json`` and ``model.safetensors``; or the folder of a run, whose ``checkpoint/`` is taken;
+            or the name of a checkpoint that comes with sopedu: ``toyband``, ``toyband-tiny``.
         device: where the model shall work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
 
     Raises:
         SopeduError: if there is no such device, a file is missing or damaged, the format is newer than this version,
             the configuration does not describe a model, or the weights do not fit it or are not finite.
     """
-    folder, device = Path(folder), _chosen_device(device)
+    folder, device = checkpoint_folder(folder), _chosen_device(device)
     notes = _read_json(folder / "config.json")
     version = notes.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
@@ -128,6 +131,21 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
         raise SopeduError(f"{folder / 'config.json'}: trained_on must be a group of values, not {trained_on!r:.60}")
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
     return Checkpoint(model.to(device).eval(), tuple(names), dict(trained_on), metrics)
+
+
+def as_checkpoint(checkpoint: Checkpoint | str | Path) -> Checkpoint:
+    """Return a checkpoint as it is, or load the one that a name or a folder stands for, on the CPU.
+
+    Raises:
+        SopeduError: it is none of these, or :func:`load_checkpoint` refuses it.
+    """
+    if isinstance(checkpoint, str | os.PathLike):
+        return load_checkpoint(checkpoint)
+    if not isinstance(checkpoint, Checkpoint):
+        raise SopeduError(
+            f"{checkpoint!r:.60}: is no checkpoint; give what sopedu.load_checkpoint returns, or a folder or a name"
+        )
+    return checkpoint
 
 
 def _chosen_device(device: str | torch.device) -> torch.device:
@@ -168,7 +186,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SopeduError(
-            f"{path}: no such file; a checkpoint is a folder that holds config.json and model.safetensors"
+            f"{path}: no such file; a checkpoint is a folder that holds config.json and model.safetensors, "
+            f"or one that comes with sopedu: {', '.join(checkpoint_names())}"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise SopeduError(f"{path}: not readable as JSON ({error})") from error

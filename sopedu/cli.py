@@ -46,7 +46,8 @@ JsonOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="Decides everything that is random.", min=0)]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a field: model.components=16")]
-CheckpointArgument = Annotated[Path, typer.Argument(help="A folder with config.json and model.safetensors.")]
+# Text and not a path: ./toyband is a folder, toyband may be the name of a checkpoint that comes with sopedu.
+CheckpointArgument = Annotated[str, typer.Argument(help="A checkpoint's folder, a run's, or toyband or toyband-tiny.")]
 
 
 @app.command()
@@ -69,7 +70,9 @@ def train(
     preset: Annotated[str | None, typer.Option(help=f"{', '.join(PRESETS)}; default: tiny.")] = None,
     data: Annotated[str | None, typer.Option(help="toyband (the default), or an index CSV of prepared clips.")] = None,
     changes: SetOption = None,
-    start_from: Annotated[Path | None, typer.Option("--from", help="Begin with this checkpoint's weights.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Begin with this checkpoint's weights: its folder or name.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
     validation_pairs: Annotated[int | None, typer.Option(help="Mixtures of a validation; default: 32.", min=1)] = None,
     keep: Annotated[
@@ -195,7 +198,7 @@ def compare(
 def separate(
     video: Annotated[Path, typer.Argument(help="A video with picture and sound, of any format and length.")],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A folder with config.json and model.safetensors; default: toyband.")
+        str | None, typer.Option(help="A checkpoint's folder, a run's, or toyband (the default) or toyband-tiny.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the results; default: the next separated/VIDEO-NNN.")
@@ -250,6 +253,21 @@ def separate(
         say(f"  {out / name}")
     say(f"next: open {out / 'report.html'} in a browser")
     _write_figures(json_file, result)
+
+
+@app.command()
+def samples(
+    folder: Annotated[Path, typer.Argument(help="New folder to copy them to.")] = Path("sopedu-samples"),
+) -> None:
+    """Copy the sample film duet.mp4 and the notebooks into a folder. Python: sopedu.sample_path("duet.mp4")"""
+    from sopedu.shipped import copy_samples
+
+    copied = copy_samples(folder)
+    film, first = (next(path for path in copied if path.suffix == kind) for kind in (".mp4", ".ipynb"))
+    typer.echo(
+        f"{len(copied)} files in {folder}\nnext: sopedu separate {shlex.quote(str(film))}\n"
+        f"      jupyter lab {shlex.quote(str(first))}"
+    )
 
 
 @app.command()
@@ -346,6 +364,21 @@ def toyband_render(
         typer.echo(f"{len(paths)} videos in {out}")
     else:
         typer.echo(render_dataset(out, solos, split, seconds=seconds, size=size, seed=seed))
+
+
+@toyband_app.command("film")
+def toyband_film(
+    out: Annotated[Path, typer.Argument(help="The film, a new file or one to replace, ends in .mp4.")],
+    pair: Annotated[str, typer.Option(help="Two instruments, from left to right, with a comma.")] = "cello,trumpet",
+    seed: SeedOption = 2,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    seconds: Annotated[float, typer.Option(help="Length of the film.", min=1.0, max=600.0)] = 8.0,
+) -> None:
+    """Write a film of a duet; by default the shipped one. Python: sopedu.toyband.export.render_film(…)"""
+    from sopedu.toyband.export import render_film
+
+    names = [name.strip() for name in pair.split(",")]
+    typer.echo(render_film(out, names, seed, split, seconds=seconds))
 
 
 @toyband_app.command("sampled")

@@ -126,7 +126,7 @@ class TrainingConfig:
     clip_gradient: float = 0.0  # largest gradient norm, 0: no clipping
     average_decay: float = 0.0  # of the moving average of the weights that is kept as the result; 0: none
     freeze: tuple[str, ...] = ()  # beginnings of parameter names that do not learn, e.g. frame_net.body
-    precision: str = "auto"  # "float32", "bf16" or "auto"
+    precision: str = "auto"  # "float32", "bf16" or "auto": bf16 on GPUs that have it, float32 on the CPU
     compile: str = "none"  # torch.compile: "none", "default" or "reduce-overhead" (CUDA graphs)
     sync_batchnorm: bool = False  # statistics over all GPUs' batches
     save_every: int = 500  # steps between two states to resume from

@@ -6,16 +6,18 @@ order, and what FFmpeg says of a damaged file becomes one line that names it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf
+from math import atan2, inf, pi
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sopedu.clock import clock_of
 from sopedu.errors import SopeduError
 
 # Timestamps may be rounded to milliseconds: a picture that begins this little after a time is the one meant.
@@ -141,35 +143,47 @@ def first_picture(container: Any, stream: Any) -> Any:
     return None
 
 
-def time_zero(container: Any) -> float:
-    """Earliest timestamp in seconds; a negative one only marks samples that the decoder drops."""
-    return max(0, container.start_time or 0) / 1_000_000
-
-
-def duration_of(path: Path, container: Any) -> float:
-    """Seconds from time zero to the end; read from the last packet where the file does not say."""
-    if container.duration is not None:
-        return container.duration / 1_000_000
-    with opened(path) as again:
-        ends = [
-            float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            for packet in again.demux()
-            if packet.pts is not None and packet.stream.type in ("audio", "video")
-        ]
-        return max(0.0, max(ends, default=0.0) - time_zero(again))
-
-
 def sound_end(path: Path, number: int | None) -> float:
     """Seconds to the end of the sound as an mp4's exact tables state it, so that AAC's padding is left out.
 
     Infinite for other formats, which estimate it.
     """
+    clock = clock_of(path)
     with opened(path) as container:
         sound = chosen_stream(path, container, "audio", number)
         if sound is None or not sound.duration or "mp4" not in container.format.name:
             return inf
-        end = float(((sound.start_time or 0) + sound.duration) * sound.time_base) - time_zero(container)
-        return end if end > 0 else inf
+        return clock.ends.get(sound.index) or inf
+
+
+class _ShownTimes:
+    """When decoded pictures are shown, in ticks.
+
+    As FFmpeg does it: a picture's own time, unless such times have gone back more often than those of decoding. Where
+    packets say only when they are decoded, the n-th picture shown has the n-th of their times.
+    """
+
+    def __init__(self, decoding_order: bool) -> None:
+        self._waiting: deque[int] | None = deque() if decoding_order else None
+        self._last: dict[str, float] = {"pts": -inf, "dts": -inf}
+        self._wrong = {"pts": 0, "dts": 0}
+
+    def fed(self, packet: Any) -> None:
+        if self._waiting is not None and packet.size and packet.pts is not None:
+            self._waiting.append(packet.pts)
+
+    def of(self, frame: Any) -> int | None:
+        if self._waiting:
+            if frame.key_frame and frame.pts is not None:  # what is left from before it was never decoded
+                while self._waiting[0] < frame.pts and len(self._waiting) > 1:
+                    self._waiting.popleft()
+            return self._waiting.popleft()
+        for kind in ("pts", "dts"):
+            if (ticks := getattr(frame, kind)) is not None:
+                self._wrong[kind] += ticks <= self._last[kind]
+                self._last[kind] = ticks
+        trusted = frame.dts is None or self._wrong["pts"] <= self._wrong["dts"]
+        return frame.pts if trusted and frame.pts is not None else frame.dts
 
 
 def decoded_frames(
@@ -181,8 +195,8 @@ def decoded_frames(
     """
     import av
 
+    clock = clock_of(path)
     for seek_to in (start, start - 2, start - 10, 0.0):
-        from_beginning = seek_to <= 0
         with opened(path) as container:
             stream = chosen_stream(path, container, kind, number)
             if stream is None:
@@ -193,14 +207,15 @@ def decoded_frames(
             if kind == "video":
                 check_size(path, stream.width, stream.height)
             stream.thread_type = "AUTO"
-            zero = time_zero(container)
+            from_beginning = seek_to <= 0 or not clock.can_seek(stream.index)
             if not from_beginning:
                 try:
-                    container.seek(int((seek_to + zero) / stream.time_base), stream=stream)
+                    container.seek(int((seek_to + clock.zero) / stream.time_base), stream=stream)
                 except av.FFmpegError:
                     continue
-            begun, time = False, 0.0
-            packets = container.demux(stream)
+            begun, time, following, first_key = False, 0.0, clock.starts.get(stream.index, 0.0), None
+            shown = _ShownTimes(stream.index in clock.decoding_order)
+            packets = clock.set(container.demux(stream), stream.index)
             while True:
                 try:
                     packet = next(packets, None)
@@ -212,6 +227,9 @@ def decoded_frames(
                     skipped.append(time)
                 if packet is None:
                     break
+                shown.fed(packet)
+                if first_key is None and packet.is_keyframe and packet.pts is not None and not from_beginning:
+                    first_key = packet.pts
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:
@@ -221,13 +239,23 @@ def decoded_frames(
                         raise
                     continue  # a seek may land in the middle of a packet
                 for frame in frames:
-                    time = frame.time - zero if frame.time is not None else time
+                    if kind == "video":
+                        # Pictures shown before the first key picture lean on what came before the place of the seek.
+                        if first_key is not None and frame.pts is not None and frame.pts < first_key:
+                            continue
+                        ticks = shown.of(frame)
+                        time = float(ticks * frame.time_base) - clock.zero if ticks is not None else following
+                        following = time + clock.usual.get(stream.index, 0.0)
+                    else:
+                        time = frame.time - clock.zero if frame.time is not None else following
+                        following = time + frame.samples / (frame.sample_rate or inf)
                     if not begun and not from_beginning and time > start + TIME_TOLERANCE_SECONDS:
                         break
                     begun = True
                     yield time, frame
-                if frames and not begun:
-                    break
+                else:
+                    continue
+                break
             if begun:
                 return
         if from_beginning:
@@ -273,19 +301,29 @@ def continuous_sound(
                 position += len(samples)
 
 
-def quarter_turns(frame: Any) -> int:
-    """Quarter turns counter-clockwise, 0 to 3, that bring a decoded picture upright."""
-    return round(frame.rotation / 90) % 4
+def upright(frame: Any) -> tuple[bool, int]:
+    """Whether a decoded picture is to be mirrored left to right, and then by how many quarters, 0 to 3, to be turned.
+
+    Quarters count counter-clockwise. What a display matrix says between them is rounded.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, 0
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).astype(float)
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return mirrored, round(atan2(c - b, a + d) / (pi / 2)) % 4
 
 
 def rgb_picture(path: Path, frame: Any, size: tuple[int, int] | None) -> np.ndarray:
     """Decoded picture → (H, W, 3) uint8, upright, scaled to `size` (height, width) if given."""
     check_size(path, frame.width, frame.height)
-    turns = quarter_turns(frame)
+    mirrored, turns = upright(frame)
     stored = size[::-1] if size is not None and turns % 2 else size
     height, width = stored or (frame.height, frame.width)
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
-    return np.ascontiguousarray(np.rot90(pixels, turns))
+    return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if mirrored else pixels, turns))
 
 
 def mono_samples(path: Path, frame: Any) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sopedu.checkpoints import Checkpoint
+from sopedu.checkpoints import Checkpoint, as_checkpoint
 from sopedu.clips import Clip, ClipDataset, ToyBandClips, open_clips
 from sopedu.errors import SopeduError
 from sopedu.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
@@ -164,7 +164,7 @@ def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarr
 
 
 def evaluate(
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | str | Path,
     data: str = "toyband",
     pairs: int = 64,
     seed: int = 0,
@@ -174,7 +174,7 @@ def evaluate(
     """Separate held-out pairs and return every figure that belongs beside the model's (see the module's text).
 
     Args:
-        checkpoint: the model to judge.
+        checkpoint: the model to judge, or its folder or name.
         data: ``toyband`` or an index CSV (a ``val.csv`` beside it is preferred).
         pairs: mixtures of two solos of different classes.
         seed: which pairs; for the toy band also which solos are rendered.
@@ -186,7 +186,7 @@ def evaluate(
 
 
 def evaluate_with_examples(
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | str | Path,
     data: str = "toyband",
     pairs: int = 64,
     seed: int = 0,
@@ -194,6 +194,7 @@ def evaluate_with_examples(
     sounds: str | Path | None = None,
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Do what :func:`evaluate` does, and also return the pairs and the estimates of every row, to see and hear."""
+    checkpoint = as_checkpoint(checkpoint)
     config, pairs, seed = checkpoint.config, whole_number(pairs, "pairs", 1), whole_number(seed, "seed", 0)
     instruments = (instruments,) if isinstance(instruments, str) else instruments
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)

@@ -24,6 +24,7 @@ from sopedu.config import Config, preset, with_values
 from sopedu.demo import DEMO_INSTRUMENTS
 from sopedu.errors import SopeduError
 from sopedu.files import write_json
+from sopedu.shipped import shipped_path
 
 CAUSES = {
     "A": "the learning rate is a hundred times too high",
@@ -31,7 +32,7 @@ CAUSES = {
     "C": "every clip shows the pictures of another one: eyes tell nothing, and both masks become the mixture's",
 }
 #: Where the recorded runs lie.
-RECORDED = Path(__file__).parent.parent / "data_samples" / "recorded_runs"
+RECORDED = shipped_path("data_samples/recorded_runs")
 
 
 class Disturbed(ClipDataset):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from sopedu.checkpoints import Checkpoint
+from sopedu.checkpoints import Checkpoint, as_checkpoint
 from sopedu.errors import SopeduError
 from sopedu.evaluation import frames_of, leak, waveform_of
 from sopedu.geometry import WHOLE, Box, Point, cell_weights, centre, inside, map_on_picture
@@ -44,7 +45,7 @@ Score = tuple[float, float, float, float]
 
 
 def evaluate_localization(
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | str | Path,
     scenes: int = 200,
     seed: int = 0,
     kind: str = MAP_KINDS[0],
@@ -72,7 +73,7 @@ def evaluate_localization(
     boxes let through, in dB of the mixture.
 
     Args:
-        checkpoint: the model to judge, on the toy-band instruments it was trained on.
+        checkpoint: the model to judge, or its folder or name, on the toy-band instruments it was trained on.
         scenes: held-out scenes of two drawn instruments of which one plays, at least 1.
         seed: which scenes and duets.
         kind: which map, see :meth:`sopedu.PixelSounds.sound_map`.
@@ -86,6 +87,7 @@ def evaluate_localization(
     Raises:
         SopeduError: the checkpoint does not know two instruments of the toy band; an unknown kind or pooling.
     """
+    checkpoint = as_checkpoint(checkpoint)
     scenes, seed, duets = (
         whole_number(scenes, "scenes", 1),
         whole_number(seed, "seed", 0),

@@ -76,10 +76,26 @@ def _small_layers(width: int) -> tuple[list[nn.Module], int]:
         out = width * multiple
         shortcut = None
         if stride != 1 or out != channels:
-            shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+            shortcut = nn.Sequential(_shortcut(channels, out, stride), nn.BatchNorm2d(out))
         layers.append(nn.Sequential(BasicBlock(channels, out, stride, shortcut)))
         channels = out
     return layers, channels
+
+
+def _shortcut(channels: int, out: int, stride: int) -> nn.Conv2d:
+    return (nn.Conv2d if channels % 8 == 0 else _ConvOfEverySecondCell)(channels, out, 1, stride, bias=False)
+
+
+class _ConvOfEverySecondCell(nn.Conv2d):
+    """A 1 × 1 convolution with a stride, written as one without a stride on the cells that it looks at.
+
+    For channels_last input whose channels are no multiple of 8, oneDNN's backward kernel for AVX2 writes beyond its
+    memory (torch 2.14.1: a crash, or worse, none). The numbers are the same.
+    """
+
+    def forward(self, cells: torch.Tensor) -> torch.Tensor:
+        down, right = self.stride
+        return nn.functional.conv2d(cells[..., ::down, ::right], self.weight, self.bias)
 
 
 def _keep_resolution(stage: nn.Module, dilation: int) -> None:

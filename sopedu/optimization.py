@@ -1,14 +1,13 @@
-"""How the weights move: optimizer, learning rates, moving average, frozen parts, precision (notebook 13_train_full)."""
+"""How the weights move: optimizer, learning rates, moving average, frozen parts (notebook 13_train_full)."""
 
 from __future__ import annotations
 
 import copy
 import math
-import time
 
 import torch
 
-from sopedu.config import Config, TrainingConfig
+from sopedu.config import TrainingConfig
 from sopedu.errors import SopeduError
 from sopedu.model import SoundOfPixels
 
@@ -101,29 +100,3 @@ class MovingAverage:
         torch._foreach_lerp_([follow[name] for name in floating], [lead[name] for name in floating], weight)
         for name in follow.keys() - set(floating):
             follow[name].copy_(lead[name])
-
-
-def choose_precision(model: SoundOfPixels, config: Config, device: torch.device) -> str:
-    """Resolve ``precision="auto"``: bf16 on GPUs that have it; on the CPU only if a short probe finds it faster.
-
-    With AVX-512 bf16 instructions it is about 1.4 times as fast as float32, without them ten times slower.
-    """
-    wanted = config.training.precision
-    if wanted != "auto":
-        return wanted
-    if device.type != "cpu":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    sound, size = config.spectrogram, config.frames.size
-    probe = copy.deepcopy(model).train().to(memory_format=torch.channels_last)
-    heard = torch.zeros(4, 1, sound.log_frequency_bins, sound.time_frames)
-    seen = torch.zeros(4, 2, config.frames.count, 3, size, size)
-    seconds: dict[str, float] = {}
-    for turn, precision in enumerate(("float32", "bf16") * 4):
-        began = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            logits = probe(heard, seen)
-        logits.float().square().mean().backward()
-        took = time.perf_counter() - began
-        if turn > 1:  # the first turns warm up; of the others the fastest counts, for other work only slows
-            seconds[precision] = min(took, seconds.get(precision, took))
-    return "bf16" if seconds["bf16"] < 0.95 * seconds["float32"] else "float32"

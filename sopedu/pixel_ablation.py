@@ -15,15 +15,16 @@ from typing import Any
 
 import torch
 
-from sopedu.checkpoints import SHIPPED, Checkpoint, load_checkpoint
+from sopedu.checkpoints import Checkpoint, load_checkpoint
 from sopedu.config import preset, with_values
 from sopedu.evaluation import evaluate
 from sopedu.files import write_json
 from sopedu.localization_metrics import evaluate_localization
 from sopedu.runs import train_run
+from sopedu.shipped import shipped_path
 
-RECORDED = SHIPPED.parent.parent / "recorded_runs" / "pixel_ablation.json"
-START = SHIPPED.parent / "toyband-tiny"
+RECORDED = shipped_path("data_samples/recorded_runs/pixel_ablation.json")
+START = shipped_path("data_samples/checkpoints/toyband-tiny")
 
 #: What each variant changes in preset ``toyband``.
 VARIANTS: dict[str, tuple[str, ...]] = {

@@ -30,7 +30,7 @@ _DARK = 0.1  # a map whose loudest cell lets less than this share through does n
 
 def export_html(
     path: str | Path,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | str | Path,
     waveform: np.ndarray,
     pictures: np.ndarray,
     times: Sequence[float],

@@ -1,6 +1,6 @@
 """PixelProbe: touch a picture and hear what sounds there (notebook 11_listen_to_pixels).
 
-    >>> probe = PixelProbe.from_scene(load_checkpoint("data_samples/checkpoints/toyband"), duet(3, "test"))
+    >>> probe = PixelProbe.from_scene("toyband", duet(3, "test"))
     >>> probe                                       # click, drag, paint; by mouse, touch or keyboard
     >>> probe.listen((0.3, 0.6)).text               # the same from Python
 
@@ -29,7 +29,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from sopedu.answers import Answer, answer_of, check_lengths, maps_of_moments, outlines, percent
-from sopedu.checkpoints import Checkpoint
+from sopedu.checkpoints import Checkpoint, as_checkpoint
 from sopedu.errors import SopeduError
 from sopedu.geometry import Box, Place, box_of_cell, centre, check_box
 from sopedu.plots import (
@@ -96,7 +96,7 @@ class PixelProbe(anywidget.AnyWidget):
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | str | Path,
         waveform: np.ndarray,
         pictures: np.ndarray,
         times: Sequence[float],
@@ -121,8 +121,9 @@ class PixelProbe(anywidget.AnyWidget):
         self._grid = cell_grid(self) if front_end == "gridbox" else None
 
     @classmethod
-    def from_scene(cls, checkpoint: Checkpoint, scene: Scene, **arguments: Any) -> PixelProbe:
+    def from_scene(cls, checkpoint: Checkpoint | str | Path, scene: Scene, **arguments: Any) -> PixelProbe:
         """Probe a scene of the toy band; its performers' boxes, where they are on average, come with it."""
+        checkpoint = as_checkpoint(checkpoint)
         names = [f"{label} {scene.labels[:i].count(label) + 1}" for i, label in enumerate(scene.labels)]
         names = [name.removesuffix(" 1") if name.endswith(" 1") else name for name in names]
         boxes = {name: tuple(box) for name, box in zip(names, scene.boxes.mean(1).clip(0, 1).tolist(), strict=True)}
@@ -132,14 +133,19 @@ class PixelProbe(anywidget.AnyWidget):
 
     @classmethod
     def from_video(
-        cls, checkpoint: Checkpoint, path: str | Path, start: float = 0.0, seconds: float = 6.0, **arguments: Any
+        cls,
+        checkpoint: Checkpoint | str | Path,
+        path: str | Path,
+        start: float = 0.0,
+        seconds: float = 6.0,
+        **arguments: Any,
     ) -> PixelProbe:
         """Probe a part of a video file, four pictures a second.
 
         Raises:
             SopeduError: the file cannot be read, has no sound or no pictures, or ends before ``start``.
         """
-        info = probe_video(path)
+        checkpoint, info = as_checkpoint(checkpoint), probe_video(path)
         if not info.has_sound or not info.has_picture:
             missing = "sound" if info.has_picture else "pictures"
             raise SopeduError(f"{path}: has no {missing}; a probe needs a video with sound")

@@ -21,13 +21,14 @@ from sopedu.config import Config, preset
 from sopedu.errors import SopeduError
 from sopedu.model import normalise_frames
 from sopedu.nets import FrameNet
+from sopedu.shipped import shipped_path
 from sopedu.toyband import objects
 from sopedu.toyband.backgrounds import paint
 from sopedu.toyband.raster import Canvas, Placement
 from sopedu.toyband.splits import draw_identity, generator_for
 from sopedu.values import whole_number
 
-WARM_START = Path(__file__).parent.parent / "data_samples" / "warm_start" / "frame_net_tiny.safetensors"
+WARM_START = shipped_path("data_samples/warm_start/frame_net_tiny.safetensors")
 
 
 def object_picture(seed: int, size: int = 64) -> tuple[np.ndarray, int]:

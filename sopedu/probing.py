@@ -7,11 +7,12 @@ notebook 11_listen_to_pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from sopedu.checkpoints import Checkpoint
+from sopedu.checkpoints import Checkpoint, as_checkpoint
 from sopedu.errors import SopeduError
 from sopedu.geometry import Place
 from sopedu.localization import MAP_KINDS, PixelSounds
@@ -38,9 +39,10 @@ class Stretch:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, waveform: np.ndarray, pictures: np.ndarray, times: Sequence[float]
+        self, checkpoint: Checkpoint | str | Path, waveform: np.ndarray, pictures: np.ndarray, times: Sequence[float]
     ) -> None:
-        self.checkpoint, self.sound = checkpoint, checkpoint.config.spectrogram
+        self.checkpoint = as_checkpoint(checkpoint)
+        self.sound = self.checkpoint.config.spectrogram
         self.waveform, self.pictures = as_waveform(waveform), np.asarray(pictures)
         if self.sound.counted_samples < len(self.waveform) <= self.sound.samples:
             # One clip of the model's length: what an inverse STFT cannot restore is no reason for a second window.

@@ -46,8 +46,8 @@ def train_run(
         out: the run's folder; new, or with ``resume`` the one to go on with.
         config: by default preset ``tiny``; with ``resume`` that of the run, and another is refused.
         data: ``toyband`` (the default) or an index CSV; with ``resume`` that of the run, and another is refused.
-        start_from: a checkpoint whose weights to begin with (fine-tuning); see also ``training.freeze``. With
-            ``resume`` that of the run, and another is refused.
+        start_from: folder or name of a checkpoint whose weights to begin with (fine-tuning); see also
+            ``training.freeze``. With ``resume`` that of the run, and another is refused.
         validation_pairs: held-out mixtures to validate on every ``training.validate_every`` steps, 32 by default; with
             ``resume`` as many as before, and another number is refused, for scores would not compare.
         keep: how many states to resume from stay on disk; by default 2, with ``resume`` as many as before.

@@ -1,6 +1,6 @@
 """Separate the sounds of a whole video: sound files, a map of what sounds where, a video of every region, a page.
 
-    >>> result = separate_video("video.mp4", load_checkpoint("data_samples/checkpoints/toyband"), "out")
+    >>> result = separate_video("video.mp4", "toyband", "out")
     >>> result["sounds"]
 
 `windows` walks over the video, `regions` says where to listen, `filming` writes videos; here they meet. Explained in
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sopedu.checkpoints import Checkpoint
+from sopedu.checkpoints import Checkpoint, as_checkpoint
 from sopedu.config import SpectrogramConfig
 from sopedu.detection import Detector, named_detector
 from sopedu.errors import SopeduError
@@ -54,7 +54,7 @@ _DETECTED_SECONDS = 0.5  # between two pictures that it is shown
 
 def separate_video(
     path: str | Path,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | str | Path,
     out: str | Path,
     boxes: Sequence[Box] | Mapping[str, Box] = (),
     *,
@@ -75,7 +75,7 @@ def separate_video(
 
     Args:
         path: a video with picture and sound, of any format that PyAV reads and any length.
-        checkpoint: the model, on the device that shall do the work.
+        checkpoint: the model, on the device that shall do the work; or its folder or name, to work on the CPU.
         out: a folder that does not exist yet or is empty; gets ``sound_map.mp4`` (map over the frames, the original
             sound), ``mixture.wav``, ``region1.wav`` and ``region1.mp4`` (region marked, its sound alone) and so on,
             ``result.json`` and ``report.html``.
@@ -98,7 +98,7 @@ def separate_video(
         SopeduError: the video cannot be used, a box or another choice does not fit, ``out`` already holds files or is
             being written by another run, or the disk is full.
     """
-    path, out = Path(path), require_new_folder(out)
+    path, out, checkpoint = Path(path), require_new_folder(out), as_checkpoint(checkpoint)
     start, cells = real_number(start, "start"), whole_number(cells, "cells")
     end = None if end is None or end == float("inf") else real_number(end, "end")
     picture_stream, sound_stream = (

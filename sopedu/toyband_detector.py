@@ -28,10 +28,11 @@ from sopedu.detection import Detections, found, suppress_overlaps
 from sopedu.errors import SopeduError
 from sopedu.files import folder_written_aside, write_json
 from sopedu.model import normalise_frames
+from sopedu.shipped import shipped_path
 from sopedu.toyband.melody import INSTRUMENTS
 
 #: The detector that comes with the samples.
-SHIPPED = Path(__file__).parent.parent / "data_samples" / "detector"
+SHIPPED = shipped_path("data_samples/detector")
 SIDE = 128  # pixels of the shorter side, as seen by the net
 _LONGEST = 512
 

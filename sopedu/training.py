@@ -29,7 +29,8 @@ from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
 from sopedu.model import SoundOfPixels
 from sopedu.objective import mixture_loss
-from sopedu.optimization import MovingAverage, choose_precision, freeze, make_optimizer, set_rates, training_mode
+from sopedu.optimization import MovingAverage, freeze, make_optimizer, set_rates, training_mode
+from sopedu.precision import FiniteState, choose_precision, weights_are_finite
 from sopedu.processes import join_processes, lost_process_told
 from sopedu.resuming import (
     State,
@@ -160,6 +161,8 @@ def train(
             at_the_end.callback(callback.close)
         try:
             loop.go(told)
+            if run.failed and loop.back_to_float32():
+                loop.go(told)
         except KeyboardInterrupt:
             run.interrupted, between_steps = True, False
         except torch.OutOfMemoryError as error:
@@ -205,8 +208,8 @@ class _Loop:
                 f"take a multiple of {processes}, at least {least * processes}"
             )
         self.frozen = freeze(model, settings.freeze) if settings.freeze else []
-        # The choice is a measurement, on which processes may differ: the first one's holds.
-        precision = broadcast_object_list([choose_precision(model, config, self.device)])[0]
+        # Processes may differ in what they find about bf16: the first one's choice holds.
+        precision, note = broadcast_object_list([*choose_precision(model, config, self.device)])
         model.to(self.device, memory_format=torch.channels_last)
         if settings.sync_batchnorm and processes > 1:
             if self.device.type == "cpu":
@@ -218,17 +221,23 @@ class _Loop:
         average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
         self.run = Run(
             config, model, clips.class_names, settings.steps, precision=precision, device=str(self.device),
-            processes=processes, folder=folder, average=average,
+            processes=processes, folder=folder, average=average, notes=[note] if note else [],
         )  # fmt: skip
+        self.net: torch.nn.Module | None = None
+        self.last_finite: FiniteState | None = None
         self.losses: list[torch.Tensor] = []  # of the steps since the last record
         self.seconds_before = 0.0
         self.settings_note = {"processes": processes, "clips": len(clips), "class_names": list(clips.class_names)}
 
     def go(self, callbacks: Sequence[Callback]) -> None:
         run, settings, rank = self.run, self.config.training, self.accelerator.process_index
-        net = self.accelerator.prepare_model(run.model, device_placement=False)
-        if settings.compile != "none":
-            net = torch.compile(net, mode=settings.compile, dynamic=False)
+        if self.net is None:
+            self.net = self.accelerator.prepare_model(run.model, device_placement=False)
+            if settings.compile != "none":
+                self.net = torch.compile(self.net, mode=settings.compile, dynamic=False)
+        net = self.net
+        if run.precision == "bf16":
+            self.last_finite = FiniteState.of(run, self.optimizer)
         sampler = VisitSampler(self.clips, run.steps, run.step, rank, run.processes)
         on_gpu = self.device.type == "cuda"
         loader = DataLoader(
@@ -277,6 +286,9 @@ class _Loop:
         self.losses.clear()
         if not _all_finite(run, recorded):
             return False
+        if run.precision == "bf16" and not weights_are_finite(run.model):
+            run.failed = True
+            return False
         run.seconds = self.seconds_before + now - self.began
         speed = len(recorded) * self.config.training.batch_size / (now - self.recorded)
         entry = {"step": run.step, "loss": recorded.mean().item(), "learning_rate": rate, "seconds": run.seconds}
@@ -284,7 +296,18 @@ class _Loop:
         every = self.config.training.validate_every
         if self.validation and every and (run.step % every < self.record_every or run.step == run.steps):
             self.validate()
+        if run.precision == "bf16":
+            self.last_finite = FiniteState.of(run, self.optimizer)
         self.recorded = time.perf_counter()
+        return True
+
+    def back_to_float32(self) -> bool:
+        """After a failure in bf16: go back to the last finite state, in float32; False where there is no such way."""
+        if self.last_finite is None:
+            return False
+        self.last_finite.give_back(self.run, self.optimizer)
+        self.losses.clear()
+        self.last_finite = None
         return True
 
     def validate(self) -> None:
@@ -344,7 +367,8 @@ class _Loop:
         if self.folder is None:
             raise SopeduError("to resume, name the folder of the run")
         run = self.run
-        state, run.notes = load_state(self.folder / "resume", self.device)
+        state, notes = load_state(self.folder / "resume", self.device)
+        run.notes += notes
         values, given = state.values, to_dict(self.config)
         differences = different_settings(values["config"], given)
         differences += different_settings({"data": values["made_of"]}, {"data": self.settings_note})

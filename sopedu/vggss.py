@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from sopedu.checkpoints import Checkpoint
+from sopedu.checkpoints import Checkpoint, as_checkpoint
 from sopedu.errors import SopeduError
 from sopedu.evaluation import frames_of
 from sopedu.files import require_file
@@ -158,7 +158,7 @@ def upper_half(values: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def evaluate_vggss(
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | str | Path,
     annotations: str | Path,
     clips: str | Path,
     kind: str = MAP_KINDS[0],
@@ -171,7 +171,7 @@ def evaluate_vggss(
     of the middle one of its frames.
 
     Args:
-        checkpoint: the model.
+        checkpoint: the model, or its folder or name.
         annotations: ``vggss.json``.
         clips: a folder of videos ``FILE.mp4`` (or mkv, webm, mov, avi), named as in the annotations, in it or below.
         kind: which map, see :meth:`sopedu.PixelSounds.sound_map`.
@@ -187,7 +187,7 @@ def evaluate_vggss(
             used.
     """
     seed = whole_number(seed, "seed", 0)
-    known, folder = read_vggss(annotations), Path(clips)
+    checkpoint, known, folder = as_checkpoint(checkpoint), read_vggss(annotations), Path(clips)
     if kind not in MAP_KINDS:
         raise SopeduError(f"unknown sound map {kind!r}: choose {', '.join(MAP_KINDS)}")
     if not folder.is_dir():

@@ -1,11 +1,8 @@
 """Read video files: what is in them, their sound and their pictures on one clock.
 
-Time zero of a file is its earliest timestamp (never below 0): all times here are seconds from it, for sound
-and pictures alike. PyAV decodes (in `decoding`). A container left open would make forked data loader
-workers hang, so every function opens the file anew and closes it. Videos are written by `video_writer`.
-
-A damaged packet is an error, unless the caller passes a list as `skipped`: then what can be decoded is used, and
-the list says at which times something was left out.
+Time zero of a file is the earliest time of what can be decoded: all times here are seconds from it, for sound and
+pictures alike (`clock` joins timestamps that jump). PyAV decodes (in `decoding`). A container left open would make
+forked data loader workers hang, so every function opens the file anew and closes it. `video_writer` writes videos.
 """
 
 from __future__ import annotations
@@ -21,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sopedu.clock import clock_of
 from sopedu.decoding import (
     TIME_TOLERANCE_SECONDS,
     StreamInfo,
@@ -29,16 +27,15 @@ from sopedu.decoding import (
     continuous_sound,
     decoded_frames,
     described,
-    duration_of,
     first_picture,
     frame_rate_of,
     moving_pictures,
     opened,
     pixel_aspect_of,
-    quarter_turns,
     rgb_picture,
     sound_end,
     sounds,
+    upright,
 )
 from sopedu.errors import SopeduError
 from sopedu.files import require_file
@@ -57,7 +54,7 @@ class VideoInfo:
     height: int
     frame_rate: float | None  # pictures per second, the mean where it varies
     frame_count: int | None  # None where the file does not say
-    duration: float  # seconds
+    duration: float  # seconds to the end of the last picture or sound
     sample_rate: int | None  # hertz
     channels: int
     has_sound: bool
@@ -67,6 +64,9 @@ class VideoInfo:
     picture_stream: int | None = None  # number of the stream that is looked at
     sound_stream: int | None = None  # number of the stream that is listened to
     streams: tuple[StreamInfo, ...] = ()  # all there are
+    mirrored: bool = False  # whether the stored picture is mirrored left to right before it is turned
+    announced: float = 0.0  # seconds that the header states, where that is more than there is
+    jumps: tuple[tuple[float, float], ...] = ()  # (time, seconds) of jumps of the timestamps that were closed
 
 
 def probe(path: str | Path, picture_stream: int | None = None, sound_stream: int | None = None) -> VideoInfo:
@@ -81,20 +81,23 @@ def probe(path: str | Path, picture_stream: int | None = None, sound_stream: int
             pictures have no size or more than 8192 px on a side.
     """
     path = require_file(path)
+    clock = clock_of(path)
     with opened(path) as container:
         picture = chosen_stream(path, container, "video", picture_stream)
         sound = chosen_stream(path, container, "audio", sound_stream)
         if picture is None and sound is None:
             raise SopeduError(f"{path}: holds neither pictures nor sound; give a video file (mp4, webm, mkv, mov)")
         width = height = rotation = 0
-        aspect = Fraction(1)
+        aspect, mirrored = Fraction(1), False
         if picture is not None:
             check_size(path, picture.width, picture.height)
             width, height = picture.width, picture.height
             first = first_picture(container, picture)
             if first is not None:
                 check_size(path, first.width, first.height)
-                width, height, rotation = first.width, first.height, quarter_turns(first) * 90
+                width, height = first.width, first.height
+                mirrored, turns = upright(first)
+                rotation = turns * 90
             aspect = pixel_aspect_of(picture)
             if rotation in (90, 270):
                 width, height, aspect = height, width, 1 / aspect
@@ -104,7 +107,7 @@ def probe(path: str | Path, picture_stream: int | None = None, sound_stream: int
             height=height,
             frame_rate=frame_rate_of(picture) if picture is not None else None,
             frame_count=(picture.frames or None) if picture is not None else None,
-            duration=duration_of(path, container),
+            duration=clock.end,
             sample_rate=sound.rate if sound is not None else None,
             channels=sound.channels if sound is not None else 0,
             has_sound=sound is not None,
@@ -114,6 +117,9 @@ def probe(path: str | Path, picture_stream: int | None = None, sound_stream: int
             picture_stream=picture.index if picture is not None else None,
             sound_stream=sound.index if sound is not None else None,
             streams=tuple(described(stream) for stream in (*moving_pictures(container), *sounds(container))),
+            mirrored=mirrored,
+            announced=clock.announced,
+            jumps=clock.jumps,
         )
 
 

@@ -31,9 +31,11 @@ OPTIONS = {
     "evaluate": "data pairs seed instruments sounds json",
     "separate": "checkpoint out box start end normalise keep-rate cells picture-stream sound-stream device json",
     "compare": "plot json",
+    "samples": "",
     "benchmark": "preset steps set data all json",
     "toyband sheet": "out split",
     "toyband render": "out solos split video seconds size seed",
+    "toyband film": "pair seed split seconds",
     "toyband sampled": "soundfont out solos seconds seed",
     "toyband pretrain": "out preset pictures steps seed",
 }
@@ -105,6 +107,11 @@ MISTAKES = {
     "toyband sheet --out sheet.xyz": "sheet.xyz",
     "toyband render --split dev --out o": "unknown split 'dev'",
     "toyband render --out film.mp4": "film.mp4",
+    "toyband film film.mp4 --pair violin": "a duet of 'violin': name two of accordion",
+    "toyband film film.mp4 --pair violin,kazoo": "a duet of 'violin, kazoo'",
+    "toyband film nowhere/film.mp4": "the folder nowhere does not exist",
+    "samples full": "full: already exists and is not an empty folder",
+    "samples film.mp4": "film.mp4: already exists and is not an empty folder",
     "toyband sampled --soundfont no.sf2 --out o": "no.sf2: no such file",
 }
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from urllib.error import URLError
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models import resnet18
 
-from sopedu.config import preset, with_values
+from sopedu.config import ModelConfig, preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.model import SoundOfPixels, count_parameters, normalise_frames
-from sopedu.nets import Synthesizer, activate
+from sopedu.nets import FrameNet, Synthesizer, activate
 from sopedu.spectrogram import log_magnitude, stft, warp
 
 SMALL = "model.frame_weights=none model.components=6 model.frame_width=8 model.audio_channels=8,8,8"
@@ -157,3 +161,32 @@ def test_without_a_network_the_imagenet_start_says_what_to_do(monkeypatch):
     monkeypatch.setattr("sopedu.nets.resnet18", offline)
     with pytest.raises(SopeduError, match="model.frame_weights=none"):
         SoundOfPixels(preset("paper"))
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 6, 12])
+def test_the_small_eyes_of_any_width_are_the_strided_resnet(width):
+    eyes = FrameNet(ModelConfig(frame_net="small", frame_width=width, frame_weights="none", components=5))
+    block, plain = eyes.body[2][0].downsample[0], nn.Conv2d(width, 2 * width, 1, 2, bias=False)
+    plain.load_state_dict(block.state_dict())
+    cells = torch.randn(2, width, 9, 12, requires_grad=True)
+    answers = [conv(cells) for conv in (block, plain)]
+    assert torch.allclose(*answers, atol=1e-6)
+    gradients = [torch.autograd.grad(answer.square().sum(), cells)[0] for answer in answers]
+    assert torch.allclose(*gradients, atol=1e-5)
+
+
+def test_narrow_eyes_learn_without_writing_beyond_their_memory():
+    """oneDNN's kernel for AVX2 did, where the channels were no multiple of 8; malloc's checks end such a process."""
+    step = (
+        "import torch; from sopedu.config import ModelConfig; from sopedu.nets import FrameNet\n"
+        "torch.set_num_threads(1)\n"
+        "for width in (1, 2, 3, 4, 5, 6, 7, 12, 20):\n"
+        "    eyes = FrameNet(ModelConfig(frame_net='small', frame_width=width, frame_weights='none', components=4))\n"
+        "    eyes.to(memory_format=torch.channels_last)\n"
+        "    for _ in range(5):\n"
+        "        eyes(torch.randn(4, 3, 64, 64).to(memory_format=torch.channels_last)).sum().backward()\n"
+        "print('done')\n"
+    )
+    checked = os.environ | {"MALLOC_PERTURB_": "165", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    done = subprocess.run([sys.executable, "-c", step], env=checked, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-500:]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,110 @@ def test_every_module_imports_on_a_bare_training_machine():
     )
     assert "sopedu.sound" in modules
     assert run_python(code) == ""
+
+
+# --- the wheel ----------------------------------------------------------------------------------------------------
+
+SHIPPED_FOLDERS = ("data_samples", "docs", "notebooks")
+# Files by the end of their name that the wheel holds, and nothing else. Metadata come beside them.
+SHIPPED_SUFFIXES = {".py", ".js", ".css", ".html", ".json", ".safetensors", ".mp4", ".md", ".sh", ".ipynb"}
+
+
+def built(source: Path, out: Path, what: str) -> Path:
+    """Build ``sdist`` or ``wheel`` of a source tree without a network: setuptools is called as pip would call it."""
+    code = f"import sys; from setuptools import build_meta; print(build_meta.build_{what}(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, str(out)], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "is absent from the `packages` configuration" not in done.stderr
+    return out / done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory) -> dict[str, Path]:
+    """The wheel of this source tree, and that of its source distribution; both from a folder with an odd name."""
+    top = tmp_path_factory.mktemp("söp edu")
+    source, out = top / "source", top / "out"
+    ignored = shutil.ignore_patterns(".git", ".venv", "runs", "build", "dist", "*.egg-info", ".*_cache", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    # What a working folder may hold and a wheel must not.
+    for litter in ("notebooks/.ipynb_checkpoints/00.ipynb", "data_samples/tried.wav", "runs/demo-001/config.json"):
+        (source / litter).parent.mkdir(parents=True, exist_ok=True)
+        (source / litter).touch()
+    (out / "of-sdist").mkdir(parents=True)
+    with tarfile.open(built(source, out, "sdist")) as archive:
+        archive.extractall(top, filter="data")
+    [unpacked] = top.glob("sopedu-*")
+    return {"tree": built(source, out, "wheel"), "sdist": built(unpacked, out / "of-sdist", "wheel")}
+
+
+@pytest.fixture(scope="module")
+def installed(wheels, tmp_path_factory) -> Path:
+    """The wheel's content as pip lays it out."""
+    folder = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(wheels["tree"]) as wheel:
+        wheel.extractall(folder)
+    return folder
+
+
+def test_the_packages_are_those_that_are_there():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "sopedu").rglob("__init__.py")}
+    shipped = {f"sopedu.{name}" for name in SHIPPED_FOLDERS}
+    assert set(settings["packages"]) == there | shipped
+    assert settings["package-dir"] == {f"sopedu.{name}": name for name in SHIPPED_FOLDERS}
+    assert set(settings["package-data"]) == {"sopedu"} | shipped
+
+
+def test_the_wheel_holds_the_package_and_what_is_shipped_and_nothing_else(wheels):
+    with zipfile.ZipFile(wheels["tree"]) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "sopedu").rglob("*") if path.is_file()}
+    for folder in SHIPPED_FOLDERS:
+        there = (path for path in (ROOT / folder).rglob("*") if path.is_file() and path.name[0] != ".")
+        wanted |= {f"sopedu/{path.relative_to(ROOT).as_posix()}" for path in there}
+    assert names == {name for name in wanted if "__pycache__" not in name and ".ipynb_checkpoints" not in name}
+    assert {Path(name).suffix for name in names} == SHIPPED_SUFFIXES
+    assert wheels["tree"].stat().st_size <= 35e6
+
+
+def test_the_wheel_of_the_source_distribution_is_the_same(wheels):
+    def content(path: Path) -> dict[str, int]:
+        with zipfile.ZipFile(path) as wheel:
+            return {info.filename: info.CRC for info in wheel.infolist()}
+
+    assert content(wheels["sdist"]) == content(wheels["tree"])
+
+
+def test_from_the_wheel_all_that_is_shipped_is_found_by_name(installed, tmp_path):
+    code = """
+import sopedu
+from sopedu import faults, shipped, toyband_detector
+print(sopedu.__file__)
+print(shipped.shipped_path("notebooks"), sopedu.sample_path("duet.mp4"), faults.RECORDED, sep="\\n")
+assert sopedu.load_checkpoint("toyband").config.name == "toyband"
+assert sopedu.load_checkpoint("toyband-tiny").config.name == "tiny"
+sopedu.new_model(sopedu.preset("tiny"))  # from the warm start
+assert faults.recorded_run("A")["history"]
+assert toyband_detector.load_toyband_detector().class_names == sopedu.INSTRUMENTS
+shipped.copy_samples("copied")
+"""
+    run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(installed)!r}){code}"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert all(Path(line).is_relative_to(installed) and Path(line).exists() for line in done.stdout.splitlines())
+    assert (tmp_path / "copied" / "duet.mp4").read_bytes() == (ROOT / "data_samples" / "duet.mp4").read_bytes()
+    assert len(list((tmp_path / "copied" / "notebooks").iterdir())) == len(list((ROOT / "notebooks").glob("*.ipynb")))
+
+
+def test_only_one_module_knows_where_shipped_files_lie():
+    knows = [
+        path.name
+        for path in (ROOT / "sopedu").rglob("*.py")
+        if re.search(r"__file__[^\n]*parent\.parent|\.\./data_samples", path.read_text(encoding="utf-8"))
+    ]
+    assert knows == []
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert not re.search(r'\\"(\.\./)?data_samples/', path.read_text(encoding="utf-8")), path.name
 
 
 def test_every_exported_name_exists_and_unknown_ones_are_said():

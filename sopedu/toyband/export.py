@@ -17,7 +17,7 @@ from sopedu.files import written_aside
 from sopedu.sound import save_waveform
 from sopedu.spectrogram import stft
 from sopedu.toyband.melody import INSTRUMENTS
-from sopedu.toyband.scenes import Scene, solo
+from sopedu.toyband.scenes import SAMPLE_RATE, Scene, duet, solo
 from sopedu.toyband.splits import check_split
 from sopedu.values import real_number, whole_number
 from sopedu.video_writer import write_video
@@ -122,6 +122,41 @@ def render_videos(
         write_scene_video(path, scene, frame_rate)
         paths.append(path)
     return paths
+
+
+def render_film(
+    path: str | Path,
+    pair: Sequence[str],
+    seed: int,
+    split: str = "test",
+    *,
+    seconds: float = 8.0,
+    frame_rate: float = 25.0,
+    size: tuple[int, int] = (270, 480),
+) -> Path:
+    """Render a duet as an mp4 film, such as the shipped ``duet.mp4``.
+
+    Args:
+        path: ends in .mp4; the folder must exist.
+        pair: two instruments, from left to right.
+        seed: with ``split`` decides melodies, individual instruments, places and background.
+        split: train, validation or test.
+        seconds: length of the film.
+        frame_rate: pictures per second.
+        size: height and width in pixels.
+
+    Raises:
+        SopeduError: an unknown split or instrument, not two instruments, or the film cannot be written.
+    """
+    check_split(split)
+    unknown = [name for name in pair if name not in INSTRUMENTS]
+    if unknown or len(pair) != 2:
+        raise SopeduError(f"a duet of {', '.join(pair)!r}: name two of {', '.join(INSTRUMENTS)}")
+    times = tuple(np.arange(round(seconds * frame_rate)) / frame_rate)
+    write_scene_video(
+        path, duet(seed, split, pair, samples=round(seconds * SAMPLE_RATE), size=size, times=times), frame_rate
+    )
+    return Path(path)
 
 
 def write_scene_video(path: str | Path, scene: Scene, frame_rate: float) -> None:
