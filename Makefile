@@ -40,7 +40,7 @@ checkpoint: .venv ## Train the shipped checkpoint anew into runs/toyband-tiny (a
 	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
 
 toyband: .venv ## Train the shipped checkpoint toyband anew into runs/toyband (about an hour on one core)
-	$(BIN)/sopedu train --preset toyband --from data_samples/checkpoints/toyband-tiny --out runs/toyband
+	$(BIN)/sopedu train --preset toyband --from toyband-tiny --out runs/toyband
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
 recorded-runs: .venv ## Train the healthy and the faulty runs that notebook 09 shows (about four minutes on one core)
