@@ -87,7 +87,7 @@ def clock_of(path: Path) -> Clock:
         SopeduError: it cannot be read, or grows while it is looked through.
     """
     state = os.stat(path)
-    clock = _looked_through(path.absolute(), state.st_mtime_ns, state.st_size)
+    clock = _looked_through(path, path.absolute(), state.st_mtime_ns, state.st_size)
     if os.stat(path).st_size != state.st_size:
         raise SopeduError(f"{path}: is still being written; wait until it is complete")
     return clock
@@ -128,7 +128,7 @@ class _Stream:
 
 
 @lru_cache(maxsize=64)
-def _looked_through(path: Path, _changed: int, _size: int) -> Clock:
+def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> Clock:
     import av
 
     from sopedu.decoding import moving_pictures, opened, sounds
