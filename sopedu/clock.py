@@ -192,17 +192,15 @@ def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, last
         if not epochs:
             epochs.append(_Epoch(time, False, time))
         at = next((n for n in reversed(range(len(epochs))) if _fits(epochs[n], time)), len(epochs) - 1)
+    elif at and _is_stray(stream, epochs[at]) and abs(time - stream.left) < min(abs(time - stream.top), JUMP_SECONDS):
+        epochs[at].stray = True  # it goes on where it left the epoch before
+        at = stream.changes[-2][1]
     elif time < stream.top - stream.back or time > stream.top + JUMP_SECONDS:
-        alone = epochs[at].streams == {stream.number} and stream.here < _STRAY_PACKETS
-        if alone and at and stream.left - stream.back <= time <= stream.left + JUMP_SECONDS:
-            epochs[at].stray = True
-            at = stream.changes[-2][1]
-        else:
-            back = time < stream.top
-            later = (n for n in range(at + 1, len(epochs)) if not epochs[n].stray and _fits(epochs[n], time))
-            at = next(later, len(epochs))
-            if at == len(epochs):
-                epochs.append(_Epoch(time, back, epochs[stream.epoch].end))
+        back = time < stream.top
+        later = (n for n in range(at + 1, len(epochs)) if not epochs[n].stray and _fits(epochs[n], time))
+        at = next(later, len(epochs))
+        if at == len(epochs):
+            epochs.append(_Epoch(time, back, epochs[stream.epoch].end))
     epoch = epochs[at]
     if at != stream.epoch:
         stream.left, stream.top, stream.here = stream.top, stream.tops.get(at, -inf), 0
@@ -213,6 +211,10 @@ def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, last
     epoch.start = min(epoch.start, time)
     stream.top = stream.tops[at] = max(stream.top, time + lasting)
     epoch.end = max(epoch.end, stream.top)
+
+
+def _is_stray(stream: _Stream, epoch: _Epoch) -> bool:
+    return epoch.streams == {stream.number} and stream.here < _STRAY_PACKETS and len(stream.changes) > 1
 
 
 def _fits(epoch: _Epoch, time: float) -> bool:
