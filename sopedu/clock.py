@@ -87,7 +87,7 @@ def clock_of(path: Path) -> Clock:
         SopeduError: it cannot be read, or grows while it is looked through.
     """
     state = os.stat(path)
-    clock = _looked_through(path.absolute(), state.st_mtime_ns, state.st_size)
+    clock = _looked_through(path, path.absolute(), state.st_mtime_ns, state.st_size)
     if os.stat(path).st_size != state.st_size:
         raise SopeduError(f"{path}: is still being written; wait until it is complete")
     return clock
@@ -128,7 +128,7 @@ class _Stream:
 
 
 @lru_cache(maxsize=64)
-def _looked_through(path: Path, _changed: int, _size: int) -> Clock:
+def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> Clock:
     import av
 
     from sopedu.decoding import moving_pictures, opened, sounds
@@ -192,17 +192,15 @@ def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, last
         if not epochs:
             epochs.append(_Epoch(time, False, time))
         at = next((n for n in reversed(range(len(epochs))) if _fits(epochs[n], time)), len(epochs) - 1)
+    elif at and _is_stray(stream, epochs[at]) and abs(time - stream.left) < min(abs(time - stream.top), JUMP_SECONDS):
+        epochs[at].stray = True  # it goes on where it left the epoch before
+        at = stream.changes[-2][1]
     elif time < stream.top - stream.back or time > stream.top + JUMP_SECONDS:
-        alone = epochs[at].streams == {stream.number} and stream.here < _STRAY_PACKETS
-        if alone and at and stream.left - stream.back <= time <= stream.left + JUMP_SECONDS:
-            epochs[at].stray = True
-            at = stream.changes[-2][1]
-        else:
-            back = time < stream.top
-            later = (n for n in range(at + 1, len(epochs)) if not epochs[n].stray and _fits(epochs[n], time))
-            at = next(later, len(epochs))
-            if at == len(epochs):
-                epochs.append(_Epoch(time, back, epochs[stream.epoch].end))
+        back = time < stream.top
+        later = (n for n in range(at + 1, len(epochs)) if not epochs[n].stray and _fits(epochs[n], time))
+        at = next(later, len(epochs))
+        if at == len(epochs):
+            epochs.append(_Epoch(time, back, epochs[stream.epoch].end))
     epoch = epochs[at]
     if at != stream.epoch:
         stream.left, stream.top, stream.here = stream.top, stream.tops.get(at, -inf), 0
@@ -213,6 +211,10 @@ def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, last
     epoch.start = min(epoch.start, time)
     stream.top = stream.tops[at] = max(stream.top, time + lasting)
     epoch.end = max(epoch.end, stream.top)
+
+
+def _is_stray(stream: _Stream, epoch: _Epoch) -> bool:
+    return epoch.streams == {stream.number} and stream.here < _STRAY_PACKETS and len(stream.changes) > 1
 
 
 def _fits(epoch: _Epoch, time: float) -> bool:

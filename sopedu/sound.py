@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from sopedu.channels import ChannelLevels
 from sopedu.errors import SopeduError
 from sopedu.files import require_file, written_aside
 from sopedu.values import whole_number
@@ -31,7 +32,8 @@ def load_waveform(
 ) -> np.ndarray:
     """Read a sound file (wav, flac, ogg, mp3) as a mono waveform.
 
-    Channels are averaged. Levels are the file's own: a full-scale sample is 1.0 in every format.
+    Channels are averaged; where they cancel each other out, the loudest one is taken alone. Levels are the file's own:
+    a full-scale sample is 1.0 in every format.
     Only the wanted part is decoded; it equals the same part of the whole file.
 
     Args:
@@ -65,7 +67,11 @@ def load_waveform(
         samples = read(first - steps_before * step_in, steps_before * step_in + wanted + steps * step_in)
     if not np.isfinite(samples).all():
         raise SopeduError(f"{path}: holds samples that are not numbers (NaN or infinite); export the file again")
-    resampled = resample(samples.mean(axis=1, dtype=np.float32), file_rate, sample_rate)[steps_before * step_out :]
+    levels = ChannelLevels()
+    levels.add(samples.T)
+    resampled = resample(levels.mix(with_silent=True).mono(samples.T), file_rate, sample_rate)[
+        steps_before * step_out :
+    ]
     if seconds is None:
         length = ceil(wanted * sample_rate / file_rate)
     else:

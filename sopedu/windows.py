@@ -49,7 +49,7 @@ class VideoPart:
 
     @property
     def seconds(self) -> float:
-        """Its length as the file states it."""
+        """Its length, to the end of the last picture or sound."""
         return max(0.0, min(self.info.duration, self.end or float("inf")) - self.start)
 
     def sound(self, sample_rate: int, skipped: list[float] | None = None) -> Iterator[np.ndarray]:
@@ -61,8 +61,13 @@ class VideoPart:
         shifted = [self.start + time for time in times]
         return frames_at(self.info.path, shifted, size, self.info.picture_stream, skipped=[])
 
-    def pictures(self, skipped: list[float] | None = None) -> Iterator[tuple[float, np.ndarray]]:
-        """All its pictures with ascending times; the first is the one that is shown at the start, at time 0."""
+    def pictures(
+        self, skipped: list[float] | None = None, left_out: list[float] | None = None
+    ) -> Iterator[tuple[float, np.ndarray]]:
+        """All its pictures with ascending times; the first is the one that is shown at the start, at time 0.
+
+        `left_out` takes the times of pictures that are not later than the one before, and so would never be seen.
+        """
         stream, last = self.info.picture_stream, -1.0
         if self.start > 0:
             last = 0.0
@@ -74,9 +79,11 @@ class VideoPart:
                     f"{self.info.path}: its pictures jump from {max(0.0, last):.2f} s to {time:.2f} s; "
                     "its timestamps are damaged, convert it again"
                 )
-            if time > last + 1e-4:  # a picture with the time of the one before would never be seen
+            if time > last + 1e-4:
                 last = time
                 yield time, picture
+            elif left_out is not None and (last > 0 or self.start == 0):  # else it is the first one, told already
+                left_out.append(last)
 
 
 class Spool:
