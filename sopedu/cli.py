@@ -35,6 +35,7 @@ JsonOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="Decides everything that is random.", min=0)]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a field: model.components=16")]
+DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 CheckpointArgument = Annotated[Path, typer.Argument(help="A folder with config.json and model.safetensors.")]
 
 
@@ -47,8 +48,9 @@ def demo(
 ) -> None:
     """Train live on the toy band, separate, localize, write a report. Python: sopedu.run_demo()"""
     from sopedu.demo import run_demo
+    from sopedu.machine import usable_cores
 
-    figures = run_demo(out, seed, steps, workers=os.cpu_count() or 1, say=typer.echo)
+    figures = run_demo(out, seed, steps, workers=usable_cores(), say=typer.echo)
     _write_figures(json_file, figures)
 
 
@@ -103,6 +105,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Judge the map on VGG-SS instead: its vggss.json, with --data FOLDER of clips FILE.mp4."),
     ] = None,
+    device: DeviceOption = "auto",
     json_file: JsonOption = None,
 ) -> None:
     """Judge a checkpoint beside what needs no learning. Python: sopedu.evaluate(sopedu.load_checkpoint(folder))"""
@@ -114,7 +117,7 @@ def evaluate(
 
     if vggss is not None and (data == "toyband" or localization or sounds is not None):
         raise SopeduError("--vggss wants --data FOLDER of clips, and neither --localization nor --sounds beside it")
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_checkpoint(checkpoint, device)
     typer.echo(loaded.describe())
     if vggss is not None:
         figures = evaluate_vggss(loaded, vggss, data, seed=seed)
@@ -183,7 +186,7 @@ def separate(
     cells: Annotated[int, typer.Option(help="Also write so many of the loudest cells as WAV.", min=0, max=16)] = 0,
     picture_stream: Annotated[int | None, typer.Option(help="Number of the picture stream, if there are more.")] = None,
     sound_stream: Annotated[int | None, typer.Option(help="Number of the sound stream, if there are more.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     json_file: JsonOption = None,
 ) -> None:
     """Hear regions of a video, see where its sound comes from. Python: sopedu.separate_video(video, checkpoint, out)"""

@@ -112,7 +112,8 @@ def choose_precision(model: SoundOfPixels, config: Config, device: torch.device)
     if wanted != "auto":
         return wanted
     if device.type != "cpu":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if able else "float32"
     sound, size = config.spectrogram, config.frames.size
     probe = copy.deepcopy(model).train().to(memory_format=torch.channels_last)
     heard = torch.zeros(4, 1, sound.log_frequency_bins, sound.time_frames)

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import torch
+
 from sopedu.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.checkpoints import load_checkpoint
 from sopedu.clips import open_clips
 from sopedu.config import Config, from_dict, preset, to_dict
 from sopedu.errors import SopeduError
 from sopedu.files import require_new_folder, write_json, writing
+from sopedu.machine import device_name
 from sopedu.model import SoundOfPixels, untrained
 from sopedu.processes import join_processes, lost_process_told
 from sopedu.training import Callback, Run, train
@@ -77,7 +80,12 @@ def train_run(
         model = None if start_from is None or resume else _weights_of(start_from, config, say)
         request = {"data": data, "start_from": None if start_from is None else str(start_from)}
         watching = [] if resume else [_Request(out / "run.json", request | {"config": to_dict(config)})]
-        watching += [Progress(), JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
+        watching += [
+            _Told(out, say),
+            Progress(),
+            JsonLinesHistory(out / "history.jsonl"),
+            KeepCheckpoint(out / "checkpoint", data),
+        ]
         watching += [TensorBoard(out / "tensorboard", held_out)] if tensorboard and main else []
         return train(
             config, clips, model, [*watching, *callbacks], folder=out, resume=resume, validation=validation, keep=keep
@@ -92,6 +100,21 @@ class _Request(Callback):
 
     def on_start(self, run: Run) -> None:
         write_json(self.path, self.request)
+
+
+class _Told(Callback):
+    """Says in one line what begins, when it is known."""
+
+    def __init__(self, out: Path, say: Callable[[str], object]) -> None:
+        self.out, self.say = out, say
+
+    def on_start(self, run: Run) -> None:
+        several = f"{run.processes} × " if run.processes > 1 else ""
+        loading = f"{run.workers} processes load clips" if run.workers else "clips are loaded between steps"
+        compiled = "not compiled" if run.compile == "none" else f"compiled ({run.compile})"
+        steps = f"steps {run.step + 1} to {run.steps}" if run.step else f"{run.steps} steps"
+        where = device_name(torch.device(run.device))
+        self.say(f"{several}{where}, {run.precision}, {loading}, {compiled}, {steps}, results in {self.out}")
 
 
 def requested(out: str | Path) -> tuple[Config, str]:
