@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
 from sopedu.files import write_json
+from sopedu.machine import full_float32
 from sopedu.model import SoundOfPixels
 from sopedu.shipped import checkpoint_folder, checkpoint_names, shipped_path
 
@@ -95,7 +96,8 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
     Args:
         folder: holds ``config.json`` and ``model.safetensors``; or the folder of a run, whose ``checkpoint/`` is taken;
             or the name of a checkpoint that comes with sopedu: ``toyband``, ``toyband-tiny``.
-        device: where the model shall work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
+        device: where the model shall work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one. On a GPU
+            float32 then means float32 for the whole process, without TF32.
 
     Raises:
         SopeduError: if there is no such device, a file is missing or damaged, the format is newer than this version,
@@ -130,6 +132,7 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
     if not isinstance(trained_on, dict):
         raise SopeduError(f"{folder / 'config.json'}: trained_on must be a group of values, not {trained_on!r:.60}")
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
+    full_float32(device)
     return Checkpoint(model.to(device).eval(), tuple(names), dict(trained_on), metrics)
 
 

@@ -46,6 +46,7 @@ JsonOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="Decides everything that is random.", min=0)]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a field: model.components=16")]
+DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 # Text and not a path: ./toyband is a folder, toyband may be the name of a checkpoint that comes with sopedu.
 CheckpointArgument = Annotated[str, typer.Argument(help="A checkpoint's folder, a run's, or toyband or toyband-tiny.")]
 
@@ -59,8 +60,9 @@ def demo(
 ) -> None:
     """Train live on the toy band, separate, localize, write a report. Python: sopedu.run_demo()"""
     from sopedu.demo import run_demo
+    from sopedu.machine import usable_cores
 
-    figures = run_demo(out, seed, steps, workers=os.cpu_count() or 1, say=_speaker(json_file))
+    figures = run_demo(out, seed, steps, workers=usable_cores(), say=_speaker(json_file))
     _write_figures(json_file, figures)
 
 
@@ -132,6 +134,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Judge the map on VGG-SS instead: its vggss.json, with --data FOLDER of clips FILE.mp4."),
     ] = None,
+    device: DeviceOption = "auto",
     json_file: JsonOption = None,
 ) -> None:
     """Judge a checkpoint beside what needs no learning. Python: sopedu.evaluate(sopedu.load_checkpoint(folder))"""
@@ -145,7 +148,7 @@ def evaluate(
     if vggss is not None and (data == "toyband" or localization or sounds is not None):
         raise SopeduError("--vggss wants --data FOLDER of clips, and neither --localization nor --sounds beside it")
     say, goal = _speaker(json_file), "" if json_file is None else f"; figures go to {json_file}"
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_checkpoint(checkpoint, device)
     say(f"model: {loaded.describe()}")
     if vggss is not None:
         say(f"plan: judge the map of {checkpoint} on the clips of {vggss} in {data}, about 1 s per clip{goal}")
@@ -221,7 +224,7 @@ def separate(
     cells: Annotated[int, typer.Option(help="Also write so many of the loudest cells as WAV.", min=0, max=16)] = 0,
     picture_stream: Annotated[int | None, typer.Option(help="Number of the picture stream, if there are more.")] = None,
     sound_stream: Annotated[int | None, typer.Option(help="Number of the sound stream, if there are more.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     json_file: JsonOption = None,
 ) -> None:
     """Hear regions of a video, see where its sound comes from. Python: sopedu.separate_video(video, checkpoint, out)"""

@@ -93,9 +93,11 @@ def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.rand
 def choose_absent(members: np.ndarray, labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """For every mixture draw ``count`` solos of the batch whose class it does not hold; ``(M, count)``, −1 if none."""
     chosen = np.full((len(members), count), -1)
+    if not count:
+        return chosen
     for row, group in enumerate(members):
         candidates = np.flatnonzero(~np.isin(labels, labels[group]))
-        if len(candidates) and count:
+        if len(candidates):
             chosen[row] = generator.choice(candidates, count, replace=len(candidates) < count)
     return chosen
 
@@ -111,7 +113,11 @@ def mix(waveforms: torch.Tensor, labels: np.ndarray, config: MixingConfig, gener
     members, same_class = choose_partners(labels, config, generator)
     absent = choose_absent(members, labels, config.absent, generator)
     gains = generator.uniform(config.gain_low, config.gain_high, members.shape) / config.sources
-    indices, others, scale = (
-        torch.from_numpy(values).to(waveforms.device, non_blocking=True) for values in (members, absent, gains)
-    )
+    indices, others, scale = (sent(values, waveforms.device) for values in (members, absent, gains))
     return Mixtures(waveforms, indices, others, scale.to(waveforms.dtype), same_class)
+
+
+def sent(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device, without waiting for what is queued there: a GPU gets it from pinned memory."""
+    tensor = torch.from_numpy(values)
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

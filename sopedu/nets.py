@@ -7,6 +7,7 @@ section 3.1 and its supplement.
 from __future__ import annotations
 
 import urllib.error
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -153,10 +154,63 @@ class AudioUNet(nn.Module):
             levels.append(x)
         for step, (convolution, norm) in enumerate(zip(self.up, self.up_norm, strict=True)):
             if step > 0:
-                x = torch.cat([levels[-1 - step], x], dim=1)
-            x = F.interpolate(F.relu(x), scale_factor=2, mode="bilinear", align_corners=True)
-            x = norm(convolution(x))
+                x = torch.cat([_dense_gradient(levels[-1 - step]), _dense_gradient(x)], dim=1)
+            x = norm(convolution(twice_as_large(F.relu(x))))
         return x
+
+
+def twice_as_large(x: torch.Tensor) -> torch.Tensor:
+    """Double rows and columns of ``(B, C, H, W)``: bilinear, corners on corners.
+
+    On a GPU by two matrix products: torch's own works in float32 there even where all else is bf16, and its gradient
+    is added up in an order that changes from run to run. On the CPU by torch's own. The two differ by rounding.
+    """
+    if not _for_gpu(x):
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+    batch, channels, height, width = x.shape
+    # Written for pictures whose channels lie together in memory, as they do in training.
+    rows, columns = (_doubling(size, x.device).to(x.dtype) for size in (height, width))
+    wide = torch.matmul(columns, x.permute(0, 2, 3, 1))  # (B, H, 2 W, C)
+    both = torch.matmul(rows, wide.reshape(batch, height, 2 * width * channels))
+    return both.view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+
+
+def _doubling(size: int, device: torch.device) -> torch.Tensor:
+    """Matrix ``(2 size, size)`` that doubles an axis: linear between neighbours, the ends stay the ends."""
+    make = _doubling_matrix
+    return make.__wrapped__(size, device) if torch.compiler.is_compiling() else make(size, device)
+
+
+@lru_cache(maxsize=64)
+def _doubling_matrix(size: int, device: torch.device) -> torch.Tensor:
+    with torch.inference_mode(False):  # or no later training may use it
+        places = torch.arange(2 * size, device=device, dtype=torch.float32) * ((size - 1) / (2 * size - 1))
+        distance = (places[:, None] - torch.arange(size, device=device, dtype=torch.float32)).abs()
+        return (1 - distance).clamp_min(0)
+
+
+def _for_gpu(x: torch.Tensor) -> bool:
+    return x.is_cuda
+
+
+def _dense_gradient(x: torch.Tensor) -> torch.Tensor:
+    """What is given, but its gradient comes with its channels together in memory.
+
+    Behind ``cat`` a gradient is a slice of a larger one, for which batch normalisation on a GPU has only its slow way.
+    """
+    if not _for_gpu(x) or torch.compiler.is_compiling():
+        return x
+    return _DenseGradient.apply(x)
+
+
+class _DenseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient.contiguous(memory_format=torch.channels_last)
 
 
 class Synthesizer(nn.Module):
