@@ -80,12 +80,8 @@ def train_run(
         model = None if start_from is None or resume else _weights_of(start_from, config, say)
         request = {"data": data, "start_from": None if start_from is None else str(start_from)}
         watching = [] if resume else [_Request(out / "run.json", request | {"config": to_dict(config)})]
-        watching += [
-            _Told(out, say),
-            Progress(),
-            JsonLinesHistory(out / "history.jsonl"),
-            KeepCheckpoint(out / "checkpoint", data),
-        ]
+        watching += [_Told(out, say), Progress()]
+        watching += [JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
         watching += [TensorBoard(out / "tensorboard", held_out)] if tensorboard and main else []
         return train(
             config, clips, model, [*watching, *callbacks], folder=out, resume=resume, validation=validation, keep=keep
