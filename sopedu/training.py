@@ -350,7 +350,8 @@ class _Loop:
         if not self.accelerator.is_main_process:
             return
         tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
-        if not np.isfinite(losses).all() or not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        finite = torch.stack([torch.isfinite(value).all() for value in tensors.values()]).all()
+        if not np.isfinite(losses).all() or not bool(finite):
             return  # the next record tells of it; the states that are there are what can still be resumed from
         tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
         if run.average:
