@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -144,12 +145,12 @@ class CompiledNet:
         on_failure: called once with a note if the net goes on uncompiled; None: an error is an error.
     """
 
-    def __init__(self, net: torch.nn.Module, mode: str, on_failure=None) -> None:
+    def __init__(self, net: torch.nn.Module, mode: str, on_failure: Callable[[str], object] | None = None) -> None:
         self.module: torch.nn.Module = getattr(net, "module", net)  # as a distributed wrapper has it
         self._plain, self._on_failure = net, on_failure
         self._net = torch.compile(net, mode=mode, dynamic=False)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._on_failure is None:
             return self._net(*args, **kwargs)
         from torch._dynamo.exc import TorchDynamoException

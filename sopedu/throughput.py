@@ -245,7 +245,9 @@ def training_speed(clips: ClipDataset, config: Config, precision: str, turns: in
     """Mixtures a second of a short training: loader and step together, as the training loop runs them."""
     every = 10 if torch.cuda.is_available() else 1
     warm = -(-max(1, 2 * workers_here(config)) // every)  # records until the pace is steady
-    short = replace(config.training, steps=every * (warm + turns), precision=precision, validate_every=0)
+    mode, _ = compile_mode(config, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    steps = every * (warm + turns)
+    short = replace(config.training, steps=steps, precision=precision, compile=mode, validate_every=0)
     short = replace(config, training=short, model=replace(config.model, frame_weights="none"))
     history = train(short, clips, record_every=every).history
     first, last = history[warm - 1], history[-1]

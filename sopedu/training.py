@@ -250,9 +250,8 @@ class _Loop:
         )  # fmt: skip
         self.net: torch.nn.Module | CompiledNet | None = None
         self.last_finite: FiniteState | None = None
-        self.run.workers, few = loading_processes(
-            config, self.device, int(os.environ.get("LOCAL_WORLD_SIZE", processes))
-        )
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        self.run.workers, few = loading_processes(config, self.device, here)
         self.run.compile, uncompiled = compile_mode(config, self.device, processes)
         self.run.notes += [note for note in (unused_gpu(), few, uncompiled) if note]
         self.losses: list[torch.Tensor] = []  # of the steps since the last record
@@ -364,7 +363,7 @@ class _Loop:
             broadcast(buffer)
         rank = self.accelerator.process_index
         scores = self.validation.scores(run.result, rank, run.processes).to(self.device)
-        sums = torch.stack([scores.nansum(0), scores.isfinite().sum(0).float()])
+        sums = torch.stack([scores.nansum(0), (~scores.isnan()).sum(0).float()])
         total, count = self.accelerator.reduce(sums, "sum")
         loss, sdr = (total / count).tolist()
         if run.result is run.model:
@@ -393,7 +392,8 @@ class _Loop:
         if not self.accelerator.is_main_process:
             return
         tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
-        if not np.isfinite(losses).all() or not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        finite = torch.stack([torch.isfinite(value).all() for value in tensors.values()]).all()
+        if not np.isfinite(losses).all() or not bool(finite):
             return  # the next record tells of it; the states that are there are what can still be resumed from
         tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
         if run.average:
@@ -416,8 +416,8 @@ class _Loop:
         if self.folder is None:
             raise SopeduError("to resume, name the folder of the run")
         run = self.run
-        state, notes = load_state(self.folder / "resume", self.device)
-        run.notes += notes
+        state, damaged = load_state(self.folder / "resume", self.device)
+        run.notes += damaged
         values, given = state.values, to_dict(self.config)
         differences = different_settings(values["config"], given)
         differences += different_settings({"data": values["made_of"]}, {"data": self.settings_note})
@@ -504,7 +504,7 @@ def _on_device(
 ) -> list[torch.Tensor]:
     """Copy a batch to the device; with a stream of their own for copies, while the step before is still computed."""
     if copies is None:
-        return [part.to(device) for part in parts]
+        return [part.to(device, non_blocking=True) for part in parts]
     work = torch.cuda.current_stream(device)
     with torch.cuda.stream(copies):
         there = [part.to(device, non_blocking=True) for part in parts]
@@ -516,16 +516,14 @@ def _on_device(
 
 def _advice_on_memory(loop: _Loop) -> str:
     """Try smaller batches until one fits, and say so."""
-    config, loop.losses = loop.config, []
+    config, loop.losses, when = loop.config, [], f"out of memory at step {loop.run.step + 1}"
     batch = config.training.batch_size // loop.run.processes
     while batch // 2 >= config.mixing.sources:
         batch //= 2
         if _fits(loop, batch):
             fits = batch * loop.run.processes
-            return (
-                f"out of memory at step {loop.run.step + 1}: a batch of {fits} fits (--set training.batch_size={fits})"
-            )
-    return f"out of memory at step {loop.run.step + 1}, and no smaller batch fits: choose a smaller model"
+            return f"{when}: a batch of {fits} fits (--set training.batch_size={fits})"
+    return f"{when}, and no smaller batch fits: choose a smaller model"
 
 
 def _fits(loop: _Loop, batch: int) -> bool:

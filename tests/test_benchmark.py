@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from typer.testing import CliRunner
 
-from sopedu import benchmark, throughput
+from sopedu import benchmark, nets, throughput
 from sopedu.batches import Clip
 from sopedu.cli import app
 from sopedu.config import Config, preset, with_values
@@ -125,6 +125,7 @@ class _NothingReadBack(TorchDispatchMode):
 @pytest.mark.parametrize("pasted", [False, True])
 def test_no_step_waits_for_a_value(pasted, monkeypatch):
     """Tensors of torch's meta device hold no values: whoever would wait for a GPU to tell one fails."""
+    monkeypatch.setattr(nets, "_for_gpu", lambda _: True)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no meta device
     config = with_values(TINY, ["mixing.colour_jitter=0.1"])
     with torch.device("meta"):
