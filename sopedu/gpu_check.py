@@ -18,7 +18,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,8 +30,24 @@ import torch
 import sopedu
 from sopedu.errors import SopeduError
 from sopedu.files import require_place, write_json
-from sopedu.gpu_correct import Check, Place, card, copies, losses, queries, resume, synchronisations
-from sopedu.gpu_speed import compiled, roofline, throughput
+from sopedu.gpu_correct import Check, Place, copies, losses, queries, resume, synchronisations
+from sopedu.gpu_speed import compiled, roofline, throughput, usable_cores
+
+
+def card(check: Check, place: Place) -> str:
+    """What the card is, and that this torch computes on it."""
+    known = torch.cuda.get_device_properties(place.device)
+    check.figure("memory", known.total_memory / 2**30, "GiB")
+    check.figure("compute_capability", f"{known.major}.{known.minor}", "version")
+    check.figure("bf16_without_emulation", torch.cuda.is_bf16_supported(including_emulation=False), "yes or no")
+    check.figure("tf32_convolutions", torch.backends.cudnn.allow_tf32, "yes or no")
+    check.figure("tf32_matrix_products", torch.backends.cuda.matmul.allow_tf32, "yes or no")
+    check.figure("cudnn_benchmark", torch.backends.cudnn.benchmark, "yes or no")
+    if os.path.isdir("/dev/shm"):  # what processes that load clips hand batches over through; Docker gives 64 MiB
+        check.figure("shared_memory", shutil.disk_usage("/dev/shm").total / 2**30, "GiB")
+    ones = torch.ones(64, 64, device=place.device)
+    check.require(float((ones @ ones).sum()) == 64.0**3, "a product of matrices is wrong")
+    return f"{known.name}, {known.total_memory / 2**30:.0f} GiB"
 
 
 @dataclass(frozen=True)
@@ -114,13 +129,10 @@ def _run(section: Section, check: Check, place: Place, seconds: float) -> None:
         check.result, check.line = "skipped", "needs a GPU"
         return
     try:
-        with _stopped_after(seconds):
+        with check.part(), _stopped_after(seconds):
             check.line = section.work(check, place)
     except TimeIsUp:
         check.result, check.line = "out of time", "stopped, because the time is over: give it more with --minutes"
-    except Exception as error:
-        check.faults.append(f"{type(error).__name__}: {' '.join(str(error).split()):.300}")
-        check.traceback = traceback.format_exc(limit=-6)
     finally:
         place.free()
     if check.faults:
@@ -162,7 +174,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if on_gpu else None,
         "python": platform.python_version(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
     }
 

@@ -26,7 +26,7 @@ from sopedu.toyband.export import render_dataset
 
 def throughput(check: Check, place: Place) -> str:
     """How many mixtures per second the loader, the step and a training do, in float32 and bf16."""
-    workers = max(0, min(12, len(os.sched_getaffinity(0)) - 2)) if place.on_gpu else 0
+    workers = max(0, min(12, usable_cores() - 2)) if place.on_gpu else 0
     config = _fitting(place, f"training.workers={workers}")
     batch, speeds = config.training.batch_size, []
     clips: ClipDataset = ToyBandClips(config)
@@ -35,15 +35,18 @@ def throughput(check: Check, place: Place) -> str:
     check.figure("batch_size", batch, "mixtures")
     check.figure("workers", workers, "processes")
     check.figure("loader", loader_speed(clips, 4 * max(1, workers)), "mixtures per second")
+    if place.on_gpu:  # what float32 means below; training may have changed it
+        check.figure("tf32_convolutions", torch.backends.cudnn.allow_tf32, "yes or no")
+        check.figure("tf32_matrix_products", torch.backends.cuda.matmul.allow_tf32, "yes or no")
     for precision in place.precisions:
         place.free()
         step = Step(config, place.device, precision)
-        alone = batch / float(np.median(seconds_in_turns({"step": step}, 3, place.device)))
+        alone = batch / float(np.median(seconds_in_turns({"step": step}, place.turns, place.device)))
         check.figure(f"step_{precision}", alone, "mixtures per second")
         check.figure(f"peak_memory_{precision}", peak_memory_gib(place.device), "GiB")
         del step
         together = check.figure(
-            f"training_{precision}", training_speed(clips, config, precision, 4), "mixtures per second"
+            f"training_{precision}", training_speed(clips, config, precision, place.turns), "mixtures per second"
         )
         check.figure(f"waiting_{precision}", max(0.0, 1 - together / alone), "share of the step's speed that is lost")
         speeds.append(f"{precision} {together:.3g} of {alone:.3g}")
@@ -58,7 +61,7 @@ def roofline(check: Check, place: Place) -> str:
         place.free()
         matrix = MatrixProduct(place.device, precision)
         works = {"step": Step(config, place.device, precision), "matrix": matrix}
-        step_seconds, matrix_seconds = np.median(seconds_in_turns(works, 3, place.device), axis=1)
+        step_seconds, matrix_seconds = np.median(seconds_in_turns(works, place.turns, place.device), axis=1)
         rate = check.figure(f"step_{precision}", float(flop / step_seconds / 1e12), "TFLOP per second")
         roof = check.figure(f"matrix_{precision}", float(matrix.flop / matrix_seconds / 1e12), "TFLOP per second")
         check.figure(f"share_{precision}", rate / roof, "share of the matrix rate")
@@ -69,27 +72,31 @@ def roofline(check: Check, place: Place) -> str:
 
 def compiled(check: Check, place: Place) -> str:
     """Compiled steps give float32's losses nearly; how long compiling takes and how fast they are then."""
-    says = []
+    says: list[str] = []
     for name in place.presets:
-        config = _fitting(place) if name == "paper" else place.config(name)
-        clips = ToyBandClips(config)
-        plain = losses_of(rendered_step(config, clips, place.device), 10)
-        place.free()
-        compiling = replace(config, training=replace(config.training, compile="default"))
-        began, step = time.perf_counter(), rendered_step(compiling, clips, place.device, "bf16")
-        first = losses_of(step, 1)
-        taken = check.figure(f"{name}_compiling", time.perf_counter() - began, "seconds")
-        require_near(check, f"{name}_compiled", first + losses_of(step, 9), plain)
-        works = {"compiled": step, "eager": rendered_step(config, clips, place.device, "bf16")}
-        speeds = config.training.batch_size / np.median(seconds_in_turns(works, 3, place.device), axis=1)
-        for kind, speed in zip(works, speeds.tolist(), strict=True):
-            check.figure(f"{name}_{kind}", speed, "mixtures per second")
-        check.figure(f"{name}_peak_memory", peak_memory_gib(place.device), "GiB")
-        says.append(f"{name} {speeds[0] / speeds[1]:.2f} times as fast as eager bf16 after {taken:.0f} s")
-        del works, step
+        with check.part(name):
+            says.append(_compare_compiled(check, place, name))
         torch._dynamo.reset()
         place.free()
     return "; ".join(says)
+
+
+def _compare_compiled(check: Check, place: Place, name: str) -> str:
+    config = _fitting(place) if name == place.presets[-1] else place.config(name)
+    clips = ToyBandClips(config)
+    plain = losses_of(rendered_step(config, clips, place.device), 10)
+    place.free()
+    compiling = replace(config, training=replace(config.training, compile="default"))
+    began, step = time.perf_counter(), rendered_step(compiling, clips, place.device, "bf16")
+    first = losses_of(step, 1)
+    taken = check.figure(f"{name}_compiling", time.perf_counter() - began, "seconds")
+    require_near(check, f"{name}_compiled", first + losses_of(step, 9), plain)
+    check.figure(f"{name}_peak_memory", peak_memory_gib(place.device), "GiB")
+    works = {"compiled": step, "eager": rendered_step(config, clips, place.device, "bf16")}
+    speeds = config.training.batch_size / np.median(seconds_in_turns(works, place.turns, place.device), axis=1)
+    for kind, speed in zip(works, speeds.tolist(), strict=True):
+        check.figure(f"{name}_{kind}", speed, "mixtures per second")
+    return f"{name} {speeds[0] / speeds[1]:.2f} times as fast as eager bf16 after {taken:.0f} s"
 
 
 def _fitting(place: Place, *changes: str) -> Config:
@@ -107,3 +114,8 @@ def _fitting(place: Place, *changes: str) -> Config:
             batch //= 2
         finally:
             place.free()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
