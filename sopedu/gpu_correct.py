@@ -124,16 +124,15 @@ class Place:
 @contextmanager
 def _exact_float32() -> Iterator[None]:
     """Without TF32, which torch takes for float32 convolutions, and which keeps 10 of the 23 bits of a fraction."""
-    backends = torch.backends
-    settings = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
-    before = [setting.fp32_precision for setting in settings]
+    settings = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [setting.allow_tf32 for setting in settings]
     try:
         for setting in settings:
-            setting.fp32_precision = "ieee"
+            setting.allow_tf32 = False
         yield
     finally:
         for setting, value in zip(settings, before, strict=True):
-            setting.fp32_precision = value
+            setting.allow_tf32 = value
 
 
 def rendered_step(config: Config, clips: ClipDataset, device: torch.device, precision: str = "float32") -> Step:
@@ -290,24 +289,29 @@ def resume(check: Check, place: Place) -> str:
 
 
 def _compare_resumed(check: Check, place: Place, name: str, precision: str) -> str:
-    kind, steps, ends = f"{name}_{precision}", 40 if place.on_gpu else 8, []
+    kind, steps = f"{name}_{precision}", 40 if place.on_gpu else 8
     config = place.config(name, f"training.steps={steps}", f"training.precision={precision}")
-    clips = ToyBandClips(config)
+    clips, folder = ToyBandClips(config), place.folder / kind
+
+    def trained(halfway: bool = False) -> tuple[list[float], dict[str, torch.Tensor]]:
+        stop = [_StopAt(steps // 2)] if halfway else []
+        run = train(config, clips, callbacks=stop, record_every=1, folder=folder)
+        if halfway:
+            check.require(run.step == steps // 2, f"{kind}: stopped at step {run.step}")
+            run = train(config, clips, record_every=1, folder=folder, resume=True)
+        check.require(run.precision == precision, f"{kind}: trained in {run.precision}")
+        tensors = load_state(folder / "resume")[0].tensors
+        shutil.rmtree(folder)
+        return [entry["loss"] for entry in run.history], tensors
+
     with _deterministic() as said:
-        for number in range(3):
-            folder, halfway = place.folder / f"{kind}{number}", [_StopAt(steps // 2)] if number == 2 else []
-            run = train(config, clips, callbacks=halfway, record_every=1, folder=folder)
-            if halfway:
-                check.require(run.step == steps // 2, f"{kind}: stopped at step {run.step}")
-                run = train(config, clips, record_every=1, folder=folder, resume=True)
-            check.require(run.precision == precision, f"{kind}: trained in {run.precision}")
-            ends.append(([entry["loss"] for entry in run.history], load_state(folder / "resume")[0].tensors))
-            shutil.rmtree(folder)
-    again, resumed = (_difference(ends[0], other) for other in ends[1:])
+        whole = trained()
+        again, resumed = _difference(whole, trained()), _difference(whole, trained(halfway=True))
     check.figure(f"{kind}_two_runs", again, "largest difference")
     check.figure(f"{kind}_resumed", resumed, "largest difference")
-    if said:
+    if place.on_gpu:
         check.figure(f"{kind}_not_deterministic", sorted(said), "operations")
+        check.figure(f"{kind}_two_usual_runs", _difference(trained(), trained()), "largest difference")
     # Where two whole runs differ, a resumed one may differ as much; ten times is a margin for chance.
     check.require(resumed <= 10 * again, f"{kind}: resumed differs by {resumed:.3g}, two whole runs by {again:.3g}")
     return f"{kind} {'bit for bit' if resumed == 0 else f'differs by {resumed:.2g}, two whole runs by {again:.2g}'}"
