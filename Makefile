@@ -5,10 +5,10 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test lab checkpoint toyband recorded-runs pixel-ablation lint format clean
+.PHONY: help .venv demo test browser-test gpu-check lab checkpoint toyband recorded-runs pixel-ablation lint format clean
 
 help: ## Print this list
-	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv: .venv/installed ## Make .venv and install sopedu in it (again when pyproject.toml changed)
 
@@ -30,6 +30,9 @@ test: .venv ## Run the tests and every notebook
 browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (needs the system's chromium)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "playwright>=1.50"
 	$(BIN)/python -m pytest tests/browser
+
+gpu-check: .venv ## Check and measure on one GPU, in ten minutes, what only a GPU can show (runs/gpu_check.json)
+	$(BIN)/python -m sopedu.gpu_check --out runs/gpu_check.json
 
 lab: .venv ## Open the first notebook in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

@@ -96,7 +96,8 @@ class Step:
             return mixture_loss(self.net, *batch)[0]
         return plain_loss(self.net, *batch, self.measures)
 
-    def __call__(self) -> None:
+    def __call__(self) -> torch.Tensor:
+        """Take the step; return its loss, still on the device."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.loss()
         loss.backward()
@@ -107,6 +108,7 @@ class Step:
         if self.average:
             self.average.update(self.model, self.count)
         self.count += 1
+        return loss.detach()
 
 
 def plain_loss(
