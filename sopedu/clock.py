@@ -31,6 +31,7 @@ _STRAY_PACKETS = 4
 # While one stream has jumped, the others may lag behind it in the file by this much.
 _LAG_SECONDS = 5.0
 _TRIED_PACKETS = 100
+_WARM_UP_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -174,8 +175,8 @@ def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> C
             if stream.index in seen and stream.duration and stream.rate:
                 seen[stream.index].header_end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
                 seen[stream.index].padding = 2 * (stream.codec_context.frame_size or 0) / stream.rate
-        is_avi = container.format.name == "avi"
-    return _clock(seen, epochs, header, other_end, is_avi)
+        is_avi, begin = container.format.name == "avi", max(0, container.start_time or 0) / 1_000_000
+    return _clock(seen, epochs, header, other_end, is_avi, begin)
 
 
 def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, lasting: float) -> None:
@@ -222,7 +223,12 @@ def _fits(epoch: _Epoch, time: float) -> bool:
 
 
 def _clock(
-    seen: dict[int, _Stream], epochs: list[_Epoch], header: list[float], other_end: float, is_avi: bool
+    seen: dict[int, _Stream],
+    epochs: list[_Epoch],
+    header: list[float],
+    other_end: float,
+    is_avi: bool,
+    begin: float,
 ) -> Clock:
     """Join the epochs, and say where everything begins and ends."""
     shifts, jumps = _shifts(epochs, len({stream.is_picture for stream in seen.values()}) == 2)
@@ -252,6 +258,8 @@ def _clock(
             ends[number] = stream.header_end
         starts[number] = start - delay + (shifts[stream.changes[0][1]] or 0.0)
     zero = min(starts.values(), default=0.0)
+    if begin <= zero < begin + _WARM_UP_SECONDS:  # a decoder's first packets may give no sound
+        zero = begin
     end = max(ends.values(), default=zero) - zero
     # A header may count from the file's beginning or from 0, and count subtitles too: the kindest reading holds.
     lengths = [length - begin for length in header for begin in (0.0, zero) if length > begin]

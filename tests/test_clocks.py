@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,18 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import soundfile
+import torch
 
 from sopedu import video
+from sopedu.checkpoints import Checkpoint
 from sopedu.clock import clock_of
+from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
+from sopedu.files import require_new_folder, require_place, written_aside
+from sopedu.model import SoundOfPixels
+from sopedu.separation import separate_video
+from sopedu.sound import load_waveform
 from sopedu.windows import VideoPart
 
 RATE = 48000
@@ -189,16 +199,8 @@ def test_only_pictures_that_are_late_stay_late(tmp_path):
 
 
 def test_a_gap_that_only_one_stream_has_is_no_jump_of_the_clock(tmp_path):
-    path = write_film(tmp_path / "gap.mkv", 50, lambda kind, time: 20.0 if kind == "video" and time >= 1 else 0.0)
-    long = write_film(tmp_path / "long.mkv", 600)
-    with av.open(str(long)) as read, av.open(str(path), "w") as write:
-        copied = {stream.index: write.add_stream_from_template(stream) for stream in read.streams}
-        for packet in read.demux():
-            if packet.pts is not None:
-                seconds = float(packet.pts * packet.time_base)
-                if packet.stream.type == "audio" or not 2 <= seconds < 20:
-                    packet.stream = copied[packet.stream.index]
-                    write.mux(packet)
+    film = write_film(tmp_path / "long.mkv", 550)
+    path = copied_to(tmp_path / "gap.mkv", film, lambda kind, time: kind == "audio" or not 2 <= time < 20)
     times = [time for time, _ in video.iterate_frames(path)]
     assert clock_of(path).jumps == () and max(np.diff(times)) == pytest.approx(18, abs=0.5)
 
@@ -281,3 +283,144 @@ def test_an_address_is_shown_as_it_was_given(address):
     for given in (address, Path(address)):  # a Path has one slash less
         with pytest.raises(SopeduError, match=f"^{address}: is a network address; download the file first"):
             video.probe(given)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    values = "model.frame_weights=none model.audio_channels=2,2 model.frame_width=2 model.components=2 frames.size=16"
+    return Checkpoint(SoundOfPixels(with_values(preset("tiny"), values.split())).eval(), ("violin",))
+
+
+def notes_on(path: Path, checkpoint: Checkpoint) -> str:
+    result = separate_video(path, checkpoint, path.with_suffix(""), [(0.0, 0.0, 0.5, 1.0)], progress=False)
+    return "\n".join(result["notes"])
+
+
+def copied_to(path: Path, film: Path, keep: Callable[[str, float], bool], words: Path | None = None) -> Path:
+    """Copy those packets of a film that are to be kept, and a file of subtitles, into another film."""
+    with ExitStack() as stack:
+        write = stack.enter_context(av.open(str(path), "w"))
+        packets = []
+        for name in filter(None, (film, words)):
+            read = stack.enter_context(av.open(str(name)))
+            copied = {stream.index: write.add_stream_from_template(stream) for stream in read.streams}
+            packets += [(copied[packet.stream.index], packet) for packet in read.demux() if packet.pts is not None]
+        for stream, packet in packets:
+            if keep(packet.stream.type, float(packet.pts * packet.time_base)):
+                packet.stream = stream
+                write.mux(packet)
+    return path
+
+
+def one_picture_a_second(folder: Path) -> Path:
+    film = write_film(folder / "slides.mp4", 13, rate=Fraction(1))
+    return copied_to(folder / "a.mp4", film, lambda kind, time: kind == "video" or time < 12.1)
+
+
+def times_of_another_film(folder: Path) -> Path:
+    return write_film(folder / "copied.mkv", shift=lambda kind, time: 5000.0, **AS_IT_IS)
+
+
+def long_subtitles(folder: Path) -> Path:
+    (folder / "words.srt").write_text("1\n00:00:01,000 --> 00:00:09,000\nThe end\n")
+    return copied_to(folder / "a.mkv", write_film(folder / "plain.mkv"), lambda *_: True, folder / "words.srt")
+
+
+@pytest.mark.parametrize("film", [one_picture_a_second, times_of_another_film, long_subtitles])
+def test_a_whole_film_is_not_said_to_lack_a_part(tmp_path, checkpoint, film):
+    path = film(tmp_path)
+    assert "missing" not in notes_on(path, checkpoint)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_film_that_lacks_a_part_is_said_to(tmp_path, checkpoint, suffix):
+    path = write_film(tmp_path / f"half.{suffix}", **({"movflags": "+faststart"} if suffix == "mp4" else {}))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 8 // 10])
+    assert "were announced: a part is missing, copy it again" in notes_on(path, checkpoint)
+    assert video.probe(path).duration < 1.8
+
+
+def test_a_jump_and_an_early_end_are_told(tmp_path, checkpoint):
+    path = write_film(tmp_path / "jump.mkv", shift=jump)
+    assert "timestamps jump at 1.0" in notes_on(path, checkpoint)
+    early = copied_to(tmp_path / "early.mkv", path, lambda kind, time: kind == "video" or time < 1)
+    assert "its sound ends after 1.0" in notes_on(early, checkpoint)
+
+
+def test_pictures_without_a_time_of_their_own_are_counted(tmp_path, checkpoint):
+    path = write_film(tmp_path / "fast.mkv", 400, rate=Fraction(2000), coding={"bf": "0"})  # Matroska: milliseconds
+    assert re.search("(199|200|201) pictures come no later than the one before", notes_on(path, checkpoint))
+
+
+def write_channels(path: Path, gains: list[float], layout: str, codec: str, amplitude: float = 0.3) -> np.ndarray:
+    """Write 1 s of a tone in every channel at its own gain, beside ten pictures; return the tone."""
+    tone = (amplitude * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("libx264", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream(codec, rate=RATE, layout=layout)
+        for number in range(10):
+            grey = np.full((48, 64, 3), 20 * number, np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(pictures.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.outer(gains, tone).astype(np.float32), format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+        size = sound.codec_context.frame_size or 1024
+        resampler = av.AudioResampler(sound.format, layout, RATE, frame_size=size)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(sound.encode(part))
+        container.mux(sound.encode(None))
+    return tone
+
+
+CHANNELS = [
+    ([1, -1], "stereo", "pcm_s16le", 1.0, True),
+    ([1, -1], "stereo", "aac", 1.0, True),
+    ([1, -0.9], "stereo", "aac", 1.0, True),
+    ([1, -1, 0, 0, 0, 0], "5.1", "pcm_s16le", 1.0, True),
+    ([0, 0, 1, 0, 0, 0], "5.1", "aac", 1.0, False),
+    ([0, 1], "stereo", "pcm_s16le", 1.0, False),
+    ([1, 0.5], "stereo", "pcm_s16le", 0.75, False),
+]
+
+
+@pytest.mark.parametrize(("gains", "layout", "codec", "gain", "cancelled"), CHANNELS)
+def test_channels_that_cancel_out_or_are_silent_cost_nothing(tmp_path, gains, layout, codec, gain, cancelled):
+    tone = write_channels(tmp_path / "a.mkv", gains, layout, codec)
+    heard, middle = video.read_sound(tmp_path / "a.mkv", RATE), slice(RATE // 4, RATE // 2)
+    assert np.sqrt(np.mean(heard[middle] ** 2)) == pytest.approx(gain * np.sqrt(np.mean(tone[middle] ** 2)), rel=0.02)
+    assert video.sound_channels(tmp_path / "a.mkv").cancelled == cancelled
+
+
+def test_what_is_said_of_channels_that_cancel_out(tmp_path, checkpoint):
+    write_channels(tmp_path / "a.mkv", [1, -1], "stereo", "pcm_s16le")
+    assert "channels of sound cancel each other out" in notes_on(tmp_path / "a.mkv", checkpoint)
+
+
+def test_a_sound_file_whose_channels_cancel_out_is_read_too(tmp_path):
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(11025) / 11025)
+    soundfile.write(tmp_path / "a.wav", np.stack([tone, -tone], axis=1), 11025, subtype="FLOAT")
+    np.testing.assert_allclose(load_waveform(tmp_path / "a.wav"), tone, atol=1e-6)
+    soundfile.write(tmp_path / "a.wav", np.stack([tone, 0 * tone], axis=1), 11025, subtype="FLOAT")
+    np.testing.assert_allclose(load_waveform(tmp_path / "a.wav"), tone / 2, atol=1e-6)
+
+
+def test_sound_beyond_full_scale_is_scaled_in_the_map_too(tmp_path, checkpoint):
+    write_channels(tmp_path / "loud.mkv", [1], "mono", "pcm_f32le", amplitude=3.0)
+    notes_on(tmp_path / "loud.mkv", checkpoint)
+    heard = video.read_sound(tmp_path / "loud" / "sound_map.mp4", RATE)[RATE // 4 : RATE // 2]
+    assert np.abs(heard).max() == pytest.approx(1.0, abs=0.05)
+    assert np.sqrt(np.mean(heard**2)) == pytest.approx(np.sqrt(0.5), rel=0.1)  # a sine, not a square
+
+
+@pytest.mark.parametrize("name", ["琴" * 85, "é" * 125])
+def test_a_name_of_too_many_bytes_is_refused_at_the_start(tmp_path, name):
+    for check in (require_new_folder, require_place):
+        if check is require_place:
+            name += "x" * 10
+        with pytest.raises(SopeduError, match=r"its name takes 2[5-6]\d bytes, 2\d\d are possible.*shorter one"):
+            check(tmp_path / name)
+    with written_aside(tmp_path / ("琴" * 80)) as unfinished:  # 240 bytes: possible
+        unfinished.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["琴" * 80]
