@@ -11,7 +11,7 @@ import math
 import shutil
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -187,29 +187,35 @@ def _compare_losses(check: Check, place: Place, name: str) -> None:
 
 
 def synchronisations(check: Check, place: Place) -> str:
-    """No step of a training waits for a value of the device, with solos and with pasted scenes."""
+    """No step waits for a value of the device: of a training, on solos and pasted scenes; on the CPU, of one alone."""
     for name in place.presets:
+        config = place.config(name)
+        step = rendered_step(config, ToyBandClips(config), place.device, "bf16" if place.on_gpu else "float32")
+        if not place.on_gpu:  # there a training may look at its batches, which come from the CPU anyway
+            with check.part(name):
+                _watch(check, name, lambda count, step=step: losses_of(step, count), place)
+            continue
         for kind, share in ((name, 0), (f"{name}_pasted", 1)):
             with check.part(kind):
-                config = place.config(name, f"mixing.pasted_share={share}")
-                steps, seen = per_step(partial(_train, config), place.device)
-                reads = check.figure(f"{kind}_values_read_back", seen.reads.total() / steps, "per step")
-                check.require(not reads, f"{kind}: {reads:g} values read back per step: {', '.join(seen.reads)}")
-                if place.on_gpu:
-                    waits = check.figure(f"{kind}_waits", seen.waits / steps, "per step")
-                    check.require(waits <= 0, f"{kind}: CUDA waits {waits:g} times per step")
-        if place.on_gpu:
-            with check.part(f"{name}, a step where waiting is an error"):
-                config = place.config(name)
-                step = rendered_step(config, ToyBandClips(config), place.device, "bf16")
+                _watch(check, kind, partial(_train, place.config(name, f"mixing.pasted_share={share}")), place)
+        with check.part(f"{name}, a step where waiting is an error"):
+            step()
+            torch.cuda.set_sync_debug_mode("error")
+            try:
                 step()
-                torch.cuda.set_sync_debug_mode("error")
-                try:
-                    step()
-                finally:
-                    torch.cuda.set_sync_debug_mode("default")
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
         place.free()
     return "no step waits for the device" if place.on_gpu else "no value is read back in a step"
+
+
+def _watch(check: Check, kind: str, work: Callable[[int], object], place: Place) -> None:
+    steps, seen = per_step(work, place.device)
+    reads = check.figure(f"{kind}_values_read_back", seen.reads.total() / steps, "per step")
+    check.require(not reads, f"{kind}: {reads:g} values read back per step: {', '.join(seen.reads)}")
+    if place.on_gpu:
+        waits = check.figure(f"{kind}_waits", seen.waits / steps, "per step")
+        check.require(waits <= 0, f"{kind}: CUDA waits {waits:g} times per step")
 
 
 def copies(check: Check, place: Place) -> str:
