@@ -31,7 +31,8 @@ import sopedu
 from sopedu.errors import SopeduError
 from sopedu.files import require_place, write_json
 from sopedu.gpu_correct import Check, Place, copies, losses, queries, resume, synchronisations
-from sopedu.gpu_speed import compiled, roofline, throughput, usable_cores
+from sopedu.gpu_speed import compiled, roofline, throughput
+from sopedu.machine import full_float32, usable_cores
 
 
 def card(check: Check, place: Place) -> str:
@@ -101,6 +102,7 @@ def run_check(
             f"torch {torch.__version__}, {made_for}, finds no GPU: compare with the driver that nvidia-smi names, "
             "or try what works without one: python -m sopedu.gpu_check --device cpu"
         )
+    full_float32(place_device)  # as training does
     began, budget = time.perf_counter(), 60 * minutes
     report: dict[str, Any] = {**_machine(place_device), "minutes": minutes, "result": "unfinished", "sections": {}}
     with tempfile.TemporaryDirectory() as folder:

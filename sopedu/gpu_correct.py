@@ -11,7 +11,7 @@ import math
 import shutil
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,7 +36,7 @@ from sopedu.training import Callback, Run, train
 SAME_LOSS = 1e-4
 #: bf16 and compiled steps against float32, relative, over ten steps. Training itself falls back to float32 from 5 % on.
 NEAR_LOSS = 0.02
-#: Masks (0…1) and waveforms (-1…1) of two devices, both in exact float32; and scores in dB, with their rounding.
+#: Masks (0…1) and waveforms (-1…1) of two devices, both in float32 without TF32; and scores in dB, with their rounding.
 SAME_MASK, SAME_SCORE = 1e-4, 0.01
 #: CUDA copies from pageable memory without waiting only up to this many bytes (CUDA runtime API, synchronization).
 STAGED_BYTES = 64 * 1024
@@ -121,20 +121,6 @@ class Place:
             torch.cuda.reset_peak_memory_stats()
 
 
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """Without TF32, which torch takes for float32 convolutions, and which keeps 10 of the 23 bits of a fraction."""
-    settings = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [setting.allow_tf32 for setting in settings]
-    try:
-        for setting in settings:
-            setting.allow_tf32 = False
-        yield
-    finally:
-        for setting, value in zip(settings, before, strict=True):
-            setting.allow_tf32 = value
-
-
 def rendered_step(config: Config, clips: ClipDataset, device: torch.device, precision: str = "float32") -> Step:
     """A step on rendered clips; weights, clips and mixtures are the same each time and on every device."""
     torch.manual_seed(0)  # weights are drawn on the CPU, before anything else
@@ -175,9 +161,8 @@ def _compare_losses(check: Check, place: Place, name: str) -> None:
     config = place.config(name)
     clips = ToyBandClips(config)
     if place.on_gpu:
-        with _exact_float32():
-            there, here = (rendered_step(config, clips, device) for device in (place.device, torch.device("cpu")))
-            first, same = losses_of(there, 1), losses_of(here, 1)
+        there, here = (rendered_step(config, clips, device) for device in (place.device, torch.device("cpu")))
+        first, same = losses_of(there, 1), losses_of(here, 1)
         apart = check.figure(f"{name}_first_loss_from_cpu", _apart(first, same), "relative difference")
         check.require(apart <= SAME_LOSS, f"{name}: the first loss {first[0]:.6g} is not the CPU's {same[0]:.6g}")
     plain = losses_of(rendered_step(config, clips, place.device), 10)
@@ -187,29 +172,35 @@ def _compare_losses(check: Check, place: Place, name: str) -> None:
 
 
 def synchronisations(check: Check, place: Place) -> str:
-    """No step of a training waits for a value of the device, with solos and with pasted scenes."""
+    """No step waits for a value of the device: of a training, on solos and pasted scenes; on the CPU, of one alone."""
     for name in place.presets:
+        config = place.config(name)
+        step = rendered_step(config, ToyBandClips(config), place.device, "bf16" if place.on_gpu else "float32")
+        if not place.on_gpu:  # there a training may look at its batches, which come from the CPU anyway
+            with check.part(name):
+                _watch(check, name, lambda count, step=step: losses_of(step, count), place)
+            continue
         for kind, share in ((name, 0), (f"{name}_pasted", 1)):
             with check.part(kind):
-                config = place.config(name, f"mixing.pasted_share={share}")
-                steps, seen = per_step(partial(_train, config), place.device)
-                reads = check.figure(f"{kind}_values_read_back", seen.reads.total() / steps, "per step")
-                check.require(not reads, f"{kind}: {reads:g} values read back per step: {', '.join(seen.reads)}")
-                if place.on_gpu:
-                    waits = check.figure(f"{kind}_waits", seen.waits / steps, "per step")
-                    check.require(waits <= 0, f"{kind}: CUDA waits {waits:g} times per step")
-        if place.on_gpu:
-            with check.part(f"{name}, a step where waiting is an error"):
-                config = place.config(name)
-                step = rendered_step(config, ToyBandClips(config), place.device, "bf16")
+                _watch(check, kind, partial(_train, place.config(name, f"mixing.pasted_share={share}")), place)
+        with check.part(f"{name}, a step where waiting is an error"):
+            step()
+            torch.cuda.set_sync_debug_mode("error")
+            try:
                 step()
-                torch.cuda.set_sync_debug_mode("error")
-                try:
-                    step()
-                finally:
-                    torch.cuda.set_sync_debug_mode("default")
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
         place.free()
     return "no step waits for the device" if place.on_gpu else "no value is read back in a step"
+
+
+def _watch(check: Check, kind: str, work: Callable[[int], object], place: Place) -> None:
+    steps, seen = per_step(work, place.device)
+    reads = check.figure(f"{kind}_values_read_back", seen.reads.total() / steps, "per step")
+    check.require(not reads, f"{kind}: {reads:g} values read back per step: {', '.join(seen.reads)}")
+    if place.on_gpu:
+        waits = check.figure(f"{kind}_waits", seen.waits / steps, "per step")
+        check.require(waits <= 0, f"{kind}: CUDA waits {waits:g} times per step")
 
 
 def copies(check: Check, place: Place) -> str:
@@ -243,20 +234,19 @@ def queries(check: Check, place: Place) -> str:
     usual = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format).eval()
     pairs = held_out_pairs(clips, 4)
     answers: list[dict[str, Any]] = []
-    with _exact_float32():
-        for net in (model, usual):
-            pixels = PixelSounds(net, pairs.mixture[0], pairs.frames[0, 0])
-            known = Checkpoint(net, clips.class_names)
-            answers.append(
-                {
-                    "masks": predict_masks(net, pairs.mixture, pairs.frames),
-                    "sound_of_a_point": pixels.separate((0.3, 0.6)),
-                    "sound_of_a_box": pixels.separate((0.0, 0.2, 0.5, 0.9)),
-                    "sound_map": torch.from_numpy(pixels.sound_map()),
-                    "evaluation": _scores(evaluate(known, pairs=4)),
-                    "localization": _scores(evaluate_localization(known, scenes=2, duets=2)),
-                }
-            )
+    for net in (model, usual):
+        pixels = PixelSounds(net, pairs.mixture[0], pairs.frames[0, 0])
+        known = Checkpoint(net, clips.class_names)
+        answers.append(
+            {
+                "masks": predict_masks(net, pairs.mixture, pairs.frames),
+                "sound_of_a_point": pixels.separate((0.3, 0.6)),
+                "sound_of_a_box": pixels.separate((0.0, 0.2, 0.5, 0.9)),
+                "sound_map": torch.from_numpy(pixels.sound_map()),
+                "evaluation": _scores(evaluate(known, pairs=4)),
+                "localization": _scores(evaluate_localization(known, scenes=2, duets=2)),
+            }
+        )
     for name, ours in answers[0].items():
         scores = name in ("evaluation", "localization")
         apart = (ours.cpu() - answers[1][name]).abs().max().item()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from sopedu.clips import ClipDataset, IndexClips, ToyBandClips
 from sopedu.config import Config, preset
 from sopedu.gpu_correct import Check, Place, losses_of, rendered_step, require_near
+from sopedu.machine import fastest_convolutions
 from sopedu.throughput import (
     MatrixProduct,
     Step,
@@ -20,14 +21,15 @@ from sopedu.throughput import (
     peak_memory_gib,
     seconds_in_turns,
     training_speed,
+    workers_here,
 )
 from sopedu.toyband.export import render_dataset
 
 
 def throughput(check: Check, place: Place) -> str:
     """How many mixtures per second the loader, the step and a training do, in float32 and bf16."""
-    workers = max(0, min(12, usable_cores() - 2)) if place.on_gpu else 0
-    config = _fitting(place, f"training.workers={workers}")
+    config = _fitting(place, "training.workers=auto")
+    workers = workers_here(config)
     batch, speeds = config.training.batch_size, []
     clips: ClipDataset = ToyBandClips(config)
     if place.on_gpu:  # files, as real data has
@@ -35,13 +37,10 @@ def throughput(check: Check, place: Place) -> str:
     check.figure("batch_size", batch, "mixtures")
     check.figure("workers", workers, "processes")
     check.figure("loader", loader_speed(clips, 4 * max(1, workers)), "mixtures per second")
-    if place.on_gpu:  # what float32 means below; training may have changed it
-        check.figure("tf32_convolutions", torch.backends.cudnn.allow_tf32, "yes or no")
-        check.figure("tf32_matrix_products", torch.backends.cuda.matmul.allow_tf32, "yes or no")
     for precision in place.precisions:
         place.free()
         step = Step(config, place.device, precision)
-        alone = batch / float(np.median(seconds_in_turns({"step": step}, place.turns, place.device)))
+        alone = batch / float(np.median(_seconds({"step": step}, place)))
         check.figure(f"step_{precision}", alone, "mixtures per second")
         check.figure(f"peak_memory_{precision}", peak_memory_gib(place.device), "GiB")
         del step
@@ -61,7 +60,7 @@ def roofline(check: Check, place: Place) -> str:
         place.free()
         matrix = MatrixProduct(place.device, precision)
         works = {"step": Step(config, place.device, precision), "matrix": matrix}
-        step_seconds, matrix_seconds = np.median(seconds_in_turns(works, place.turns, place.device), axis=1)
+        step_seconds, matrix_seconds = np.median(_seconds(works, place), axis=1)
         rate = check.figure(f"step_{precision}", float(flop / step_seconds / 1e12), "TFLOP per second")
         roof = check.figure(f"matrix_{precision}", float(matrix.flop / matrix_seconds / 1e12), "TFLOP per second")
         check.figure(f"share_{precision}", rate / roof, "share of the matrix rate")
@@ -93,10 +92,16 @@ def _compare_compiled(check: Check, place: Place, name: str) -> str:
     require_near(check, f"{name}_compiled", first + losses_of(step, 9), plain)
     check.figure(f"{name}_peak_memory", peak_memory_gib(place.device), "GiB")
     works = {"compiled": step, "eager": rendered_step(config, clips, place.device, "bf16")}
-    speeds = config.training.batch_size / np.median(seconds_in_turns(works, place.turns, place.device), axis=1)
+    speeds = config.training.batch_size / np.median(_seconds(works, place), axis=1)
     for kind, speed in zip(works, speeds.tolist(), strict=True):
         check.figure(f"{name}_{kind}", speed, "mixtures per second")
     return f"{name} {speeds[0] / speeds[1]:.2f} times as fast as eager bf16 after {taken:.0f} s"
+
+
+def _seconds(works: Mapping[str, Callable[[], object]], place: Place) -> np.ndarray:
+    """What takes how long, ``(works, turns)``, with the convolutions that a training chooses."""
+    with fastest_convolutions(place.device):
+        return seconds_in_turns(works, place.turns, place.device)
 
 
 def _fitting(place: Place, *changes: str) -> Config:
@@ -114,8 +119,3 @@ def _fitting(place: Place, *changes: str) -> Config:
             batch //= 2
         finally:
             place.free()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,10 @@ def report(tmp_path_factory) -> dict:
     """Of a whole check where only what training needs is installed; ``said`` is what it printed."""
     out = tmp_path_factory.mktemp("check") / "new" / "gpu_check.json"
     code = _BARE.format(names=NOT_THERE, out=str(out))
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    quiet = os.environ | {"TQDM_DISABLE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert [*out.parent.iterdir()] == [out]
     return json.loads(out.read_text(encoding="utf-8")) | {"said": done.stdout.splitlines()}
