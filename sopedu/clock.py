@@ -16,6 +16,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from sopedu.containers import moving_pictures, opened, sounds
 from sopedu.errors import SopeduError
 
 # Timestamps that go back by more than this begin anew; less is a packet that overlaps or comes out of order.
@@ -131,8 +132,6 @@ class _Stream:
 @lru_cache(maxsize=64)
 def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> Clock:
     import av
-
-    from sopedu.decoding import moving_pictures, opened, sounds
 
     epochs: list[_Epoch] = []
     other_end = 0.0  # of subtitles and the like

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -21,6 +21,7 @@ import numpy as np
 
 from sopedu.channels import ChannelLevels, Mix, samples_of
 from sopedu.clock import clock_of
+from sopedu.containers import moving_pictures, opened, sounds
 from sopedu.errors import SopeduError
 
 # Timestamps may be rounded to milliseconds: a picture that begins this little after a time is the one meant.
@@ -46,39 +47,6 @@ class StreamInfo:
     number: int
     kind: str
     description: str
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a file with PyAV and turn its errors into one line that names the file."""
-    import av
-
-    try:
-        with av.open(str(path.absolute()), metadata_errors="ignore") as container:
-            # FFmpeg plays text files and still pictures as videos too.
-            if container.format.name == "tty" or container.format.name.endswith(("_pipe", "image2")):
-                raise SopeduError(f"{path}: is a text or picture file; give a video file (mp4, webm, mkv, mov)")
-            yield container
-    except av.FFmpegError as error:
-        raise SopeduError(
-            f"{path}: cannot be read as a video ({error.strerror}); if it plays elsewhere, convert it to mp4"
-        ) from error
-
-
-def moving_pictures(container: Any) -> list[Any]:
-    """The streams of moving pictures; a sound file's cover is stored as a video stream too and is left out."""
-    from av.stream import Disposition
-
-    return [
-        stream
-        for stream in container.streams.video
-        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
-    ]
-
-
-def sounds(container: Any) -> list[Any]:
-    """The streams of sound, without those of a codec that nobody here knows."""
-    return [stream for stream in container.streams.audio if stream.codec_context is not None]
 
 
 def chosen_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:

@@ -24,6 +24,7 @@ import numpy as np
 
 from sopedu.channels import Mix
 from sopedu.clock import clock_of
+from sopedu.containers import moving_pictures, opened, sounds
 from sopedu.decoding import (
     TIME_TOLERANCE_SECONDS,
     StreamInfo,
@@ -35,12 +36,9 @@ from sopedu.decoding import (
     described,
     first_picture,
     frame_rate_of,
-    moving_pictures,
-    opened,
     pixel_aspect_of,
     rgb_picture,
     sound_end,
-    sounds,
     upright,
 )
 from sopedu.errors import SopeduError

@@ -18,7 +18,7 @@ import torch
 
 from sopedu import video
 from sopedu.checkpoints import Checkpoint
-from sopedu.clock import clock_of
+from sopedu.clock import Clock, clock_of
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.files import require_new_folder, require_place, written_aside
@@ -424,3 +424,15 @@ def test_a_name_of_too_many_bytes_is_refused_at_the_start(tmp_path, name):
     with written_aside(tmp_path / ("琴" * 80)) as unfinished:  # 240 bytes: possible
         unfinished.write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["琴" * 80]
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = write_film(tmp_path / "a.mkv")
+
+    def looked_through(film: Path, *_: Any) -> Clock:
+        film.write_bytes(film.read_bytes() + b"more")
+        return Clock()
+
+    monkeypatch.setattr("sopedu.clock._looked_through", looked_through)
+    with pytest.raises(SopeduError, match=r"a\.mkv: is still being written; wait until it is complete"):
+        video.probe(path)
