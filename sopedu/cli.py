@@ -93,7 +93,7 @@ def train(
     config = with_values(start, changes or [])
     if os.environ.get("RANK", "0") == "0":
         done, what = (newest_step(out / "resume"), requested(out).data) if resume else (0, data or "toyband")
-        if not resume:
+        if not resume and os.environ.get("WORLD_SIZE", "1") == "1":  # of several, no process may leave the others
             require_new_run(out)
         steps, batch = max(0, config.training.steps - done), config.training.batch_size
         typer.echo(
