@@ -95,7 +95,7 @@ def train(
     config = with_values(start, changes or [])
     if os.environ.get("RANK", "0") == "0":
         done, what = (newest_step(out / "resume"), requested(out).data) if resume else (0, data or "toyband")
-        if not resume:
+        if not resume and os.environ.get("WORLD_SIZE", "1") == "1":  # of several, no process may leave the others
             require_new_run(out)
         steps, batch = max(0, config.training.steps - done), config.training.batch_size
         typer.echo(
@@ -335,10 +335,11 @@ def toyband_sheet(
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
 ) -> None:
     """Draw all instruments into one picture. Python: sopedu.toyband.export.contact_sheet(path)"""
-    from sopedu.toyband.export import contact_sheet
+    from sopedu.toyband.export import contact_sheet, require_picture_name
     from sopedu.toyband.splits import check_split
 
     check_split(split)
+    require_picture_name(out)
     typer.echo(f"plan: draw all instruments, about 10 s; the picture goes to {out}", err=True)
     typer.echo(contact_sheet(out, split=split))
 
@@ -354,11 +355,13 @@ def toyband_render(
     seed: SeedOption = 0,
 ) -> None:
     """Write solos as audio/, frames/ and an index CSV, or as videos. Python: sopedu.toyband.export.render_dataset(…)"""
+    from sopedu.files import require_place
     from sopedu.plans import rendering_seconds, spoken
     from sopedu.toyband.export import render_dataset, render_videos
     from sopedu.toyband.splits import check_split
 
     check_split(split)
+    require_place(out / "files")
     guess = spoken(rendering_seconds(solos, seconds, size, 25.0 if video else 8.0))
     what = "videos" if video else "sound, pictures and an index"
     typer.echo(f"plan: render {solos} solos of {seconds:g} s as {what}, {guess}; they go to {out}", err=True)
@@ -418,7 +421,7 @@ def toyband_pretrain(
     from sopedu.pretraining import WARM_START, pretrain, save_warm_start
 
     out = out or WARM_START
-    guess = spoken(pretraining_seconds(pictures, steps))
+    guess = spoken(pretraining_seconds(preset_named(preset), pictures, steps))
     typer.echo(f"plan: draw {pictures} pictures and train {steps} steps, {guess}; the weights go to {out}")
 
     def report(step: int, loss: float, accuracy: float) -> None:

@@ -17,7 +17,10 @@ from sopedu.benchmark import measure_step
 from sopedu.checkpoints import Checkpoint
 from sopedu.config import Config
 from sopedu.evaluation import predict_masks
+from sopedu.nets import FrameNet
+from sopedu.pretraining import object_picture
 from sopedu.toyband.scenes import solo
+from sopedu.toyband_detector import SIDE, ToyBandNet
 from sopedu.video import VideoInfo
 
 _START = 5.0  # seconds until a command has loaded what it needs
@@ -25,11 +28,9 @@ _FEW = 4  # mixtures of the step that is measured
 _SCORED = 0.12  # seconds per held-out mixture
 _RENDERED = 5.0  # seconds for the solos that a model is judged on
 _LOCALIZED = 0.08  # seconds per scene
-_SEPARATED = 0.2  # seconds per second of sound
+_SEPARATED = 0.5  # seconds per second of sound
 _DECODED, _WRITTEN = 0.02, 0.03  # seconds per million pixels, decoded in three walks, and written to one video
-_PICTURE, _PRETRAINED = 0.004, 0.05  # seconds per picture, and per step of 32 pictures
-_SCENE, _DETECTED = 0.03, 0.2  # seconds per scene, and per step of 32 pictures
-_MEASURED, _EVERYTHING = 30.0, 120.0  # seconds of a benchmark, and of one with --all
+_MEASURED, _EVERYTHING = 15.0, 60.0  # seconds of a benchmark, and of one with --all
 
 
 def spoken(seconds: float) -> str:
@@ -72,14 +73,30 @@ def rendering_seconds(solos: int, seconds: float, size: int, frame_rate: float) 
     return 2 + 1.3 * solos * seconds * drawn
 
 
-def pretraining_seconds(pictures: int, steps: int) -> float:
-    """Guess what it takes to make a warm start for preset ``tiny``."""
-    return _START + pictures * _PICTURE + steps * _PRETRAINED
+def pretraining_seconds(config: Config, pictures: int, steps: int) -> float:
+    """Guess what it takes to make a warm start, from a few pictures and two steps of 32."""
+    drawn = seconds_of(lambda: [object_picture(number, config.frames.size) for number in range(8)]) / 8
+    with torch.random.fork_rng():
+        net = FrameNet(replace(config.model, frame_weights="none"))
+    return _START + (pictures + 500) * drawn + steps * _step_seconds(net, config.frames.size, config.frames.size)
 
 
 def detector_seconds(scenes: int, steps: int) -> float:
-    """Guess what it takes to train the detector of the toy band's players, and to judge it."""
-    return _START + scenes * _SCENE + steps * _DETECTED
+    """Guess what it takes to train the detector of the toy band's players and to judge it, from one scene and step."""
+    drawn = seconds_of(lambda: solo(0, samples=1, size=(SIDE, 2 * SIDE), times=(0.0, 1.0)))
+    with torch.random.fork_rng():
+        net = ToyBandNet()
+    return _START + 1.2 * scenes * drawn + steps * _step_seconds(net, SIDE, 3 * SIDE // 2)
+
+
+def _step_seconds(net: torch.nn.Module, height: int, width: int) -> float:
+    def step() -> None:
+        answer = net(pictures)
+        sum(part.mean() for part in (answer if isinstance(answer, tuple) else [answer])).backward()
+
+    pictures = torch.zeros(32, 3, height, width)
+    step()  # the first one pays for memory
+    return seconds_of(step)
 
 
 def benchmark_seconds(steps: int, everything: bool) -> float:

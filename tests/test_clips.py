@@ -346,3 +346,18 @@ def test_silence_and_a_single_class_are_told(tmp_path):
     batch, failures = collate([clips[0], clips[1]]), Failures(2)
     assert [line.partition(" (")[0] for line in failures.new(batch)] == ["2 of 2 recordings in a batch are silent"]
     assert failures.new(batch) == []  # told once
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_resumed_at_step_200_of_500_visits_what_the_whole_run_visits(processes):
+    """With 125 steps per epoch: the state lies inside the second epoch, and two more begin after it."""
+    labels = np.arange(500) % 5
+    clips = ClipDataset(CONFIG, tuple("abcde"), labels)  # batches of 4
+    for rank in range(processes):
+        whole = list(VisitSampler(clips, 500, 0, rank, processes))
+        resumed = list(VisitSampler(clips, 500, 200, rank, processes))
+        assert len(whole) == 500 and resumed == whole[200:]
+        assert {visit.epoch for batch in whole for visit in batch} == {0, 1, 2, 3}
+        assert {visit.epoch for batch in resumed for visit in batch} == {1, 2, 3}
+    every = [visit.index for batch in VisitSampler(clips, 125) for visit in batch]
+    assert sorted(every) == list(range(500))
