@@ -27,6 +27,7 @@ from sopedu.batches import Failures, collate
 from sopedu.clips import ClipDataset, VisitSampler
 from sopedu.config import Config, to_dict
 from sopedu.errors import SopeduError
+from sopedu.loudness import training_level
 from sopedu.model import SoundOfPixels
 from sopedu.objective import mixture_loss
 from sopedu.optimization import MovingAverage, choose_precision, freeze, make_optimizer, set_rates, training_mode
@@ -173,6 +174,7 @@ class _Loop:
         settings = config.training
         torch.manual_seed(settings.seed)
         model = model or new_model(config)
+        model.level_db = training_level(clips)
         # Accelerate fixes its own mixed precision for a whole process, but a notebook trains many models in one:
         # so autocast is entered here, and Accelerate is told to leave precision alone.
         join_processes()
@@ -247,6 +249,7 @@ class _Loop:
                     break
                 for callback in callbacks:
                     callback.on_record(run)
+                training_mode(run.model, self.frozen)  # whatever a callback left it in
             if self.folder and run.step % settings.save_every == 0:
                 self.save()
             if self.agreed_to_stop():
