@@ -26,6 +26,7 @@ from sopedu.files import folder_written_aside, printable, require_new_folder, wr
 from sopedu.filming import Film, highlighting, progress_bar, write_films, write_tour
 from sopedu.geometry import Box
 from sopedu.localization import MAP_KINDS
+from sopedu.loudness import FAINT
 from sopedu.model import REGION_POOLINGS
 from sopedu.overlays import MapOverlay
 from sopedu.regions import (
@@ -43,7 +44,17 @@ from sopedu.tracks import Track, find_tracks
 from sopedu.values import real_number, whole_number
 from sopedu.video import probe, sound_channels
 from sopedu.video_writer import WRITTEN_SAMPLE_RATE
-from sopedu.windows import Spool, VideoPart, Window, crossfade, frame_size, window_centres, window_starts, windows_of
+from sopedu.windows import (
+    Spool,
+    VideoPart,
+    Window,
+    crossfade,
+    frame_size,
+    level_of_spool,
+    window_centres,
+    window_starts,
+    windows_of,
+)
 
 MOST_CELLS = 16
 _UNHEARD = 0.02  # share of the energy that even the loudest cell does not let through where a model knows nothing
@@ -132,10 +143,11 @@ def separate_video(
             raise SopeduError(
                 f"{path}: its sound is digital silence, so there is nothing to separate; choose another part or video"
             )
-        seconds = mixture.length / sound.sample_rate
-        told: list[str] = []
+        seconds, level = mixture.length / sound.sample_rate, level_of_spool(mixture, sound)
+        told = [] if level >= FAINT else [f"its sound is very faint ({level:.0f} dB of full scale): noise may be heard"]
         if detector is not None:
-            asked, told = _joined(asked, _found_by(detector, part, progress), part, max(seconds, part.seconds))
+            asked, about = _joined(asked, _found_by(detector, part, progress), part, max(seconds, part.seconds))
+            told += about
         walk = _Walk(part, checkpoint, mixture, pooling, progress)
         regions, in_one_walk = asked, bool(asked) and not cells
         with Familiarity(checkpoint.model) as familiarity:
@@ -183,6 +195,7 @@ def separate_video(
             "wav_sample_rate": wav_rate,
             "model": checkpoint.describe(),
             "hint": domain_hint(checkpoint),
+            "level_db": round(level, 1),
             "familiarity": {name: round(value, 3) for name, value in familiarity.distances().items()},
             "notes": [
                 *_notes(part, sound, seconds, shown, last, damaged_sound, damaged_pictures, left_out),

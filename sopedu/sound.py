@@ -132,24 +132,26 @@ def save_waveform_blocks(
             file.writeframesraw(np.clip(np.round(block * 32768), -32768, 32767).astype("<i2").tobytes())
 
 
-def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+def resample(waveform: Any, from_rate: int, to_rate: int) -> np.ndarray:
     """Change the sample rate with a polyphase filter that removes what the new rate cannot hold.
 
     Args:
-        waveform: (L,) float array at `from_rate` hertz.
+        waveform: (L,) array or tensor at `from_rate` hertz; one channel.
         from_rate, to_rate: in hertz, whole numbers.
 
     Returns:
         (ceil(L · to_rate / from_rate),) float32.
 
+    Raises:
+        SopeduError: as for `as_waveform`; a rate is not a whole number of hertz.
+
     Notebook: 01_sound_and_spectrograms.
     """
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if from_rate == to_rate:
+    waveform, (step_in, step_out) = as_waveform(waveform, may_be_empty=True), _rate_steps(from_rate, to_rate)
+    if step_in == step_out:
         return waveform
     from scipy.signal import resample_poly
 
-    step_in, step_out = _rate_steps(from_rate, to_rate)
     return resample_poly(waveform, step_out, step_in).astype(np.float32, copy=False)
 
 
@@ -188,13 +190,13 @@ def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
         sample_rate: in hertz; a rate that MP3 does not know is raised to the next one that it does.
 
     Raises:
-        SopeduError: the waveform is empty, not one-dimensional or not finite.
+        SopeduError: the waveform is empty, not one-dimensional or not finite, or the rate no whole number.
 
     Notebook: 01_sound_and_spectrograms.
     """
     import soundfile
 
-    samples, _ = peak_limited(waveform)
+    samples, sample_rate = peak_limited(waveform)[0], whole_number(sample_rate, "sample_rate", 1)
     mp3_rate = next((rate for rate in MP3_SAMPLE_RATES if rate >= sample_rate), MP3_SAMPLE_RATES[-1])
     encoded = io.BytesIO()
     soundfile.write(
@@ -248,16 +250,19 @@ class Player:
         return f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
 
 
-def as_waveform(waveform: Any) -> np.ndarray:
+def as_waveform(waveform: Any, may_be_empty: bool = False) -> np.ndarray:
     """Return an array or tensor (also on a GPU) as a checked (L,) float32 array.
 
     Raises:
-        SopeduError: it is empty, not one-dimensional, or holds NaN or infinite samples.
+        SopeduError: it is empty though it may not be, not one-dimensional, or holds NaN or infinite samples.
     """
     if hasattr(waveform, "detach"):
         waveform = waveform.detach().cpu()
-    samples = np.asarray(waveform, dtype=np.float32)
-    if samples.ndim != 1 or samples.size == 0:
+    try:
+        samples = np.asarray(waveform, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise SopeduError(f"a waveform is an array of numbers (L,), not {waveform!r:.40}") from error
+    if samples.ndim != 1 or not (samples.size or may_be_empty):
         raise SopeduError(f"a waveform has the shape (L,) with L ≥ 1, this one has {samples.shape}; pass one channel")
     if not np.isfinite(samples).all():
         raise SopeduError("the waveform holds samples that are not numbers (NaN or infinite)")

@@ -28,6 +28,7 @@ from sopedu.batches import Batch, Failures, collate
 from sopedu.clips import ClipDataset, VisitSampler
 from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
+from sopedu.loudness import training_level
 from sopedu.machine import (
     CompiledNet,
     compile_mode,
@@ -218,6 +219,7 @@ class _Loop:
         elif model is None:
             with place.local_main_process_first():  # what one process of a machine downloads, the others find
                 model = new_model(config)
+        model.level_db = training_level(clips)
         # Accelerate fixes its own mixed precision for a whole process, but a notebook trains many models in one:
         # so autocast is entered here, and Accelerate is told to leave precision alone.
         self.accelerator = Accelerator(mixed_precision="no")
@@ -306,6 +308,7 @@ class _Loop:
                     break
                 for callback in callbacks:
                     callback.on_record(run)
+                training_mode(run.model, self.frozen)  # whatever a callback left it in
             if self.folder and run.step % settings.save_every == 0:
                 self.save()
             if self.agreed_to_stop():

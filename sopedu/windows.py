@@ -18,6 +18,7 @@ from sopedu.checkpoints import Checkpoint
 from sopedu.config import Config, SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.localization import PixelSounds
+from sopedu.loudness import block_size, level_of_blocks
 from sopedu.video import VideoInfo, frames_at, iterate_frames, iterate_sound
 
 # A slide may stand for long; what stands longer has a damaged timestamp.
@@ -139,15 +140,23 @@ def window_centres(starts: Sequence[int], sound: SpectrogramConfig) -> list[floa
 def windows_of(part: VideoPart, checkpoint: Checkpoint, mixture: Spool) -> Iterator[Window]:
     """Walk over a part of a video, whose sound is in `mixture`; the last window is padded with silence.
 
+    The nets hear every window at the level they were trained at, and pauses as pauses of the whole part.
+
     Frames keep their proportions as they are shown: the shorter side becomes the size the model was trained with.
     """
     config, sound = checkpoint.config, checkpoint.config.spectrogram
     starts = window_starts(mixture.length, sound)
     frames = _frames_of_windows(part, config, window_centres(starts, sound))
+    level = level_of_spool(mixture, sound)
     for start, seen in zip(starts, frames, strict=True):
         piece = mixture.read(start, sound.samples)
         piece = np.pad(piece, (0, sound.samples - len(piece)))
-        yield Window(start, PixelSounds(checkpoint.model, torch.from_numpy(piece), seen))
+        yield Window(start, PixelSounds(checkpoint.model, torch.from_numpy(piece), seen, level=level))
+
+
+def level_of_spool(spool: Spool, sound: SpectrogramConfig) -> float:
+    """Level of a waveform in a file, in dB full scale, see :mod:`sopedu.loudness`."""
+    return level_of_blocks(spool.blocks(length=64 * block_size(sound)), sound)
 
 
 def _frames_of_windows(part: VideoPart, config: Config, centres: Sequence[float]) -> Iterator[torch.Tensor]:

@@ -94,6 +94,15 @@ def test_every_module_imports_on_a_bare_training_machine():
     assert run_python(code) == ""
 
 
+@pytest.mark.parametrize("missing", ["IPython", "ipywidgets", "anywidget"])
+def test_what_needs_a_notebook_says_what_is_missing_and_how_to_get_it(missing):
+    said = run_python(
+        f"import sys; sys.modules[{missing!r}] = None\nimport sopedu\nfrom sopedu.errors import SopeduError\n"
+        "try: sopedu.PixelProbe\nexcept SopeduError as error: print(error)"
+    )
+    assert said == f"sopedu.PixelProbe needs {missing}, which is not installed: pip install 'sopedu[notebooks]'"
+
+
 # --- the wheel ----------------------------------------------------------------------------------------------------
 
 SHIPPED_FOLDERS = ("data_samples", "docs", "notebooks")
