@@ -51,7 +51,7 @@ def load_waveform(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    path, sample_rate = require_file(path), whole_number(sample_rate, "sample_rate", 1)
+    path, sample_rate = require_file(path), _whole_rate(sample_rate)
     if start < 0 or (seconds is not None and seconds <= 0):
         raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
     with _opened(path) as (file_rate, file_length, read):
@@ -119,8 +119,8 @@ def save_waveform_blocks(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    sample_rate = whole_number(sample_rate, "sample_rate", 1)
-    written_rate = whole_number(written_rate or sample_rate, "written_rate", 1)
+    sample_rate = _whole_rate(sample_rate)
+    written_rate = _whole_rate(written_rate or sample_rate)
     if written_rate != sample_rate:
         blocks = resample_blocks(blocks, sample_rate, written_rate)
     with written_aside(path) as unfinished, wave.open(str(unfinished), "wb") as file:
@@ -196,7 +196,7 @@ def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
     """
     import soundfile
 
-    samples, sample_rate = peak_limited(waveform)[0], whole_number(sample_rate, "sample_rate", 1)
+    samples, sample_rate = peak_limited(waveform)[0], _whole_rate(sample_rate)
     mp3_rate = next((rate for rate in MP3_SAMPLE_RATES if rate >= sample_rate), MP3_SAMPLE_RATES[-1])
     encoded = io.BytesIO()
     soundfile.write(
@@ -280,9 +280,16 @@ def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
     return (samples if gain == 1.0 else samples * np.float32(gain)), gain
 
 
+def _whole_rate(rate: Any) -> int:
+    try:
+        return whole_number(rate, "sample rate", 1)
+    except SopeduError as error:
+        raise SopeduError(f"the sample rate is {rate!r:.40}: pass a whole number of hertz, such as 11025") from error
+
+
 def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
     """The smallest whole numbers of samples at both rates that last equally long."""
-    from_rate, to_rate = (whole_number(rate, "sample rate", 1) for rate in (from_rate, to_rate))
+    from_rate, to_rate = map(_whole_rate, (from_rate, to_rate))
     divisor = gcd(from_rate, to_rate)
     return from_rate // divisor, to_rate // divisor
 

@@ -62,7 +62,7 @@ def test_evaluate_train_and_render_refuse_before_they_begin(tmp_path):
         (lambda: render_dataset(tmp_path / "new", 0), "solos=0: must be 1 or more"),
         (lambda: render_dataset(tmp_path / "new", 2, seconds=float("nan")), "seconds=nan: must be a finite number"),
         (lambda: render_dataset(tmp_path / "new", 2, instruments=[]), "give a list of some of accordion"),
-        (lambda: resample(np.zeros(9), 11025.5, 8000), "sample rate=11025.5: must be a whole number"),
+        (lambda: resample(np.zeros(9), 11025.5, 8000), "the sample rate is 11025.5: pass a whole number of hertz"),
     ):
         with pytest.raises(SopeduError) as refusal:
             work()
