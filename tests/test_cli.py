@@ -63,7 +63,7 @@ def work(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("SOPEDU_CACHE", str(folder / "cache"))
-        patch.setattr("os.cpu_count", lambda: 1)
+        patch.setattr("sopedu.machine.os.sched_getaffinity", lambda _: {0}, raising=False)
         write_scene_video("film.mp4", duet(3, "test", size=(64, 96), times=np.arange(24) / 8, samples=33075), 8.0)
         yield folder
     torch.set_num_threads(threads)
