@@ -5,10 +5,10 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test lab checkpoint toyband recorded-runs pixel-ablation lint format clean
+.PHONY: help .venv demo test browser-test gpu-check lab checkpoint toyband recorded-runs pixel-ablation lint format clean
 
 help: ## Print this list
-	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv: .venv/installed ## Make .venv and install sopedu in it (again when pyproject.toml changed)
 
@@ -31,6 +31,9 @@ browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (n
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "playwright>=1.50"
 	$(BIN)/python -m pytest tests/browser
 
+gpu-check: .venv ## Check and measure on one GPU, in ten minutes, what only a GPU can show (runs/gpu_check.json)
+	$(BIN)/python -m sopedu.gpu_check --out runs/gpu_check.json
+
 lab: .venv ## Open the first notebook in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
@@ -40,7 +43,7 @@ checkpoint: .venv ## Train the shipped checkpoint anew into runs/toyband-tiny (a
 	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
 
 toyband: .venv ## Train the shipped checkpoint toyband anew into runs/toyband (about an hour on one core)
-	$(BIN)/sopedu train --preset toyband --from data_samples/checkpoints/toyband-tiny --out runs/toyband
+	$(BIN)/sopedu train --preset toyband --from toyband-tiny --out runs/toyband
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
 recorded-runs: .venv ## Train the healthy and the faulty runs that notebook 09 shows (about four minutes on one core)

@@ -64,7 +64,14 @@ __all__ = sorted(_EXPORTS)
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
-        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+        try:
+            return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+        except ModuleNotFoundError as error:
+            from sopedu.errors import SopeduError
+
+            raise SopeduError(
+                f"sopedu.{name} needs {error.name}, which is not installed: pip install 'sopedu[notebooks]'"
+            ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

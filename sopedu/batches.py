@@ -28,16 +28,18 @@ class Unread(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Waveforms ``(B, L)`` float32, frames ``(B, S, 3, H, W)`` uint8, labels ``(B,)`` int64, and what failed.
+    """Waveforms ``(B, L)`` float32, frames ``(B, S, 3, H, W)`` uint8, labels ``(B,)`` int64, and what was wrong.
 
     Frames lie in memory with their colours together, as ``channels_last`` nets want them. Where something failed,
-    another clip took its place; a batch without any clip says that nothing could be read.
+    another clip took its place; a batch without any clip says that nothing could be read. ``silent`` counts the clips
+    that should sound and are silent: where the clips are loaded, because it takes time that a training step would wait.
     """
 
     waveforms: torch.Tensor
     frames: torch.Tensor
     labels: torch.Tensor
     failed: list[Unread]
+    silent: int = 0
 
 
 def collate(items: Sequence[Clip | Unread]) -> Batch:
@@ -50,7 +52,9 @@ def collate(items: Sequence[Clip | Unread]) -> Batch:
     # default_collate writes into memory that processes share. Stacking pictures as they lie copies without transposing.
     pictures = default_collate([clip.frames.permute(0, 2, 3, 1) for clip in clips])
     waveforms = default_collate([clip.waveform for clip in clips])
-    return Batch(waveforms, pictures.permute(0, 1, 4, 2, 3), torch.tensor([clip.label for clip in clips]), failed)
+    labels = torch.tensor([clip.label for clip in clips])
+    silent = int((waveforms[labels >= 0].abs().amax(-1) <= SILENT).sum())
+    return Batch(waveforms, pictures.permute(0, 1, 4, 2, 3), labels, failed, silent)
 
 
 class Failures:
@@ -87,12 +91,11 @@ class Failures:
 
     def _silence(self, batch: Batch) -> list[str]:
         """One line, once, if most recordings of a batch that should sound are silent."""
-        playing = batch.waveforms[batch.labels >= 0]
-        if self.silence_told or not len(playing):
+        playing, silent = int((batch.labels >= 0).sum()), batch.silent
+        if self.silence_told or not playing:
             return []
-        silent = int((playing.abs().amax(-1) <= SILENT).sum())
-        self.silence_told = silent > len(playing) / 2
-        what = f"{silent} of {len(playing)} recordings in a batch are silent (below −80 dB full scale)"
+        self.silence_told = silent > playing / 2
+        what = f"{silent} of {playing} recordings in a batch are silent (below −80 dB full scale)"
         return [f"{what}: little can be learned from them; listen to the audio files"] if self.silence_told else []
 
 

@@ -16,6 +16,7 @@ import torch
 from sopedu.clips import ClipDataset, IndexClips, ToyBandClips, open_clips
 from sopedu.config import Config
 from sopedu.errors import SopeduError
+from sopedu.machine import fastest_convolutions, full_float32
 from sopedu.metrics import batched_bss_eval, bss_eval
 from sopedu.model import count_parameters
 from sopedu.precision import choose_precision
@@ -30,6 +31,7 @@ from sopedu.throughput import (
     seconds_in_turns,
     training_speed,
     untrained,
+    workers_here,
 )
 from sopedu.toyband.export import render_dataset
 from sopedu.toyband.scenes import solo
@@ -99,6 +101,7 @@ def run_benchmark(config: Config, steps: int = 5, data: str | None = None, every
     """
     steps = whole_number(steps, "steps", 1)
     device = _device()
+    full_float32(device)
     model = untrained(config)
     (precision, _), flop = choose_precision(model, config, device), flop_per_mixture(config)
     matrix = MatrixProduct(device, precision)
@@ -106,11 +109,12 @@ def run_benchmark(config: Config, steps: int = 5, data: str | None = None, every
         config = _bearable(config, flop, matrix)
     batch = config.training.batch_size
     try:
-        step = Step(config, device, precision)
-        step()
-        memory = peak_memory_gib(device)  # before there is a plain step, which takes more
-        works = {"plain": Step(config, device, "float32", PLAIN), "step": step, "matrix": matrix}
-        plain_seconds, step_seconds, matrix_seconds = seconds_in_turns(works, steps, device)
+        with fastest_convolutions(device):
+            step = Step(config, device, precision)
+            step()
+            memory = peak_memory_gib(device)  # before there is a plain step, which takes more
+            works = {"plain": Step(config, device, "float32", PLAIN), "step": step, "matrix": matrix}
+            plain_seconds, step_seconds, matrix_seconds = seconds_in_turns(works, steps, device)
         del works, step
         with tempfile.TemporaryDirectory() as folder:
             clips = _clips(config, data, Path(folder))
@@ -128,7 +132,7 @@ def run_benchmark(config: Config, steps: int = 5, data: str | None = None, every
         "precision": precision,
         "pairing": config.mixing.pairing,
         "batch_size": batch,
-        "workers": config.training.workers,
+        "workers": workers_here(config),
         "data": data or f"{len(clips)} rendered clips",
         "mixtures_per_second": speed,
         "loader_mixtures_per_second": loader,

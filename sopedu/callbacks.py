@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from sopedu.evaluation import TestPairs
     from sopedu.watched_pair import WatchedPair
 
+_MUCH_WAITING = 1 / 3  # of a training's time: from here on the bar says so
+
 
 class Progress(Callback):
-    """A bar with the time left, mixtures a second, the last loss and the last validation."""
+    """A bar with the time left, mixtures a second, the last loss and the last validation.
+
+    Where more than a third of the time goes by waiting for clips, it says that too.
+    """
 
     def __init__(self, description: str = "training") -> None:
         self.description = description
@@ -62,6 +67,9 @@ class Progress(Callback):
             value = next((entry[key] for entry in reversed(run.history) if key in entry), None)
             if value is not None:
                 said[name] = form.format(value)
+        waiting = run.history[-1].get("waiting", 0.0) if run.history else 0.0
+        if waiting > _MUCH_WAITING:
+            said["waiting_for_data"] = f"{waiting:.0%}, raise training.workers"
         self.bar.set_postfix(said, refresh=False)
 
 

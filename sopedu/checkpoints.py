@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
 from sopedu.files import write_json
+from sopedu.loudness import BROADCAST_LEVEL, checked_level
+from sopedu.machine import full_float32
 from sopedu.model import SoundOfPixels
 from sopedu.shipped import checkpoint_folder, checkpoint_names, shipped_path
 
@@ -31,7 +33,7 @@ class Checkpoint:
     Attributes:
         model: in evaluation mode.
         class_names: what it was trained to tell apart, in the order of the labels.
-        trained_on: data, steps, seed and whatever else the training wrote down.
+        trained_on: data, steps, seed and whatever else the training wrote down; ``level_db`` is the model's own.
         metrics: content of ``metrics.json``, empty if there is none.
     """
 
@@ -74,10 +76,11 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dty
     }
     save_file(tensors, aside / "model.safetensors")
     (aside / "model.safetensors").chmod(0o644)  # safetensors writes files that only their owner may read
+    level = checkpoint.model.level_db
     notes = {
         "format_version": FORMAT_VERSION,
         "class_names": list(checkpoint.class_names),
-        "trained_on": checkpoint.trained_on,
+        "trained_on": checkpoint.trained_on | ({} if level is None else {"level_db": level}),
         "config": to_dict(checkpoint.config),
     }
     write_json(aside / "config.json", notes)
@@ -100,7 +103,8 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
     Args:
         folder: holds ``config.json`` and ``model.safetensors``; or the folder of a run, whose ``checkpoint/`` is taken;
             or the name of a checkpoint that comes with sopedu: ``toyband``, ``toyband-tiny``.
-        device: where the model shall work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
+        device: where the model shall work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one. On a GPU
+            float32 then means float32 for the whole process, without TF32.
 
     Raises:
         SopeduError: if there is no such device, a file is missing or damaged, the format is newer than this version,
@@ -134,7 +138,12 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
         raise SopeduError(f"{folder / 'config.json'}: class_names must be a list of names, not {names!r:.60}")
     if not isinstance(trained_on, dict):
         raise SopeduError(f"{folder / 'config.json'}: trained_on must be a group of values, not {trained_on!r:.60}")
+    try:
+        model.level_db = checked_level(trained_on.get("level_db", BROADCAST_LEVEL))
+    except SopeduError as error:
+        raise SopeduError(f"{folder / 'config.json'}: {error}") from error
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
+    full_float32(device)
     return Checkpoint(model.to(device).eval(), tuple(names), dict(trained_on), metrics)
 
 

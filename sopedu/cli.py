@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -12,6 +15,7 @@ import typer
 
 from sopedu.config import PRESETS
 from sopedu.errors import SopeduError
+from sopedu.terminal import Told, ends_tidily, patient_streams, restart_where_names_are_no_text
 
 app = typer.Typer(
     help="Learn audio-visual source separation by doing it: train on solos, separate videos, see what sounds.",
@@ -30,13 +34,19 @@ def _place_for_figures(path: Path | None) -> Path | None:
     return path if path is None else require_place(path)
 
 
+def _speaker(json_file: Path | None) -> Callable[[str], None]:
+    """What to say lines with: standard output, or standard error if the figures go to standard output (--json -)."""
+    return partial(typer.echo, err=json_file == _STANDARD_OUTPUT)
+
+
+_STANDARD_OUTPUT = Path("-")
 JsonOption = Annotated[
     Path | None,
-    typer.Option("--json", help="Also write the figures to this JSON file.", callback=_place_for_figures),
+    typer.Option("--json", help="Also write the figures to this JSON file, or - .", callback=_place_for_figures),
 ]
 SeedOption = Annotated[int, typer.Option(help="Decides everything that is random.", min=0)]
-DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a field: model.components=16")]
+DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 # Text and not a path: ./toyband is a folder, toyband may be the name of a checkpoint that comes with sopedu.
 CheckpointArgument = Annotated[str, typer.Argument(help="A checkpoint's folder, a run's, or toyband or toyband-tiny.")]
 
@@ -50,9 +60,9 @@ def demo(
 ) -> None:
     """Train live on the toy band, separate, localize, write a report. Python: sopedu.run_demo()"""
     from sopedu.demo import run_demo
-    from sopedu.processes import usable_cores
+    from sopedu.machine import usable_cores
 
-    figures = run_demo(out, seed, steps, workers=usable_cores(), say=typer.echo)
+    figures = run_demo(out, seed, steps, workers=usable_cores(), say=_speaker(json_file))
     _write_figures(json_file, figures)
 
 
@@ -77,11 +87,21 @@ def train(
     """Train a model, here or on many GPUs (accelerate launch -m sopedu train …). Python: sopedu.train_run(folder)"""
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
-    from sopedu.resuming import RESUME_STATUS
-    from sopedu.runs import requested, train_run
+    from sopedu.plans import spoken, training_seconds
+    from sopedu.resuming import RESUME_STATUS, newest_step
+    from sopedu.runs import requested, require_new_run, train_run
 
     start = requested(out).config if resume and not preset else preset_named(preset or "tiny")
     config = with_values(start, changes or [])
+    if os.environ.get("RANK", "0") == "0":
+        done, what = (newest_step(out / "resume"), requested(out).data) if resume else (0, data or "toyband")
+        if not resume and os.environ.get("WORLD_SIZE", "1") == "1":  # of several, no process may leave the others
+            require_new_run(out)
+        steps, batch = max(0, config.training.steps - done), config.training.batch_size
+        typer.echo(
+            f"plan: train preset {config.name} on {what}, {steps} steps of {batch} mixtures, "
+            f"{spoken(training_seconds(config, steps))} once the clips are read; results go to {out}"
+        )
     run = train_run(out, config, data, start_from, resume, validation_pairs, keep, tensorboard, say=typer.echo)
     if os.environ.get("RANK", "0") == "0":
         stopped = "told to end" if run.terminated else "interrupted" if run.interrupted else "done"
@@ -122,30 +142,36 @@ def evaluate(
     from sopedu.demo import score_table
     from sopedu.evaluation import evaluate as judge
     from sopedu.localization_metrics import evaluate_localization, localization_table, map_table
+    from sopedu.plans import evaluation_seconds, spoken
     from sopedu.vggss import evaluate_vggss
 
     if vggss is not None and (data == "toyband" or localization or sounds is not None):
         raise SopeduError("--vggss wants --data FOLDER of clips, and neither --localization nor --sounds beside it")
+    say, goal = _speaker(json_file), "" if json_file is None else f"; figures go to {json_file}"
     loaded = load_checkpoint(checkpoint, device)
-    typer.echo(loaded.describe())
+    say(f"model: {loaded.describe()}")
     if vggss is not None:
+        say(f"plan: judge the map of {checkpoint} on the clips of {vggss} in {data}, about 1 s per clip{goal}")
         figures = evaluate_vggss(loaded, vggss, data, seed=seed)
         for note in figures["notes"]:
-            typer.echo(f"note: {note}")
-        typer.echo(f"{map_table(figures['table'])}\n{figures['missing']} clips are missing")
-        typer.echo(f"protocol: {figures['protocol']}")
+            say(f"note: {note}")
+        say(f"{map_table(figures['table'])}\n{figures['missing']} clips are missing")
+        say(f"protocol: {figures['protocol']}")
         _write_figures(json_file, figures)
         return
     names = tuple(name.strip() for name in instruments.split(",") if name.strip())
+    guess = spoken(evaluation_seconds(loaded, pairs, scenes if localization else 0, rendered=data == "toyband"))
+    and_map = f" and the map on {scenes} scenes" if localization else ""
+    say(f"plan: judge {checkpoint} on {pairs} held-out mixtures of {sounds or data}{and_map}, {guess}{goal}")
     figures = judge(loaded, data, pairs, seed, names, sounds)
     for note in figures.get("notes", []):
-        typer.echo(f"note: {note}")
-    typer.echo(score_table(figures))
+        say(f"note: {note}")
+    say(score_table(figures))
     if localization:
         figures["localization"] = evaluate_localization(loaded, scenes, seed)
-        typer.echo(f"\n{localization_table(figures['localization'])}")
-        typer.echo(f"protocol: {figures['localization']['protocol']}")
-    typer.echo(f"protocol: {figures['protocol']}")
+        say(f"\n{localization_table(figures['localization'])}")
+        say(f"protocol: {figures['localization']['protocol']}")
+    say(f"protocol: {figures['protocol']}")
     _write_figures(json_file, figures)
 
 
@@ -161,10 +187,13 @@ def compare(
     from sopedu.comparison import compare_runs, comparison_table, plot_comparison
     from sopedu.plots import save_figure
 
+    say, goals = _speaker(json_file), [f"{path}" for path in (plot, json_file) if path is not None]
+    goal = f"; results go to {' and '.join(goals)}" if goals else ""
+    say(f"plan: compare {', '.join(map(str, runs))}, a few seconds{goal}")
     rows = compare_runs(runs)
-    typer.echo(comparison_table(rows))
+    say(comparison_table(rows))
     if plot is not None:
-        typer.echo(f"learning curves: {save_figure(plot, plot_comparison(runs))}")
+        say(f"learning curves: {save_figure(plot, plot_comparison(runs))}")
     _write_figures(json_file, {"runs": rows})
 
 
@@ -201,22 +230,31 @@ def separate(
     """Hear regions of a video, see where its sound comes from. Python: sopedu.separate_video(video, checkpoint, out)"""
     from sopedu.checkpoints import SHIPPED, load_checkpoint
     from sopedu.files import next_free_folder, printable
+    from sopedu.plans import separation_seconds, spoken
     from sopedu.separation import separate_video
+    from sopedu.video import probe
+    from sopedu.windows import VideoPart
 
+    say = _speaker(json_file)
     boxes = _parsed_boxes(box or [])
     span = {"start": _parsed_time("--start", start), "end": None if end is None else _parsed_time("--end", end)}
     loaded = load_checkpoint(checkpoint or SHIPPED, device)
-    typer.echo(f"model: {loaded.describe()}")
+    say(f"model: {loaded.describe()}")
     out = out or next_free_folder(Path("separated"), printable(video.stem)[:80])
+    part = VideoPart(probe(video, picture_stream, sound_stream), **span)
+    regions = len(boxes) or 2
+    what = "the objects that a detector finds" if detector else f"{regions} region{'s' if regions > 1 else ''}"
+    guess = spoken(separation_seconds(part.info, part.seconds, 1 + regions))
+    say(f"plan: separate {what} of {part.seconds:.1f} s of {printable(str(video))}, {guess}; results go to {out}")
     result = separate_video(
         video, loaded, out, boxes, normalise=normalise, keep_rate=keep_rate, cells=cells, detector=detector,
         pooling=pooling, picture_stream=picture_stream, sound_stream=sound_stream, **span,
     )  # fmt: skip
     for note in (result["hint"], *result["notes"]):
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
     for name in sorted(path.name for path in out.iterdir()):
-        typer.echo(f"  {out / name}")
-    typer.echo(f"next: open {out / 'report.html'} in a browser")
+        say(f"  {out / name}")
+    say(f"next: open {out / 'report.html'} in a browser")
     _write_figures(json_file, result)
 
 
@@ -255,6 +293,7 @@ def import_original(
     from sopedu.original import import_original as read_original
 
     require_new_folder(out)
+    typer.echo(f"plan: read {frame}, {sound} and {synthesizer}, a few seconds; the checkpoint goes to {out}")
     names = [name.strip() for name in classes.split(",") if name.strip()]
     checkpoint = read_original(
         frame, sound, synthesizer, frame_net=frame_net, pooling=pooling, visual_activation=visual_activation,
@@ -278,10 +317,15 @@ def benchmark(
     from sopedu.benchmark import run_benchmark as measure
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
+    from sopedu.plans import benchmark_seconds, spoken
 
-    figures = measure(with_values(preset_named(preset), changes or []), steps, data, everything)
+    say, config = _speaker(json_file), with_values(preset_named(preset), changes or [])
+    goal = "" if json_file is None else f"; figures go to {json_file}"
+    guess = spoken(benchmark_seconds(steps, everything))
+    say(f"plan: measure loader and training step of preset {config.name} on this machine, {guess}{goal}")
+    figures = measure(config, steps, data, everything)
     for name, value in figures.items():
-        typer.echo(f"{name:36}{value}")
+        say(f"{name:36}{value}")
     _write_figures(json_file, figures)
 
 
@@ -291,8 +335,12 @@ def toyband_sheet(
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
 ) -> None:
     """Draw all instruments into one picture. Python: sopedu.toyband.export.contact_sheet(path)"""
-    from sopedu.toyband.export import contact_sheet
+    from sopedu.toyband.export import contact_sheet, require_picture_name
+    from sopedu.toyband.splits import check_split
 
+    check_split(split)
+    require_picture_name(out)
+    typer.echo(f"plan: draw all instruments, about 10 s; the picture goes to {out}", err=True)
     typer.echo(contact_sheet(out, split=split))
 
 
@@ -307,8 +355,16 @@ def toyband_render(
     seed: SeedOption = 0,
 ) -> None:
     """Write solos as audio/, frames/ and an index CSV, or as videos. Python: sopedu.toyband.export.render_dataset(…)"""
+    from sopedu.files import require_place
+    from sopedu.plans import rendering_seconds, spoken
     from sopedu.toyband.export import render_dataset, render_videos
+    from sopedu.toyband.splits import check_split
 
+    check_split(split)
+    require_place(out / "files")
+    guess = spoken(rendering_seconds(solos, seconds, size, 25.0 if video else 8.0))
+    what = "videos" if video else "sound, pictures and an index"
+    typer.echo(f"plan: render {solos} solos of {seconds:g} s as {what}, {guess}; they go to {out}", err=True)
     if video:
         paths = render_videos(out, solos, split, seconds=seconds, size=size, seed=seed)
         typer.echo(f"{len(paths)} videos in {out}")
@@ -340,8 +396,11 @@ def toyband_sampled(
     seed: SeedOption = 0,
 ) -> None:
     """Play held-out melodies on sampled instruments. Python: sopedu.toyband.sampled.render_with_soundfont(…)"""
+    from sopedu.files import require_file, require_new_folder
     from sopedu.toyband.sampled import render_with_soundfont
 
+    require_file(soundfont), require_new_folder(out)
+    typer.echo(f"plan: play {solos} solos of {seconds:g} s by {soundfont}, seconds to minutes; they go to {out}")
     render_with_soundfont(out, soundfont, solos, seconds, seed)
     typer.echo(f"{out}\nnext: sopedu evaluate CHECKPOINT --sounds {out}")
 
@@ -358,13 +417,18 @@ def toyband_pretrain(
 ) -> None:
     """Make the warm start: teach the small frame net random objects, no instruments. Python: sopedu.pretrain()"""
     from sopedu.config import preset as preset_named
+    from sopedu.plans import pretraining_seconds, spoken
     from sopedu.pretraining import WARM_START, pretrain, save_warm_start
+
+    out = out or WARM_START
+    guess = spoken(pretraining_seconds(preset_named(preset), pictures, steps))
+    typer.echo(f"plan: draw {pictures} pictures and train {steps} steps, {guess}; the weights go to {out}")
 
     def report(step: int, loss: float, accuracy: float) -> None:
         typer.echo(f"step {step}/{steps}  loss {loss:.2f}  accuracy {accuracy:.0%}")
 
     net, accuracy = pretrain(preset_named(preset), pictures, steps, seed=seed, report=report)
-    typer.echo(f"{accuracy:.1%} of 500 new objects named rightly\n{save_warm_start(net, out or WARM_START)}")
+    typer.echo(f"{accuracy:.1%} of 500 new objects named rightly\n{save_warm_start(net, out)}")
 
 
 @toyband_app.command("detector")
@@ -377,9 +441,12 @@ def toyband_detector(
     """Train the detector of the toy band's players. Python: sopedu.detector_training.train_toyband_detector()"""
     from sopedu.detector_training import judge_toyband_detector, train_toyband_detector
     from sopedu.files import require_new_folder
+    from sopedu.plans import detector_seconds, spoken
     from sopedu.toyband_detector import save_toyband_detector
 
     require_new_folder(out)
+    guess = spoken(detector_seconds(scenes, steps))
+    typer.echo(f"plan: render {scenes} scenes and train {steps} steps, {guess}; the detector goes to {out}")
     detector = train_toyband_detector(scenes, steps, seed=seed)
     figures = judge_toyband_detector(detector)
     notes = {"trained_on": {"data": "toyband", "scenes": scenes, "steps": steps, "seed": seed}, "metrics": figures}
@@ -421,7 +488,9 @@ def _parsed_time(option: str, text: str) -> float:
 
 
 def _write_figures(path: Path | None, figures: dict[str, Any]) -> None:
-    if path is not None:
+    if path == _STANDARD_OUTPUT:
+        typer.echo(json.dumps(figures, indent=2, allow_nan=False))
+    elif path is not None:
         from sopedu.files import write_json
 
         write_json(path, figures)
@@ -430,13 +499,19 @@ def _write_figures(path: Path | None, figures: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line; a mistake that can be put right is one line and exit status 2."""
+    restart_where_names_are_no_text()
+    with patient_streams():
+        _run()
+
+
+def _run() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log file wants a line now and then, not ten a second
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold what is no text
     try:
-        status = app(standalone_mode=False)
+        with ends_tidily():
+            status = app(standalone_mode=False)
+    except Told as told:
+        _leave(f"ended by {told.name}; what was unfinished is removed", int(told.code))
     except SopeduError as error:
         _leave(str(error), 2)
     except Exception as error:

@@ -20,6 +20,7 @@ from sopedu.batches import Clip, Unread, tolerated
 from sopedu.config import Config
 from sopedu.errors import SopeduError
 from sopedu.index import read_index
+from sopedu.machine import usable_cores
 from sopedu.mixing import NOBODY
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.rendered import SetDescription, rendered_set
@@ -240,8 +241,6 @@ def open_clips(
     ``class_names`` fixes the order of the labels, so that two indexes of one data set agree on them.
     """
     if data == "toyband":
-        from sopedu.processes import usable_cores  # brings Accelerate along
-
         return ToyBandClips(config, split, solos, workers=usable_cores())
     path = Path(data)
     if split != "train" and (path.parent / "val.csv").exists():

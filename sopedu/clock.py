@@ -16,6 +16,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from sopedu.containers import moving_pictures, opened, sounds
 from sopedu.errors import SopeduError
 
 # Timestamps that go back by more than this begin anew; less is a packet that overlaps or comes out of order.
@@ -31,6 +32,7 @@ _STRAY_PACKETS = 4
 # While one stream has jumped, the others may lag behind it in the file by this much.
 _LAG_SECONDS = 5.0
 _TRIED_PACKETS = 100
+_WARM_UP_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def clock_of(path: Path) -> Clock:
         SopeduError: it cannot be read, or grows while it is looked through.
     """
     state = os.stat(path)
-    clock = _looked_through(path.absolute(), state.st_mtime_ns, state.st_size)
+    clock = _looked_through(path, path.absolute(), state.st_mtime_ns, state.st_size)
     if os.stat(path).st_size != state.st_size:
         raise SopeduError(f"{path}: is still being written; wait until it is complete")
     return clock
@@ -128,10 +130,8 @@ class _Stream:
 
 
 @lru_cache(maxsize=64)
-def _looked_through(path: Path, _changed: int, _size: int) -> Clock:
+def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> Clock:
     import av
-
-    from sopedu.decoding import moving_pictures, opened, sounds
 
     epochs: list[_Epoch] = []
     other_end = 0.0  # of subtitles and the like
@@ -174,8 +174,8 @@ def _looked_through(path: Path, _changed: int, _size: int) -> Clock:
             if stream.index in seen and stream.duration and stream.rate:
                 seen[stream.index].header_end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
                 seen[stream.index].padding = 2 * (stream.codec_context.frame_size or 0) / stream.rate
-        is_avi = container.format.name == "avi"
-    return _clock(seen, epochs, header, other_end, is_avi)
+        is_avi, begin = container.format.name == "avi", max(0, container.start_time or 0) / 1_000_000
+    return _clock(seen, epochs, header, other_end, is_avi, begin)
 
 
 def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, lasting: float) -> None:
@@ -192,17 +192,15 @@ def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, last
         if not epochs:
             epochs.append(_Epoch(time, False, time))
         at = next((n for n in reversed(range(len(epochs))) if _fits(epochs[n], time)), len(epochs) - 1)
+    elif at and _is_stray(stream, epochs[at]) and abs(time - stream.left) < min(abs(time - stream.top), JUMP_SECONDS):
+        epochs[at].stray = True  # it goes on where it left the epoch before
+        at = stream.changes[-2][1]
     elif time < stream.top - stream.back or time > stream.top + JUMP_SECONDS:
-        alone = epochs[at].streams == {stream.number} and stream.here < _STRAY_PACKETS
-        if alone and at and stream.left - stream.back <= time <= stream.left + JUMP_SECONDS:
-            epochs[at].stray = True
-            at = stream.changes[-2][1]
-        else:
-            back = time < stream.top
-            later = (n for n in range(at + 1, len(epochs)) if not epochs[n].stray and _fits(epochs[n], time))
-            at = next(later, len(epochs))
-            if at == len(epochs):
-                epochs.append(_Epoch(time, back, epochs[stream.epoch].end))
+        back = time < stream.top
+        later = (n for n in range(at + 1, len(epochs)) if not epochs[n].stray and _fits(epochs[n], time))
+        at = next(later, len(epochs))
+        if at == len(epochs):
+            epochs.append(_Epoch(time, back, epochs[stream.epoch].end))
     epoch = epochs[at]
     if at != stream.epoch:
         stream.left, stream.top, stream.here = stream.top, stream.tops.get(at, -inf), 0
@@ -215,12 +213,21 @@ def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, last
     epoch.end = max(epoch.end, stream.top)
 
 
+def _is_stray(stream: _Stream, epoch: _Epoch) -> bool:
+    return epoch.streams == {stream.number} and stream.here < _STRAY_PACKETS and len(stream.changes) > 1
+
+
 def _fits(epoch: _Epoch, time: float) -> bool:
     return epoch.start - JUMP_SECONDS <= time <= epoch.end + JUMP_SECONDS
 
 
 def _clock(
-    seen: dict[int, _Stream], epochs: list[_Epoch], header: list[float], other_end: float, is_avi: bool
+    seen: dict[int, _Stream],
+    epochs: list[_Epoch],
+    header: list[float],
+    other_end: float,
+    is_avi: bool,
+    begin: float,
 ) -> Clock:
     """Join the epochs, and say where everything begins and ends."""
     shifts, jumps = _shifts(epochs, len({stream.is_picture for stream in seen.values()}) == 2)
@@ -250,6 +257,8 @@ def _clock(
             ends[number] = stream.header_end
         starts[number] = start - delay + (shifts[stream.changes[0][1]] or 0.0)
     zero = min(starts.values(), default=0.0)
+    if begin <= zero < begin + _WARM_UP_SECONDS:  # a decoder's first packets may give no sound
+        zero = begin
     end = max(ends.values(), default=zero) - zero
     # A header may count from the file's beginning or from 0, and count subtitles too: the kindest reading holds.
     lengths = [length - begin for length in header for begin in (0.0, zero) if length > begin]

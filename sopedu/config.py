@@ -127,11 +127,12 @@ class TrainingConfig:
     average_decay: float = 0.0  # of the moving average of the weights that is kept as the result; 0: none
     freeze: tuple[str, ...] = ()  # beginnings of parameter names that do not learn, e.g. frame_net.body
     precision: str = "auto"  # "float32", "bf16" or "auto": bf16 on GPUs that have it, float32 on the CPU
-    compile: str = "none"  # torch.compile: "none", "default" or "reduce-overhead" (CUDA graphs)
+    # torch.compile: "none", "default", "reduce-overhead" (CUDA graphs), or "auto": long trainings on one GPU
+    compile: str = "auto"
     sync_batchnorm: bool = False  # statistics over all GPUs' batches
     save_every: int = 500  # steps between two states to resume from
     validate_every: int = 0  # steps between two validations, 0: none
-    workers: int = 0
+    workers: int | str = "auto"  # processes that load clips, per GPU; "auto": 0 on the CPU
     seed: int = 0
 
 
@@ -275,7 +276,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "training.optimizer": ("sgd", "adamw"),
     "training.schedule": ("steps", "cosine"),
     "training.precision": ("auto", "float32", "bf16"),
-    "training.compile": ("none", "default", "reduce-overhead"),
+    "training.compile": ("auto", "none", "default", "reduce-overhead"),
     "model.region_pooling": ("features", "energy"),
 }
 
@@ -373,6 +374,10 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         parts = {name: _build(hints[name], value[name], f"{where}{name}.") for name in hints if name in value}
         return kind(**parts)
     name = where.rstrip(".")
+    if kind == int | str:  # a number, or the word "auto"
+        if value == "auto":
+            return value
+        kind = int
     if isinstance(typing.get_origin(kind), type) and issubclass(typing.get_origin(kind), tuple):
         item = typing.get_args(kind)
         if not isinstance(value, (list, tuple)) or (item[-1] is not Ellipsis and len(value) != len(item)):

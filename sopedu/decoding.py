@@ -6,18 +6,22 @@ order, and what FFmpeg says of a damaged file becomes one line that names it.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import atan2, inf, pi
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sopedu.channels import ChannelLevels, Mix, samples_of
 from sopedu.clock import clock_of
+from sopedu.containers import moving_pictures, opened, sounds
 from sopedu.errors import SopeduError
 
 # Timestamps may be rounded to milliseconds: a picture that begins this little after a time is the one meant.
@@ -30,8 +34,6 @@ SOUND_GAP_SECONDS = 0.05
 LONGEST_GAP_SECONDS = 600.0
 # No recorder goes beyond this; what a damaged header claims would take gigabytes to resample.
 HIGHEST_RATE = 768_000
-# 60 dB above full scale is no sound any more but a damaged file.
-LOUDEST_SAMPLE = 1000.0
 # Beyond this no common encoder or browser follows; a picture takes 200 MB there.
 LARGEST_SIDE = 8192
 
@@ -45,39 +47,6 @@ class StreamInfo:
     number: int
     kind: str
     description: str
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a file with PyAV and turn its errors into one line that names the file."""
-    import av
-
-    try:
-        with av.open(str(path.absolute()), metadata_errors="ignore") as container:
-            # FFmpeg plays text files and still pictures as videos too.
-            if container.format.name == "tty" or container.format.name.endswith(("_pipe", "image2")):
-                raise SopeduError(f"{path}: is a text or picture file; give a video file (mp4, webm, mkv, mov)")
-            yield container
-    except av.FFmpegError as error:
-        raise SopeduError(
-            f"{path}: cannot be read as a video ({error.strerror}); if it plays elsewhere, convert it to mp4"
-        ) from error
-
-
-def moving_pictures(container: Any) -> list[Any]:
-    """The streams of moving pictures; a sound file's cover is stored as a video stream too and is left out."""
-    from av.stream import Disposition
-
-    return [
-        stream
-        for stream in container.streams.video
-        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
-    ]
-
-
-def sounds(container: Any) -> list[Any]:
-    """The streams of sound, without those of a codec that nobody here knows."""
-    return [stream for stream in container.streams.audio if stream.codec_context is not None]
 
 
 def chosen_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:
@@ -262,8 +231,29 @@ def decoded_frames(
             raise SopeduError(f"{path}: nothing in its {_NAMES[kind]} stream can be decoded; convert it to mp4")
 
 
+def channels_in_use(path: Path, start: float, end: float, number: int | None) -> Mix:
+    """How the channels of a part of the sound become one: they are listened to first, unless there is one only."""
+    state = os.stat(path)
+    return _channels_in_use(path, path.absolute(), state.st_mtime_ns, state.st_size, start, end, number)
+
+
+@lru_cache(maxsize=64)
+def _channels_in_use(
+    path: Path, _absolute: Path, _changed: int, _size: int, start: float, end: float, number: int | None
+) -> Mix:
+    levels = ChannelLevels()
+    with closing(decoded_frames(path, "audio", start, number, [])) as decoded:
+        for time, frame in decoded:
+            if frame.layout.nb_channels == 1:
+                return Mix((0,), 1)
+            if time >= end:
+                break
+            levels.add(samples_of(path, frame))
+    return levels.mix()
+
+
 def continuous_sound(
-    path: Path, begin: float, end: float, number: int | None, skipped: list[float] | None
+    path: Path, begin: float, end: float, number: int | None, skipped: list[float] | None, mix: Mix
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (sample rate, (n,) mono samples) without gaps from `begin` on, until at least `end` or the sound's end."""
     rate, position, gaps = 0, 0, 0
@@ -280,7 +270,7 @@ def continuous_sound(
                 if missing > 0:
                     yield rate, np.zeros(missing, np.float32)
                 return
-            samples = mono_samples(path, frame)
+            samples = mix.mono(samples_of(path, frame))
             jump = round((time - begin) * rate) - position
             if position == 0 and jump < 0:
                 samples = samples[-jump:]  # before `begin`
@@ -324,38 +314,3 @@ def rgb_picture(path: Path, frame: Any, size: tuple[int, int] | None) -> np.ndar
     height, width = stored or (frame.height, frame.width)
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
     return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if mirrored else pixels, turns))
-
-
-def mono_samples(path: Path, frame: Any) -> np.ndarray:
-    """Decoded sound → (samples,) float32 in [-1, 1], the mean of its channels.
-
-    The mean, and not FFmpeg's own mono, which makes float stereo louder by 3 dB.
-    """
-    from av.audio.frame import format_dtypes
-
-    # Not frame.to_ndarray(): with eight channels or more it reads a plane that is not there, and the process dies.
-    planar, channels = frame.format.is_planar, frame.layout.nb_channels
-    planes, count = (channels, frame.samples) if planar else (1, frame.samples * channels)
-    try:
-        kind = format_dtypes[frame.format.name]
-        samples = np.stack([np.frombuffer(plane, kind, count) for plane in frame.planes[:planes]])
-    except (KeyError, ValueError) as error:
-        raise SopeduError(
-            f"{path}: {frame.samples} samples of {channels} channels in the format {frame.format.name} cannot be read; "
-            "convert it to mp4"
-        ) from error
-    if not planar:
-        samples = samples.reshape(frame.samples, channels).T
-    mono = samples.mean(axis=0, dtype=np.float64)
-    if samples.dtype == np.uint8:
-        mono = (mono - 128) / 128
-    elif np.issubdtype(samples.dtype, np.integer):
-        mono = mono / -float(np.iinfo(samples.dtype).min)
-    loudest = float(np.abs(mono).max()) if len(mono) else 0.0
-    if not loudest <= LOUDEST_SAMPLE:  # also where it is not a number
-        raise SopeduError(
-            f"{path}: its sound holds a sample of {loudest:g}, full scale is 1; export the file again"
-            if np.isfinite(loudest)
-            else f"{path}: its sound holds samples that are not numbers (NaN or infinite); export the file again"
-        )
-    return mono.astype(np.float32)

@@ -70,7 +70,8 @@ def run_demo(
     say(f"device: {device}")
     say(
         f"plan: render {config.toyband.solos} solos once (about 20 s), train {config.training.steps} steps "
-        f"(about {max(10, round(seconds, -1)):.0f} s), judge on {pairs} held-out mixtures and report (about 30 s)"
+        f"(about {max(10, round(seconds, -1)):.0f} s), judge on {pairs} held-out mixtures and report (about 30 s); "
+        f"results go to {folder}"
     )
     clips = ToyBandClips(config, workers=workers)
     keep = KeepCheckpoint(folder / "checkpoint", "toyband", every=300)

@@ -19,10 +19,11 @@ import torch
 from sopedu.checkpoints import Checkpoint, as_checkpoint
 from sopedu.clips import Clip, ClipDataset, ToyBandClips, open_clips
 from sopedu.errors import SopeduError
+from sopedu.loudness import hearing_gain
 from sopedu.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
 from sopedu.metrics import bss_eval_rows, si_sdr
 from sopedu.mixing import NOBODY, choose_absent
-from sopedu.model import SoundOfPixels, normalise_frames
+from sopedu.model import SoundOfPixels, evaluating, normalise_frames
 from sopedu.other_sounds import SoundFolderClips
 from sopedu.spectrogram import istft, log_magnitude, stft, unwarp, warp
 from sopedu.toyband.scenes import scene
@@ -94,27 +95,35 @@ def _blank_frames(clips: ClipDataset, count: int, frames: torch.Tensor) -> torch
 
 
 @torch.inference_mode()
-def predict_masks(model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+def predict_masks(
+    model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Tensor, as_is: bool = False
+) -> torch.Tensor:
     """Masks of the sources seen in ``frames``, for waveforms of mixtures.
 
     Args:
+        model: in any mode; it answers in evaluation mode.
         mixture: ``(B, L)`` float.
         frames: ``(B, N, S, 3, H, W)`` uint8.
+        as_is: hear the mixtures at their own level, as the training's loss does; else each is brought to the level
+            that the model was trained at, see :func:`sopedu.loudness.hearing_gain`.
 
     Returns:
         ``(B, N, Q, T)`` in 0…1 on the log-frequency axis, on the CPU.
     """
     device, sound = next(model.parameters()).device, model.config.spectrogram
-    masks = []
-    for heard, seen in zip(mixture.split(16), frames.split(16), strict=True):
-        magnitude, seen = warp(stft(heard.to(device), sound).abs(), sound)[:, None], normalise_frames(seen.to(device))
-        if model.config.model.region_pooling == "features":
-            masks.append(torch.sigmoid(model(log_magnitude(magnitude, sound), seen).float()).cpu())
-            continue
-        components = model.components(log_magnitude(magnitude, sound))
-        cells = model.feature_map(seen.flatten(0, 1)).float().flatten(2).unflatten(0, seen.shape[:2])  # (B, N, K, C)
-        for some, pictures, loud in zip(components.split(1), cells, magnitude[:, 0], strict=True):
-            masks.append(torch.stack([model.region_mask(one, some, loud) for one in pictures])[None].cpu())
+    gains, masks = hearing_gain(mixture, sound, None if as_is else model.level_db), []
+    with evaluating(model):
+        for heard, gain, seen in zip(mixture.split(16), gains.split(16), frames.split(16), strict=True):
+            magnitude = warp(stft(heard.to(device), sound).abs(), sound)[:, None]
+            magnitude, seen = magnitude * gain.to(device)[:, None, None, None], normalise_frames(seen.to(device))
+            if model.config.model.region_pooling == "features":
+                masks.append(torch.sigmoid(model(log_magnitude(magnitude, sound), seen).float()).cpu())
+                continue
+            components = model.components(log_magnitude(magnitude, sound))
+            cells = model.feature_map(seen.flatten(0, 1)).float().flatten(2)
+            cells = cells.unflatten(0, seen.shape[:2])  # (B, N, K, C)
+            for some, pictures, loud in zip(components.split(1), cells, magnitude[:, 0], strict=True):
+                masks.append(torch.stack([model.region_mask(one, some, loud) for one in pictures])[None].cpu())
     return torch.cat(masks)
 
 

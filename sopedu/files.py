@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -13,20 +15,29 @@ from typing import Any
 
 from sopedu.errors import SopeduError
 
+# Systems allow 255 bytes for a name; what is written aside has a longer one for a while.
+_LONGEST_NAME = 255 - len("..unfinished")
+
 
 def require_file(path: str | Path) -> Path:
     """Return `path` as a Path if it is a file with something in it.
 
     Raises:
-        SopeduError: there is nothing at `path`, or a folder, or an empty file, or it may not be read.
+        SopeduError: there is nothing at `path`, or a folder, an empty file, one that may not be read, a pipe or
+            device, which may never end, or a network address.
     """
+    if address := re.match(r"(https?|ftp|rtsp|rtmp|s3|gs|hf):/+(?=.)", str(path), re.IGNORECASE):
+        rest = str(path)[address.end() :]
+        raise SopeduError(f"{address[1]}://{rest:.200}: is a network address; download the file first, then name it")
     path = Path(path)
     try:
         if path.is_dir():
             raise SopeduError(f"{path}: is a folder; name a file in it")
         if not path.exists():
             raise SopeduError(f"{path}: no such file; check the name and the folder")
-        if path.is_file() and path.stat().st_size == 0:
+        if not path.is_file():
+            raise SopeduError(f"{path}: is a pipe or a device and may never end; save it as a file first")
+        if path.stat().st_size == 0:
             raise SopeduError(f"{path}: is empty (0 bytes); copy or download it again")
     except OSError as error:  # a name too long, or in a folder that is locked
         raise SopeduError(f"{path!s:.200}: cannot be opened ({_reason(error)}); check the name") from error
@@ -49,7 +60,9 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         raise SopeduError(f"{path}: is a folder; give the name of the file to write")
     if not path.parent.is_dir():
         raise SopeduError(f"{path}: the folder {path.parent} does not exist; make it first")
-    unfinished = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    _check_name(path, 255)
+    # Short, because the name itself may be as long as the system allows.
+    unfinished = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         with writing(path):
             yield unfinished
@@ -66,9 +79,19 @@ def writing(path: str | Path) -> Iterator[None]:
     except SopeduError:
         raise
     except OSError as error:
+        what = (
+            "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "free some space or choose another place"
+        )
+        raise SopeduError(f"{path!s:.400}: cannot be written ({_reason(error)}); {what}") from error
+
+
+def _check_name(path: Path, longest: int = _LONGEST_NAME) -> None:
+    size = len(os.fsencode(path.name))
+    if size > longest:
         raise SopeduError(
-            f"{path}: cannot be written ({_reason(error)}); free some space or choose another place"
-        ) from error
+            f"{path!s:.200}: its name takes {size} bytes, {longest} are possible, and a letter may take up to 4; "
+            "choose another, shorter one"
+        )
 
 
 def through_links(path: str | Path) -> Path:
@@ -88,6 +111,7 @@ def require_new_folder(folder: str | Path) -> Path:
         SopeduError: if it holds something, or lies below a file.
     """
     folder = Path(folder)
+    _check_name(folder)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
@@ -113,6 +137,7 @@ def require_place(path: str | Path) -> Path:
         SopeduError: it is a folder, or lies below a file.
     """
     path = Path(path)
+    _check_name(path, 255)
     if path.is_dir():
         raise SopeduError(f"{path}: is a folder; give the name of the file to write")
     nearest = next(place for place in path.absolute().parents if place.exists())

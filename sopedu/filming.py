@@ -39,16 +39,23 @@ class Film:
 
 
 def write_films(
-    part: VideoPart, films: Sequence[Film], seconds: float, damaged: list[float], progress: bool
+    part: VideoPart,
+    films: Sequence[Film],
+    seconds: float,
+    damaged: list[float],
+    left_out: list[float],
+    progress: bool,
 ) -> tuple[int, float]:
     """Write all videos in one walk over the pictures; return how many there were, and the time of the last.
+
+    The lists take the times of damaged packets, and of pictures that have no time of their own.
 
     Raises:
         SopeduError: no picture is shown in this part.
     """
     rate = part.info.frame_rate
     total = round(part.seconds * rate) if rate else None
-    bar = progress_bar(part.pictures(damaged), f"writing {len(films)} videos", progress, total, "picture")
+    bar = progress_bar(part.pictures(damaged, left_out), f"writing {len(films)} videos", progress, total, "picture")
     last, time, shown = None, 0.0, 0
     with bar as pictures, ExitStack() as stack:
         writers = [stack.enter_context(_writer(part, f.path, f.sound, f.sample_rate)) for f in films]

@@ -17,8 +17,9 @@ import torch
 
 from sopedu.errors import SopeduError
 from sopedu.geometry import WHOLE, Box, Place, cell_weights, cells_of_box, check_place, into_view
+from sopedu.loudness import hearing_gain
 from sopedu.masks import apply_mask
-from sopedu.model import REGION_POOLINGS, SoundOfPixels, normalise_frames
+from sopedu.model import REGION_POOLINGS, SoundOfPixels, evaluating, normalise_frames
 from sopedu.nets import activate
 from sopedu.spectrogram import istft, log_magnitude, stft, warp
 
@@ -32,25 +33,38 @@ class PixelSounds:
     Kept are the K components of the mixture and the feature map, a few megabytes; masks are made on demand.
 
     Args:
-        model: in evaluation mode.
-        mixture: waveform ``(L,)``, of the length that the model was trained with.
+        model: in any mode; it answers in evaluation mode.
+        mixture: waveform ``(L,)``, of the length that the model was trained with and of any level: the nets hear it at
+            the level that they were trained at (:mod:`sopedu.loudness`).
         frames: ``(S, 3, H, W)`` uint8; any height and width, the nets are convolutional.
         view: the part of the picture that the frames show, if they are a crop or a letterbox of it; places are then
             still given in fractions of the picture. See :func:`sopedu.geometry.centre_crop` and ``letterbox``.
+        level: of the recording that the mixture is cut from, in dB full scale, by which a pause is told from music;
+            by default the mixture's own.
 
     Raises:
         SopeduError: the waveform or the frames have another shape or length than the model needs.
     """
 
     @torch.inference_mode()
-    def __init__(self, model: SoundOfPixels, mixture: torch.Tensor, frames: torch.Tensor, view: Box = WHOLE) -> None:
+    def __init__(
+        self,
+        model: SoundOfPixels,
+        mixture: torch.Tensor,
+        frames: torch.Tensor,
+        view: Box = WHOLE,
+        level: float | None = None,
+    ) -> None:
         device, self.model, self.sound = next(model.parameters()).device, model, model.config.spectrogram
         self.view = tuple(view)
         _check(mixture, frames, self.sound.samples, self.view)
         self.spectrogram = stft(mixture.to(device), self.sound)  # (F, T) complex
         self.magnitude = warp(self.spectrogram.abs(), self.sound)  # (Q, T)
-        self.components = model.components(log_magnitude(self.magnitude, self.sound)[None, None])
-        self.features = model.feature_map(normalise_frames(frames[None].to(device)))[0].float()  # (K, S, h, w)
+        #: The same as loud as the nets hear it; masks are applied to the mixture as it is.
+        self.heard = self.magnitude * hearing_gain(mixture, self.sound, model.level_db, level).to(device)
+        with evaluating(model):
+            self.components = model.components(log_magnitude(self.heard, self.sound)[None, None])
+            self.features = model.feature_map(normalise_frames(frames[None].to(device)))[0].float()  # (K, S, h, w)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -74,13 +88,12 @@ class PixelSounds:
 
         Args:
             kind: ``energy``: of the masked mixture over the mixture's own; ``mean``: of the mask; ``log``: mean of the
-                mask weighted with log(1 + the mixture's magnitude), as the loss weights it.
+                mask weighted with log(1 + the mixture's magnitude as the nets hear it), as the loss weights it.
 
         Raises:
             SopeduError: an unknown kind.
         """
-        power = {"energy": self.magnitude.square(), "mean": torch.ones_like(self.magnitude)}
-        power["log"] = torch.log1p(self.magnitude)
+        power = {"energy": self.heard.square(), "mean": torch.ones_like(self.heard), "log": torch.log1p(self.heard)}
         if kind not in power:
             raise SopeduError(f"unknown sound map {kind!r}: choose {', '.join(MAP_KINDS)}")
         weight = power[kind] / power[kind].sum().clamp_min(1e-12)
@@ -125,7 +138,7 @@ class PixelSounds:
         features = features if frame is None else features[:, frame : frame + 1]
         # Only ratios count; the largest is made 1, so that faint paint does not vanish in float32.
         share = torch.from_numpy(weights[rows, columns] / weights.max()).to(features).expand(features.shape[1], -1)
-        return self.model.region_mask(features.flatten(1), self.components, self.magnitude, pooling, share.flatten())
+        return self.model.region_mask(features.flatten(1), self.components, self.heard, pooling, share.flatten())
 
     def separate(self, place: Place, pooling: str | None = None, frame: int | None = None) -> torch.Tensor:
         """Waveform ``((T − 1)·hop,)`` of what sounds at a place; arguments as for :meth:`mask`."""

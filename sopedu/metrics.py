@@ -17,6 +17,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from sopedu.errors import SopeduError
+
 #: Score in dB of an estimate that is silent or not a number though its reference is not.
 FLOOR = -30.0
 _SILENT = 1e-8  # mean power up to which a reference counts as silent
@@ -51,11 +53,10 @@ def bss_eval(references: np.ndarray, estimates: np.ndarray) -> Scores:
         reference gives NaN and its row takes no part in the others' interference.
 
     Raises:
-        ValueError: if the shapes differ.
+        SopeduError: if the shapes differ, or L is less than N.
     """
     references, estimates = np.asarray(references, float), np.asarray(estimates, float)
-    if references.shape != estimates.shape or references.ndim != 2:
-        raise ValueError(f"references {references.shape} and estimates {estimates.shape} must both be (N, L)")
+    _check_shapes(references, estimates, 2)
     sounding, usable = _usable(references, _SILENT), _usable(estimates)
     scores = np.full((3, len(references)), np.nan)
     scores[:, sounding & ~usable] = FLOOR
@@ -66,6 +67,16 @@ def bss_eval(references: np.ndarray, estimates: np.ndarray) -> Scores:
         found = _bss_eval_sources()(references[sounding], stand_ins, compute_permutation=False)[:3]
         scores[:, sounding & usable] = np.stack(found)[:, usable[sounding]]
     return Scores(*np.clip(scores, FLOOR, 100), int((sounding & ~usable).sum()), int((~sounding).sum()))
+
+
+def _check_shapes(references: np.ndarray | torch.Tensor, estimates: np.ndarray | torch.Tensor, axes: int = 0) -> None:
+    """Refuse signals of unequal shapes, or whose last axis is not time; `axes` 0 is any number of axes."""
+    wanted, shape = {2: "(N, L)", 3: "(B, N, L)"}.get(axes, "(…, L)"), tuple(references.shape)
+    shapes = f"references {shape} and estimates {tuple(estimates.shape)}"
+    if shape != tuple(estimates.shape) or not shape or (axes and len(shape) != axes):
+        raise SopeduError(f"{shapes} must both be {wanted}: cut both to one length")
+    if len(shape) > 1 and shape[-1] < shape[-2]:
+        raise SopeduError(f"{shapes} must both be {wanted}, time last, but they are longer before: transpose them")
 
 
 @lru_cache(maxsize=1)
@@ -100,7 +111,7 @@ def batched_bss_eval(references: torch.Tensor, estimates: torch.Tensor, filter_l
         scores ``(B, N)`` in dB within [-30, 100]; silence as in :func:`bss_eval`, separately in every mixture.
 
     Raises:
-        ValueError: if the shapes differ, or the filter length is below 1.
+        SopeduError: if the shapes differ, L is less than N, or the filter length is below 1.
 
     Source: Vincent, Gribonval, Févotte, Performance measurement in blind audio source separation, 2006.
     Notebook: 03_measuring_separation.
@@ -138,11 +149,9 @@ def bss_eval_rows(
     references = torch.as_tensor(references)
     rows = {name: torch.as_tensor(estimates) for name, estimates in rows.items()}
     for estimates in rows.values():
-        if references.shape != estimates.shape or references.ndim != 3:
-            shapes = f"references {tuple(references.shape)} and estimates {tuple(estimates.shape)}"
-            raise ValueError(f"{shapes} must both be (B, N, L)")
+        _check_shapes(references, estimates, 3)
     if filter_length < 1:
-        raise ValueError(f"a filter of {filter_length} taps: it needs at least 1")
+        raise SopeduError(f"a filter of {filter_length} taps: it needs at least 1")
     # Few mixtures at a time bound the memory. The CPU takes one: batches of large matrices are no faster there.
     size = 1 if references.device.type == "cpu" else 16
     chunks = zip(*(signals.to(references.device).split(size) for signals in (references, *rows.values())), strict=True)
@@ -267,9 +276,13 @@ def _usable(signals: np.ndarray, silent: float = _SILENT_ESTIMATE) -> np.ndarray
 def si_sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     """Scale-invariant SDR in dB (Le Roux et al. 2019) over the last axis: ``(…, L)`` → ``(…)``; the same silence rules.
 
+    Raises:
+        SopeduError: the shapes differ, or the last axis is shorter than the one before, as of ``(L, 1)``.
+
     Notebook: 03_measuring_separation.
     """
     references, estimates = np.asarray(references, float), np.asarray(estimates, float)
+    _check_shapes(references, estimates)
     sounding, usable = _usable(references, _SILENT), _usable(estimates)
     references, estimates = np.where(sounding[..., None], references, 0), np.where(usable[..., None], estimates, 0)
     energy = (references**2).sum(-1)

@@ -113,11 +113,11 @@ def mix(waveforms: torch.Tensor, labels: np.ndarray, config: MixingConfig, gener
     members, same_class = choose_partners(labels, config, generator)
     absent = choose_absent(members, labels, config.absent, generator)
     gains = generator.uniform(config.gain_low, config.gain_high, members.shape) / config.sources
-    indices, others = (send(values, waveforms.device) for values in (members, absent))
-    return Mixtures(waveforms, indices, others, send(gains, waveforms.device, waveforms.dtype), same_class)
+    indices, others, scale = (sent(values, waveforms.device) for values in (members, absent, gains))
+    return Mixtures(waveforms, indices, others, scale.to(waveforms.dtype), same_class)
 
 
-def send(values: np.ndarray, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """What was drawn, on the device, in ``dtype`` if one is given; a GPU may fetch it while it computes."""
-    tensor = torch.from_numpy(values).to(dtype)  # before it is sent: half as much as float64
+def sent(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device, without waiting for what is queued there: a GPU gets it from pinned memory."""
+    tensor = torch.from_numpy(values)
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 
@@ -40,7 +42,13 @@ class SoundOfPixels(nn.Module):
     >>> model = SoundOfPixels(preset("tiny"))
     >>> model(log_magnitude, frames).shape      # (B, 1, Q, T), (B, N, S, 3, H, W)
     torch.Size([B, N, Q, T])
+
+    Attributes:
+        level_db: level in dB full scale of the mixtures that it was trained on, to which whoever asks it brings what it
+            hears (:mod:`sopedu.loudness`); None, before training: it hears every sound as it is.
     """
+
+    level_db: float | None = None
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -140,6 +148,22 @@ class SoundOfPixels(nn.Module):
             shown = torch.arange(frames.shape[0] * frames.shape[1], device=frames.device).view(frames.shape[:2])
             frames = frames.flatten(0, 1)
         return self.synthesizer(self.visual(frames)[shown], self.components(log_magnitude))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and every part of it back into the mode that it was in (some may be frozen).
+
+    A model that is asked in training mode answers from one batch's statistics, and forgets its own.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def untrained(config: Config) -> SoundOfPixels:

@@ -154,61 +154,67 @@ class AudioUNet(nn.Module):
             levels.append(x)
         for step, (convolution, norm) in enumerate(zip(self.up, self.up_norm, strict=True)):
             if step > 0:
-                x = torch.cat([levels[-1 - step], _DenseGradient.apply(x) if _on_gpu(x) else x], dim=1)
-            x = norm(convolution(double(F.relu(x))))
+                x = torch.cat([_dense_gradient(levels[-1 - step]), _dense_gradient(x)], dim=1)
+            x = norm(convolution(twice_as_large(F.relu(x))))
         return x
 
 
-def double(features: torch.Tensor) -> torch.Tensor:
-    """Twice as many rows and columns ``(B, C, H, W)`` → ``(B, C, 2H, 2W)``, bilinear; corners stay where they are.
+def twice_as_large(x: torch.Tensor) -> torch.Tensor:
+    """Double rows and columns of ``(B, C, H, W)``: bilinear, corners on corners.
 
-    On a GPU two matrix products do it: torch's own kernel would compute in float32 under autocast, and its gradient
-    would be added up cell by cell. They differ by rounding only; layout and type of the features are kept.
+    On a GPU by two matrix products: torch's own works in float32 there even where all else is bf16, and its gradient
+    is added up in an order that changes from run to run. On the CPU by torch's own. The two differ by rounding.
     """
-    if _on_gpu(features):
-        return _double_by_matrices(features)
-    return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
+    if not _for_gpu(x):
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+    batch, channels, height, width = x.shape
+    rows, columns = (_doubling(size, x.dtype, x.device) for size in (height, width))
+    if x.is_contiguous():
+        return torch.matmul(rows, torch.matmul(x, columns.T))
+    # Pictures whose channels lie together in memory, as they do in training.
+    wide = torch.matmul(columns, x.permute(0, 2, 3, 1))  # (B, H, 2 W, C)
+    both = torch.matmul(rows, wide.reshape(batch, height, 2 * width * channels))
+    return both.view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
-def _on_gpu(features: torch.Tensor) -> bool:
-    return features.device.type == "cuda"
-
-
-def _double_by_matrices(features: torch.Tensor) -> torch.Tensor:
-    batch, channels, height, width = features.shape
-    # A compiled graph makes the matrices itself; otherwise they are kept, for to make them takes many small kernels.
-    matrix = _doubling_matrix.__wrapped__ if torch.compiler.is_compiling() else _doubling_matrix
-    down, across = (matrix(size, features.dtype, features.device) for size in (height, width))
-    if features.is_contiguous():
-        return down @ (features @ across.T)
-    rows = across @ features.permute(0, 2, 3, 1)  # as channels_last lies in memory: (B, H, 2W, C)
-    return (down @ rows.flatten(2)).view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+def _doubling(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Matrix ``(2 size, size)`` that doubles an axis: linear between neighbours, the ends stay the ends."""
+    make = _doubling_matrix
+    return (make.__wrapped__ if torch.compiler.is_compiling() else make)(size, dtype, device)
 
 
 @lru_cache(maxsize=64)
 def _doubling_matrix(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """``(2 size, size)``: place i of the result lies at i · (size − 1) / (2 size − 1) and hears its two neighbours."""
     with torch.inference_mode(False):  # or no later training may use it
-        places = torch.arange(2 * size, device=device)[:, None] * (size - 1)  # whole numbers, to be exact
-        distance = (places - torch.arange(size, device=device) * (2 * size - 1)).abs()
-        return ((2 * size - 1 - distance).clamp_min(0).double() / (2 * size - 1)).to(dtype)
+        exact = torch.promote_types(dtype, torch.float32)  # as torch's own rounds the places
+        places = torch.arange(2 * size, device=device, dtype=exact) * ((size - 1) / (2 * size - 1))
+        distance = (places[:, None] - torch.arange(size, device=device, dtype=exact)).abs()
+        return (1 - distance).clamp_min(0).to(dtype)
+
+
+def _for_gpu(x: torch.Tensor) -> bool:
+    return x.is_cuda
+
+
+def _dense_gradient(x: torch.Tensor) -> torch.Tensor:
+    """What is given, but its gradient comes without gaps, its axes in memory as they were.
+
+    Behind ``cat`` a gradient is a slice of a larger one, for which batch normalisation on a GPU has only its slow way.
+    """
+    if not _for_gpu(x) or torch.compiler.is_compiling():
+        return x
+    return _DenseGradient.apply(x)
 
 
 class _DenseGradient(torch.autograd.Function):
-    """Features as they are, whose gradient is made dense.
-
-    Behind ``torch.cat`` a gradient is a slice of a larger one, and the GPU's fast kernels for batch normalisation
-    want it without gaps.
-    """
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, features: torch.Tensor) -> torch.Tensor:
-        return features.view_as(features)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
         dense = gradient.is_contiguous() or gradient.is_contiguous(memory_format=torch.channels_last)
-        return gradient if dense else gradient.clone()  # the order of the axes in memory stays
+        return gradient if dense else gradient.clone()  # which keeps the order of its axes
 
 
 class Synthesizer(nn.Module):

@@ -11,7 +11,7 @@ import torch
 
 from sopedu.config import Config, SpectrogramConfig
 from sopedu.losses import loss_weight, mask_loss, mask_targets
-from sopedu.mixing import Mixtures, mix, send
+from sopedu.mixing import Mixtures, mix, sent
 from sopedu.model import SoundOfPixels, normalise_frames
 from sopedu.pasting import paste, pasted_loss
 from sopedu.spectrogram import log_magnitude, stft, warp
@@ -74,12 +74,11 @@ def augment(frames: torch.Tensor, config: Config, generator: np.random.Generator
     """Mirror and tint whole clips of normalised frames ``(B, S, 3, H, W)`` at random."""
     count = len(frames)
     if config.mixing.flip:
-        mirrored = send(generator.random(count) < 0.5, frames.device)
+        mirrored = sent(generator.random(count) < 0.5, frames.device)
         frames = torch.where(mirrored[:, None, None, None, None], frames.flip(-1), frames)
     if config.mixing.colour_jitter:
         jitter = config.mixing.colour_jitter
-        gain = generator.uniform(1 - jitter, 1 + jitter, (count, 1, 3, 1, 1))
-        shift = generator.uniform(-jitter, jitter, (count, 1, 3, 1, 1))
-        gain, shift = (send(drawn, frames.device, frames.dtype) for drawn in (gain, shift))
-        frames = frames * gain + shift
+        gain = sent(generator.uniform(1 - jitter, 1 + jitter, (count, 1, 3, 1, 1)), frames.device)
+        shift = sent(generator.uniform(-jitter, jitter, (count, 1, 3, 1, 1)), frames.device)
+        frames = frames * gain.to(frames.dtype) + shift.to(frames.dtype)
     return frames

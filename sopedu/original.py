@@ -15,6 +15,7 @@ from sopedu.checkpoints import Checkpoint
 from sopedu.config import Config, from_dict, preset, to_dict
 from sopedu.errors import SopeduError
 from sopedu.files import require_file
+from sopedu.loudness import BROADCAST_LEVEL
 from sopedu.model import SoundOfPixels
 
 # The tensor by which a net's state dict is known, wherever in a file it lies.
@@ -113,6 +114,7 @@ def import_original(
             path = paths[name.partition(".")[0]]
             raise SopeduError(f"{path}: tensor {names[name]} holds values that are not finite; take another file")
     origin = {net: path.name for net, path in paths.items()}
+    model.level_db = BROADCAST_LEVEL
     return Checkpoint(model.eval(), tuple(class_names), {"imported_from_original_code": origin})
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from sopedu.config import LossConfig
 from sopedu.losses import mask_loss
-from sopedu.mixing import NOBODY, send
+from sopedu.mixing import NOBODY, sent
 from sopedu.model import SoundOfPixels
 from sopedu.nets import activate
 
@@ -76,12 +76,11 @@ def paste(
     ground = generator.normal(0, 1, (mixtures, 1, 3, 1, 1))
     in_room = generator.random(mixtures) < 0.5
     room = generator.integers(0, max(1, len(rooms)), mixtures)
-    device = frames.device
-    canvas = send(ground, device, frames.dtype).expand(-1, frames.shape[1], -1, *frames.shape[-2:])
+    canvas = sent(ground, frames.device).to(frames.dtype).expand(-1, frames.shape[1], -1, *frames.shape[-2:])
     if len(rooms):
-        furnished = send(in_room, device)[:, None, None, None, None]
-        canvas = torch.where(furnished, frames[send(rooms[room], device)], canvas)
-    where, strip = (send(boxes, device, torch.float32) for boxes in (corners, strips))
+        chosen = sent(rooms[room], frames.device)
+        canvas = torch.where(sent(in_room, frames.device)[:, None, None, None, None], frames[chosen], canvas)
+    where, strip = (sent(boxes.astype(np.float32), frames.device) for boxes in (corners, strips))
     for source in range(sources):
         canvas = _drawn_into(canvas, frames[members[:, source]], where[:, source], strip[:, source])
     return PastedScenes(canvas, where, strip)
@@ -141,14 +140,14 @@ def pasted_loss(
     nobody = nobody[:, None].expand(-1, count, -1, -1).flatten(1)  # (M, C)
     raw, kind = features.flatten(2).float(), model.config.model.visual_activation  # (M, K, C)
     cells = activate(raw, kind).transpose(1, 2)  # (M, C, K)
-    bins = send(generator.integers(0, components[0, 0].numel(), _BINS), components.device)
+    bins = sent(generator.integers(0, components[0, 0].numel(), _BINS), components.device)
     heard = components.flatten(2)[..., bins, None]
     logits = model.synthesizer(cells, heard)[..., 0].float()  # (M, C, P)
     weight_there, mixture_there = weight.flatten(2)[..., bins], mixture.flatten(2)[..., bins]  # (M, 1, P)
     with torch.no_grad():
         energy = (torch.sigmoid(logits) * mixture_there).square().sum(-1)[:, None] * strips  # (M, N, C)
         loudest = energy.amax(-1, keepdim=True)
-        luck = send(generator.random(energy.shape), energy.device)  # in float64: rounded, some would be equal
+        luck = sent(generator.random(energy.shape), energy.device)
         chosen = (luck * (energy >= _LOUD * loudest) * strips).argmax(-1)  # (M, N)
         quiet = ((energy < _QUIET * loudest) & strips).any(1)  # (M, C)
     pooled = raw[:, None].masked_fill(~strips[:, :, None], -torch.inf).amax(-1)  # (M, N, K)

@@ -30,6 +30,7 @@ from sopedu.errors import SopeduError
 from sopedu.files import writing, written_aside
 from sopedu.geometry import Box, check_box
 from sopedu.overlays import overlay_map
+from sopedu.sound import as_waveform
 from sopedu.spectrogram import row_hertz
 
 # The rows of an evaluation's table, as a reader knows them and in the order in which they are understood.
@@ -88,7 +89,7 @@ def hertz_to_row(frequency: Any, config: SpectrogramConfig) -> np.ndarray:
 
 def plot_waveform(waveform: Any, sample_rate: int, axes: Axes | None = None, title: str = "") -> Figure:
     """Draw a waveform ``(L,)`` over seconds (notebook 01_sound_and_spectrograms)."""
-    samples = _array(waveform)
+    samples = as_waveform(waveform)
     axes = _axes(axes, (8, 2), title)
     axes.plot(np.arange(len(samples)) / sample_rate, samples, color=_BLUE, linewidth=0.6)
     reach = 1.05 * max(float(np.abs(samples).max()), 1e-6)

@@ -16,6 +16,7 @@ from sopedu.checkpoints import Checkpoint, as_checkpoint
 from sopedu.errors import SopeduError
 from sopedu.geometry import Place
 from sopedu.localization import MAP_KINDS, PixelSounds
+from sopedu.loudness import level_of
 from sopedu.sound import as_waveform
 from sopedu.windows import crossfade, size_in_proportion, window_centres, window_starts
 
@@ -50,6 +51,7 @@ class Stretch:
         self.times = np.asarray(times, dtype=float)
         self.seconds = len(self.waveform) / self.sound.sample_rate
         _check(self.pictures, self.times, self.seconds)
+        self.level = float(level_of(torch.from_numpy(self.waveform), self.sound))
         self.starts = window_starts(len(self.waveform), self.sound)
         #: Times in seconds of the middles of the clips.
         self.centres = [min(time, self.seconds) for time in window_centres(self.starts, self.sound)]
@@ -61,7 +63,7 @@ class Stretch:
         frames = self.checkpoint.config.frames
         shown = [self.picture_at(time) for time in frames.times(centre)]
         seen = torch.from_numpy(self.pictures[shown]).permute(0, 3, 1, 2)
-        return PixelSounds(self.checkpoint.model, piece, _resized(seen, frames.size))
+        return PixelSounds(self.checkpoint.model, piece, _resized(seen, frames.size), level=self.level)
 
     def picture_at(self, time: float) -> int:
         """Number of the picture shown at a time: the last that begins not later, or the first."""

@@ -18,13 +18,8 @@ PATIENCE = timedelta(minutes=30)
 
 # What gloo, NCCL and the store through which processes find each other say of a connection that has ended.
 _SIGNS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "TCPStore")
-
-
-def usable_cores() -> int:
-    """How many processor cores this process may use, which is often fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+# What torch says when a batch does not fit into the shared memory, and what the system does then.
+_SHARED_MEMORY_SIGNS = ("Bus error", "shared memory", "(shm)", "/torch_")
 
 
 def join_processes() -> PartialState:
@@ -63,6 +58,12 @@ def lost_process_told(step: Callable[[], int] | None = None) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError) as error:
+        if "DataLoader worker" in str(error) and any(sign in str(error) for sign in _SHARED_MEMORY_SIGNS):
+            raise SopeduError(
+                "a process that loads clips was lost, because the shared memory (/dev/shm) is too small for its "
+                "batches: start the container with --shm-size=8g or --ipc=host, or load without further processes "
+                "(--set training.workers=0), and go on with --resume"
+            ) from error
         if "DataLoader worker" in str(error):
             what = f"a process that loads clips was lost ({' '.join(str(error).split()):.100})"
             raise SopeduError(f"{what}: take fewer (--set training.workers=…), and go on with --resume") from error

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,49 @@ def holds_state(folder: str | Path) -> bool:
     return bool(_numbered(Path(folder)))
 
 
+def newest_step(folder: str | Path) -> int:
+    """The step of the newest state in ``folder``, 0 if there is none."""
+    return max((int(place.name) for place in _numbered(Path(folder))), default=0)
+
+
+class StateWriter:
+    """Writes states in a thread of its own, one after the other, while the training goes on.
+
+    Args:
+        folder: a run's ``resume/``.
+        keep: how many states stay.
+    """
+
+    def __init__(self, folder: str | Path, keep: int = 2) -> None:
+        self.folder, self.keep = Path(folder), keep
+        self._thread = ThreadPoolExecutor(1, "states")
+        self._last: Future[Path] | None = None
+
+    def write(self, state: State) -> None:
+        """Copy a state and begin to write it; the training may go on changing its tensors.
+
+        Raises:
+            SopeduError: the state before could not be written.
+        """
+        self.wait()  # so that at most one copy is in memory
+        copies = {name: value.detach().to("cpu", copy=True) for name, value in state.tensors.items()}
+        self._last = self._thread.submit(save_state, self.folder, State(state.step, copies, state.values), self.keep)
+
+    def wait(self) -> None:
+        """Wait until all is written.
+
+        Raises:
+            SopeduError: it could not be written.
+        """
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def close(self) -> None:
+        """Finish what is being written and end the thread; an error that nobody waited for is not raised."""
+        self._thread.shutdown()
+
+
 def load_state(folder: str | Path, device: str | torch.device = "cpu") -> tuple[State, list[str]]:
     """Read the newest state that is whole.
 
@@ -152,10 +196,17 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Give an optimizer its tensors back, from :func:`optimizer_tensors`."""
+    """Give an optimizer its tensors back, from :func:`optimizer_tensors`.
+
+    What has the shape of its parameter gets that parameter's memory layout: fused updates on a GPU want it.
+    """
     state: dict[int, dict[str, torch.Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, value in tensors.items():
         number, _, key = name.partition(".")
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:
+            value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
         state.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 

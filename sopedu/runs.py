@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sopedu.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.checkpoints import load_checkpoint
 from sopedu.clips import open_clips
 from sopedu.config import Config, from_dict, preset, to_dict
 from sopedu.errors import SopeduError
 from sopedu.files import require_new_folder, through_links, write_json, writing
+from sopedu.machine import device_name
 from sopedu.model import SoundOfPixels, untrained
 from sopedu.processes import join_processes, lost_process_told
 from sopedu.resuming import holds_state
@@ -74,7 +77,7 @@ def train_run(
         config = config or preset("tiny")
         request = Request(config).completed(given)
         if main:
-            _require_new_run(out)
+            require_new_run(out)
     data = request.data
     with lost_process_told(), _locked(out) if main else nullcontext():
         goes_on = resume and holds_state(out / "resume")  # asked before anybody writes one
@@ -93,7 +96,8 @@ def train_run(
             say(f"note: {note}")
         model = None if request.start_from is None or goes_on else _weights_of(request.start_from, config, say)
         watching = [] if goes_on else [_WriteRequest(out / "run.json", replace(request, config=config))]
-        watching += [Progress(), JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
+        watching += [_Told(out, say), Progress()]
+        watching += [JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
         watching += [TensorBoard(out / "tensorboard", held_out)] if request.tensorboard and main else []
         return train(
             config, clips, model, [*watching, *callbacks],
@@ -142,13 +146,28 @@ class _WriteRequest(Callback):
         write_json(self.path, values | {"config": to_dict(self.request.config)})
 
 
-def _require_new_run(out: Path) -> None:
+def require_new_run(out: Path) -> None:
     """Refuse a folder that holds something; what a training leaves that was killed while it rendered is nothing."""
     if (out / "run.json").is_file():
         raise SopeduError(f"{out}: already exists and holds a run; go on with it by --resume, or choose another --out")
     left = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if not left or any(name != ".lock" and not name.startswith(".run.") for name in left):
         require_new_folder(out)
+
+
+class _Told(Callback):
+    """Says in one line what begins, when it is known."""
+
+    def __init__(self, out: Path, say: Callable[[str], object]) -> None:
+        self.out, self.say = out, say
+
+    def on_start(self, run: Run) -> None:
+        several = f"{run.processes} × " if run.processes > 1 else ""
+        loading = f"{run.workers} processes load clips" if run.workers else "clips are loaded between steps"
+        compiled = "not compiled" if run.compile == "none" else f"compiled ({run.compile})"
+        steps = f"steps {run.step + 1} to {run.steps}" if run.step else f"{run.steps} steps"
+        where = device_name(torch.device(run.device))
+        self.say(f"{several}{where}, {run.precision}, {loading}, {compiled}, {steps}, results in {self.out}")
 
 
 def requested(out: str | Path) -> Request:

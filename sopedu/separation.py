@@ -26,6 +26,7 @@ from sopedu.files import folder_written_aside, printable, require_new_folder, wr
 from sopedu.filming import Film, highlighting, progress_bar, write_films, write_tour
 from sopedu.geometry import Box
 from sopedu.localization import MAP_KINDS
+from sopedu.loudness import FAINT
 from sopedu.model import REGION_POOLINGS
 from sopedu.overlays import MapOverlay
 from sopedu.regions import (
@@ -41,9 +42,19 @@ from sopedu.separation_page import write_separation_page
 from sopedu.sound import save_waveform_blocks
 from sopedu.tracks import Track, find_tracks
 from sopedu.values import real_number, whole_number
-from sopedu.video import probe
+from sopedu.video import probe, sound_channels
 from sopedu.video_writer import WRITTEN_SAMPLE_RATE
-from sopedu.windows import Spool, VideoPart, Window, crossfade, frame_size, window_centres, window_starts, windows_of
+from sopedu.windows import (
+    Spool,
+    VideoPart,
+    Window,
+    crossfade,
+    frame_size,
+    level_of_spool,
+    window_centres,
+    window_starts,
+    windows_of,
+)
 
 MOST_CELLS = 16
 _UNHEARD = 0.02  # share of the energy that even the loudest cell does not let through where a model knows nothing
@@ -119,7 +130,7 @@ def separate_video(
         )
     if not info.has_sound:
         raise SopeduError(f"{path}: has no sound, so there is nothing to separate; choose a video with sound")
-    part, damaged_sound, damaged_pictures = VideoPart(info, start, end), [], []
+    part, damaged_sound, damaged_pictures, left_out = VideoPart(info, start, end), [], [], []
 
     with folder_written_aside(out) as folder, ExitStack() as stack:
         spools = Path(stack.enter_context(TemporaryDirectory(prefix=".", dir=folder)))
@@ -132,10 +143,11 @@ def separate_video(
             raise SopeduError(
                 f"{path}: its sound is digital silence, so there is nothing to separate; choose another part or video"
             )
-        seconds = mixture.length / sound.sample_rate
-        told: list[str] = []
+        seconds, level = mixture.length / sound.sample_rate, level_of_spool(mixture, sound)
+        told = [] if level >= FAINT else [f"its sound is very faint ({level:.0f} dB of full scale): noise may be heard"]
         if detector is not None:
-            asked, told = _joined(asked, _found_by(detector, part, progress), part, max(seconds, part.seconds))
+            asked, about = _joined(asked, _found_by(detector, part, progress), part, max(seconds, part.seconds))
+            told += about
         walk = _Walk(part, checkpoint, mixture, pooling, progress)
         regions, in_one_walk = asked, bool(asked) and not cells
         with Familiarity(checkpoint.model) as familiarity:
@@ -157,12 +169,16 @@ def separate_video(
             save_waveform_blocks(folder / f"{name}.wav", spool.blocks(gain), sound.sample_rate, wav_rate)
         centres = window_centres(walk.starts, sound)
         overlay = MapOverlay(maps, centres)
-        films = [Film(folder / "sound_map.mp4", part.sound(WRITTEN_SAMPLE_RATE, []), WRITTEN_SAMPLE_RATE, overlay)]
+        # Above what the model hears the sound can be louder, and would be clipped.
+        loudest = max((float(np.abs(block).max()) for block in part.sound(WRITTEN_SAMPLE_RATE, [])), default=0.0)
+        quieter = np.float32(min(gain, 1 / max(1.0, loudest)))
+        whole = (quieter * block for block in part.sound(WRITTEN_SAMPLE_RATE, []))
+        films = [Film(folder / "sound_map.mp4", whole, WRITTEN_SAMPLE_RATE, overlay)]
         filmed = [(region, spool) for region, spool in zip(regions, estimates, strict=True) if region.filmed]
         for region, spool in filmed:
             path_there = folder / f"{region.name}.mp4"
             films.append(Film(path_there, spool.blocks(gain), sound.sample_rate, highlighting(region)))
-        shown, last = write_films(part, films, seconds, damaged_pictures, progress)
+        shown, last = write_films(part, films, seconds, damaged_pictures, left_out, progress)
         tour = None
         if detector is not None:
             shares = [region for region, _ in filmed], [spool for _, spool in filmed]
@@ -180,9 +196,10 @@ def separate_video(
             "model": checkpoint.describe(),
             "device": checkpoint.device,
             "hint": domain_hint(checkpoint),
+            "level_db": round(level, 1),
             "familiarity": {name: round(value, 3) for name, value in familiarity.distances().items()},
             "notes": [
-                *_notes(part, sound, seconds, shown, last, damaged_sound, damaged_pictures),
+                *_notes(part, sound, seconds, shown, last, damaged_sound, damaged_pictures, left_out),
                 *familiarity.notes(),
                 *_faint(float(maps.max())),
                 *told,
@@ -345,6 +362,7 @@ def _notes(
     last: float,
     damaged_sound: Sequence[float],
     damaged_pictures: Sequence[float],
+    left_out: Sequence[float],
 ) -> list[str]:
     """What a listener should know of this video, a line each."""
     info, notes = part.info, []
@@ -360,11 +378,24 @@ def _notes(
         )
     if seconds < sound.seconds - 0.01:
         notes.append(f"{seconds:.2f} s is less than the {sound.seconds:.2f} s that the model hears: silence was added")
-    if part.seconds - max(seconds, last) > max(0.2, 0.02 * part.seconds):
-        ends = f"{max(seconds, last):.2f} s, {part.seconds:.2f} s were announced"
+    if (channels := sound_channels(info.path, part.start, part.end, info.sound_stream).note()) is not None:
+        notes.append(channels)
+    jumps = [time for time, _ in info.jumps if 0 < time - part.start < part.seconds]
+    if jumps:
+        places = ", ".join(f"{time - part.start:.2f} s" for time in jumps[:5]) + (" …" if len(jumps) > 5 else "")
+        notes.append(f"its timestamps jump at {places}: what follows is joined on, sound and pictures together")
+    picture = 1 / (info.frame_rate or 25)  # the last one is shown for so long
+    announced = min(info.announced, part.end or float("inf")) - part.start
+    if announced - max(part.seconds, seconds, last + picture) > max(0.2, 0.02 * announced):
+        ends = f"{max(seconds, last):.2f} s, {announced:.2f} s were announced"
         notes.append(f"its sound and pictures end after {ends}: a part is missing, copy it again")
-    elif shown > 1 and seconds - last > max(0.4, 3 / (info.frame_rate or 25)):
+    elif shown > 1 and seconds - last > max(0.4, 3 * picture):
         notes.append(f"its pictures end after {last:.2f} s, before the sound: the last one stands for the rest")
+    elif shown > 1 and last + picture - seconds > max(0.4, 3 * picture):
+        notes.append(f"its sound ends after {seconds:.2f} s, before the pictures: the rest is silent")
+    if left_out:
+        count = "1 picture comes" if len(left_out) == 1 else f"{len(left_out)} pictures come"
+        notes.append(f"{count} no later than the one before and cannot be shown, first at {min(left_out):.2f} s")
     if shown == 1:
         notes.append("there is one picture only: it stands for the whole length")
     for kind, times in (("sound", damaged_sound), ("pictures", damaged_pictures)):

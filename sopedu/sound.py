@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from sopedu.channels import ChannelLevels
 from sopedu.errors import SopeduError
 from sopedu.files import require_file, written_aside
 from sopedu.values import whole_number
@@ -31,7 +32,8 @@ def load_waveform(
 ) -> np.ndarray:
     """Read a sound file (wav, flac, ogg, mp3) as a mono waveform.
 
-    Channels are averaged. Levels are the file's own: a full-scale sample is 1.0 in every format.
+    Channels are averaged; where they cancel each other out, the loudest one is taken alone. Levels are the file's own:
+    a full-scale sample is 1.0 in every format.
     Only the wanted part is decoded; it equals the same part of the whole file.
 
     Args:
@@ -49,7 +51,7 @@ def load_waveform(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    path, sample_rate = require_file(path), whole_number(sample_rate, "sample_rate", 1)
+    path, sample_rate = require_file(path), _whole_rate(sample_rate)
     if start < 0 or (seconds is not None and seconds <= 0):
         raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
     with _opened(path) as (file_rate, file_length, read):
@@ -65,7 +67,11 @@ def load_waveform(
         samples = read(first - steps_before * step_in, steps_before * step_in + wanted + steps * step_in)
     if not np.isfinite(samples).all():
         raise SopeduError(f"{path}: holds samples that are not numbers (NaN or infinite); export the file again")
-    resampled = resample(samples.mean(axis=1, dtype=np.float32), file_rate, sample_rate)[steps_before * step_out :]
+    levels = ChannelLevels()
+    levels.add(samples.T)
+    resampled = resample(levels.mix(with_silent=True).mono(samples.T), file_rate, sample_rate)[
+        steps_before * step_out :
+    ]
     if seconds is None:
         length = ceil(wanted * sample_rate / file_rate)
     else:
@@ -113,8 +119,8 @@ def save_waveform_blocks(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    sample_rate = whole_number(sample_rate, "sample_rate", 1)
-    written_rate = whole_number(written_rate or sample_rate, "written_rate", 1)
+    sample_rate = _whole_rate(sample_rate)
+    written_rate = _whole_rate(written_rate or sample_rate)
     if written_rate != sample_rate:
         blocks = resample_blocks(blocks, sample_rate, written_rate)
     with written_aside(path) as unfinished, wave.open(str(unfinished), "wb") as file:
@@ -126,24 +132,26 @@ def save_waveform_blocks(
             file.writeframesraw(np.clip(np.round(block * 32768), -32768, 32767).astype("<i2").tobytes())
 
 
-def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+def resample(waveform: Any, from_rate: int, to_rate: int) -> np.ndarray:
     """Change the sample rate with a polyphase filter that removes what the new rate cannot hold.
 
     Args:
-        waveform: (L,) float array at `from_rate` hertz.
+        waveform: (L,) array or tensor at `from_rate` hertz; one channel.
         from_rate, to_rate: in hertz, whole numbers.
 
     Returns:
         (ceil(L · to_rate / from_rate),) float32.
 
+    Raises:
+        SopeduError: as for `as_waveform`; a rate is not a whole number of hertz.
+
     Notebook: 01_sound_and_spectrograms.
     """
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if from_rate == to_rate:
+    waveform, (step_in, step_out) = as_waveform(waveform, may_be_empty=True), _rate_steps(from_rate, to_rate)
+    if step_in == step_out:
         return waveform
     from scipy.signal import resample_poly
 
-    step_in, step_out = _rate_steps(from_rate, to_rate)
     return resample_poly(waveform, step_out, step_in).astype(np.float32, copy=False)
 
 
@@ -182,13 +190,13 @@ def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
         sample_rate: in hertz; a rate that MP3 does not know is raised to the next one that it does.
 
     Raises:
-        SopeduError: the waveform is empty, not one-dimensional or not finite.
+        SopeduError: the waveform is empty, not one-dimensional or not finite, or the rate no whole number.
 
     Notebook: 01_sound_and_spectrograms.
     """
     import soundfile
 
-    samples, _ = peak_limited(waveform)
+    samples, sample_rate = peak_limited(waveform)[0], _whole_rate(sample_rate)
     mp3_rate = next((rate for rate in MP3_SAMPLE_RATES if rate >= sample_rate), MP3_SAMPLE_RATES[-1])
     encoded = io.BytesIO()
     soundfile.write(
@@ -242,16 +250,19 @@ class Player:
         return f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
 
 
-def as_waveform(waveform: Any) -> np.ndarray:
+def as_waveform(waveform: Any, may_be_empty: bool = False) -> np.ndarray:
     """Return an array or tensor (also on a GPU) as a checked (L,) float32 array.
 
     Raises:
-        SopeduError: it is empty, not one-dimensional, or holds NaN or infinite samples.
+        SopeduError: it is empty though it may not be, not one-dimensional, or holds NaN or infinite samples.
     """
     if hasattr(waveform, "detach"):
         waveform = waveform.detach().cpu()
-    samples = np.asarray(waveform, dtype=np.float32)
-    if samples.ndim != 1 or samples.size == 0:
+    try:
+        samples = np.asarray(waveform, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise SopeduError(f"a waveform is an array of numbers (L,), not {waveform!r:.40}") from error
+    if samples.ndim != 1 or not (samples.size or may_be_empty):
         raise SopeduError(f"a waveform has the shape (L,) with L ≥ 1, this one has {samples.shape}; pass one channel")
     if not np.isfinite(samples).all():
         raise SopeduError("the waveform holds samples that are not numbers (NaN or infinite)")
@@ -269,9 +280,16 @@ def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
     return (samples if gain == 1.0 else samples * np.float32(gain)), gain
 
 
+def _whole_rate(rate: Any) -> int:
+    try:
+        return whole_number(rate, "sample rate", 1)
+    except SopeduError as error:
+        raise SopeduError(f"the sample rate is {rate!r:.40}: pass a whole number of hertz, such as 11025") from error
+
+
 def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
     """The smallest whole numbers of samples at both rates that last equally long."""
-    from_rate, to_rate = (whole_number(rate, "sample rate", 1) for rate in (from_rate, to_rate))
+    from_rate, to_rate = map(_whole_rate, (from_rate, to_rate))
     divisor = gcd(from_rate, to_rate)
     return from_rate // divisor, to_rate // divisor
 

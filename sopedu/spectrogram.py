@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sopedu.config import SpectrogramConfig
+from sopedu.errors import SopeduError
 
 # The warp of the paper's code: 21 = 2·10 + 1 sets how strongly low frequencies are stretched.
 _STRETCH = 21.0
@@ -25,7 +26,13 @@ def stft(waveform: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
 
     Returns:
         ``(…, F, T)`` complex, F = n_fft // 2 + 1, T = 1 + L // hop_length.
+
+    Raises:
+        SopeduError: no tensor, or one whose last axis is not time.
     """
+    if not isinstance(waveform, torch.Tensor) or not waveform.ndim or waveform.shape[-1] < min(waveform.ndim, 2):
+        found = tuple(waveform.shape) if isinstance(waveform, torch.Tensor) else type(waveform).__name__
+        raise SopeduError(f"stft takes a torch tensor (…, L), time last, not {found}")
     flat = waveform.reshape(-1, waveform.shape[-1]).float()
     window = torch.hann_window(config.n_fft, device=waveform.device)
     spectrogram = torch.stft(

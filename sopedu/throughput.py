@@ -19,6 +19,7 @@ from sopedu.batches import Failures, collate
 from sopedu.clips import ClipDataset, VisitSampler
 from sopedu.config import Config
 from sopedu.losses import loss_weight, mask_loss, mask_targets
+from sopedu.machine import compile_mode, loading_processes
 from sopedu.mixing import mix
 from sopedu.model import normalise_frames, untrained
 from sopedu.objective import augment, mixture_loss
@@ -77,8 +78,9 @@ class Step:
             for group in self.optimizer.param_groups:
                 group.update(foreach=False, fused=False)
         self.net: torch.nn.Module = self.model
-        if settings.compile != "none" and measures == Measures():
-            self.net = torch.compile(self.model, mode=settings.compile, dynamic=False)
+        mode, _ = compile_mode(config, device)
+        if mode != "none" and measures == Measures():
+            self.net = torch.compile(self.model, mode=mode, dynamic=False)
         solos = settings.batch_size * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
         self.waveforms = 0.1 * torch.randn(solos, config.spectrogram.samples, device=device)
         pictures = torch.randint(256, (solos, config.frames.count, size, size, 3), dtype=torch.uint8, device=device)
@@ -94,7 +96,8 @@ class Step:
             return mixture_loss(self.net, *batch)[0]
         return plain_loss(self.net, *batch, self.measures)
 
-    def __call__(self) -> None:
+    def __call__(self) -> torch.Tensor:
+        """Take the step; return its loss, still on the device."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.loss()
         loss.backward()
@@ -105,6 +108,7 @@ class Step:
         if self.average:
             self.average.update(self.model, self.count)
         self.count += 1
+        return loss.detach()
 
 
 def plain_loss(
@@ -211,19 +215,24 @@ def measure_by_measure(config: Config, device: torch.device, precision: str, tur
     return {name: float(np.median(plain / other)) for name, other in zip(list(ladder)[1:], others, strict=True)}
 
 
+def workers_here(config: Config) -> int:
+    """How many processes would load clips in a training on this machine."""
+    return loading_processes(config, torch.device("cuda" if torch.cuda.is_available() else "cpu"))[0]
+
+
 def loader_speed(clips: ClipDataset, batches: int) -> float:
     """Mixtures a second for which the loader alone would have clips, with ``training.workers`` processes.
 
     Raises:
         SopeduError: if too many clips cannot be read.
     """
-    settings = clips.config.training
-    ahead = max(1, 2 * settings.workers)  # so many are begun at once, before the pace is steady
-    batches += -batches % max(1, settings.workers)
+    settings, workers = clips.config.training, workers_here(clips.config)
+    ahead = max(1, 2 * workers)  # so many are begun at once, before the pace is steady
+    batches += -batches % max(1, workers)
     loader = DataLoader(
         clips,
         batch_sampler=VisitSampler(clips, ahead + batches),
-        num_workers=settings.workers,
+        num_workers=workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
     )
@@ -237,8 +246,10 @@ def loader_speed(clips: ClipDataset, batches: int) -> float:
 def training_speed(clips: ClipDataset, config: Config, precision: str, turns: int) -> float:
     """Mixtures a second of a short training: loader and step together, as the training loop runs them."""
     every = 10 if torch.cuda.is_available() else 1
-    warm = -(-max(1, 2 * config.training.workers) // every)  # records until the pace is steady
-    short = replace(config.training, steps=every * (warm + turns), precision=precision, validate_every=0)
+    warm = -(-max(1, 2 * workers_here(config)) // every)  # records until the pace is steady
+    mode, _ = compile_mode(config, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    steps = every * (warm + turns)
+    short = replace(config.training, steps=steps, precision=precision, compile=mode, validate_every=0)
     short = replace(config, training=short, model=replace(config.model, frame_weights="none"))
     history = train(short, clips, record_every=every).history
     first, last = history[warm - 1], history[-1]

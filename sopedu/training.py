@@ -7,11 +7,12 @@ that a run which was killed goes on as if nothing had happened.
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,22 +24,31 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast, broadcast_object_list
 from torch.utils.data import DataLoader
 
-from sopedu.batches import Failures, collate
+from sopedu.batches import Batch, Failures, collate
 from sopedu.clips import ClipDataset, VisitSampler
 from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
-from sopedu.model import SoundOfPixels
+from sopedu.loudness import training_level
+from sopedu.machine import (
+    CompiledNet,
+    compile_mode,
+    fastest_convolutions,
+    full_float32,
+    loading_processes,
+    unused_gpu,
+)
+from sopedu.model import SoundOfPixels, untrained
 from sopedu.objective import mixture_loss
 from sopedu.optimization import MovingAverage, freeze, make_optimizer, set_rates, training_mode
 from sopedu.precision import FiniteState, choose_precision, weights_are_finite
 from sopedu.processes import join_processes, lost_process_told
 from sopedu.resuming import (
     State,
+    StateWriter,
     different_settings,
     load_state,
     optimizer_tensors,
     restore_optimizer,
-    save_state,
 )
 from sopedu.values import whole_number
 
@@ -56,6 +66,8 @@ class Run:
     precision: str = "float32"
     device: str = "cpu"
     processes: int = 1
+    workers: int = 0  # processes that load clips, for each of the above
+    compile: str = "none"  # as chosen
     folder: Path | None = None
     same_class_mixtures: int = 0
     unreadable_clips: int = 0
@@ -146,7 +158,8 @@ def train(
     config = from_dict(to_dict(config))  # one that was put together in Python is checked as one from a file is
     record_every, keep = whole_number(record_every, "record_every", 1), whole_number(keep, "keep", 1)
     callbacks = [_as_callback(watcher) for watcher in callbacks]
-    loop = _Loop(config, clips, model, None if folder is None else Path(folder), validation, record_every, keep)
+    folder = None if folder is None else Path(folder)
+    loop = _Loop(config, clips, model, folder, validation, record_every, keep, resume)
     if resume:
         loop.restore()
     run, told, between_steps = loop.run, callbacks if loop.accelerator.is_main_process else (), True
@@ -157,16 +170,21 @@ def train(
     with ExitStack() as at_the_end:
         at_the_end.enter_context(lost_process_told(lambda: run.step + 1))
         at_the_end.enter_context(gently)
+        at_the_end.enter_context(fastest_convolutions(loop.device))
+        at_the_end.callback(loop.writer.close)
         for callback in told:
             at_the_end.callback(callback.close)
+        out_of_memory = False
         try:
             loop.go(told)
             if run.failed and loop.back_to_float32():
                 loop.go(told)
         except KeyboardInterrupt:
             run.interrupted, between_steps = True, False
-        except torch.OutOfMemoryError as error:
-            raise SopeduError(_advice_on_memory(loop)) from error
+        except torch.OutOfMemoryError:
+            out_of_memory = True  # the error's traceback holds what the step had computed: first let go of it
+        if out_of_memory:
+            raise SopeduError(_advice_on_memory(loop))
         loop.finish(between_steps)
         for callback in told:
             callback.on_end(run)
@@ -190,13 +208,20 @@ class _Loop:
         validation: Judge | None,
         record_every: int,
         keep: int,
+        resume: bool = False,
     ) -> None:
         settings = config.training
         torch.manual_seed(settings.seed)
-        model = model or new_model(config)
+        place = join_processes()
+        if model is None and resume:  # the state brings all weights, so none are fetched first
+            model = untrained(config)
+            model.config = config
+        elif model is None:
+            with place.local_main_process_first():  # what one process of a machine downloads, the others find
+                model = new_model(config)
+        model.level_db = training_level(clips)
         # Accelerate fixes its own mixed precision for a whole process, but a notebook trains many models in one:
         # so autocast is entered here, and Accelerate is told to leave precision alone.
-        join_processes()
         self.accelerator = Accelerator(mixed_precision="no")
         self.device, processes = self.accelerator.device, self.accelerator.num_processes
         if self.device.type == "cpu":
@@ -207,24 +232,30 @@ class _Loop:
                 f"training.batch_size={settings.batch_size} cannot be shared by {processes} processes: "
                 f"take a multiple of {processes}, at least {least * processes}"
             )
-        self.frozen = freeze(model, settings.freeze) if settings.freeze else []
         # Processes may differ in what they find about bf16: the first one's choice holds.
         precision, note = broadcast_object_list([*choose_precision(model, config, self.device)])
-        model.to(self.device, memory_format=torch.channels_last)
         if settings.sync_batchnorm and processes > 1:
             if self.device.type == "cpu":
                 raise SopeduError("training.sync_batchnorm works on GPUs only: leave it out on the CPU")
-            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # other modules, so before some are frozen
+        self.frozen = freeze(model, settings.freeze) if settings.freeze else []
+        full_float32(self.device)
+        model.to(self.device, memory_format=torch.channels_last)
         self.config, self.clips, self.folder, self.validation = config, clips, folder, validation
-        self.record_every, self.keep = record_every, keep
+        self.record_every = record_every
+        self.writer = StateWriter((folder or Path()) / "resume", keep)
         self.optimizer = make_optimizer(model, settings)
         average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
         self.run = Run(
             config, model, clips.class_names, settings.steps, precision=precision, device=str(self.device),
             processes=processes, folder=folder, average=average, notes=[note] if note else [],
         )  # fmt: skip
-        self.net: torch.nn.Module | None = None
+        self.net: torch.nn.Module | CompiledNet | None = None
         self.last_finite: FiniteState | None = None
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        self.run.workers, few = loading_processes(config, self.device, here)
+        self.run.compile, uncompiled = compile_mode(config, self.device, processes)
+        self.run.notes += [note for note in (unused_gpu(), few, uncompiled) if note]
         self.losses: list[torch.Tensor] = []  # of the steps since the last record
         self.seconds_before = 0.0
         self.settings_note = {"processes": processes, "clips": len(clips), "class_names": list(clips.class_names)}
@@ -233,8 +264,8 @@ class _Loop:
         run, settings, rank = self.run, self.config.training, self.accelerator.process_index
         if self.net is None:
             self.net = self.accelerator.prepare_model(run.model, device_placement=False)
-            if settings.compile != "none":
-                self.net = torch.compile(self.net, mode=settings.compile, dynamic=False)
+            if run.compile != "none":
+                self.net = CompiledNet(self.net, run.compile, run.notes.append if settings.compile == "auto" else None)
         net = self.net
         if run.precision == "bf16":
             self.last_finite = FiniteState.of(run, self.optimizer)
@@ -243,21 +274,24 @@ class _Loop:
         loader = DataLoader(
             self.clips,
             batch_sampler=sampler,
-            num_workers=settings.workers,
+            num_workers=run.workers,
             pin_memory=on_gpu,
             collate_fn=collate,
             worker_init_fn=_leave_signals_to_the_parent,
+            multiprocessing_context="fork" if run.workers and settings.workers == "auto" else None,
         )
+        copies = torch.cuda.Stream(self.device) if on_gpu else None
         training_mode(run.model, self.frozen)
         self.began = self.recorded = time.perf_counter()
+        self.waited = 0.0
         failures = Failures(len(self.clips))
-        for batch in loader:
+        for batch in self.timed(loader):
             run.notes += failures.new(batch)
             run.unreadable_clips, (waveforms, frames, labels) = len(failures), batch[:3]
             step, chance = run.step, np.random.default_rng([settings.seed, run.step, rank])
             rate = set_rates(self.optimizer, step, settings)
             pasted = int((step + 1) * self.config.mixing.pasted_share) > int(step * self.config.mixing.pasted_share)
-            waveforms, frames = (part.to(self.device, non_blocking=True) for part in (waveforms, frames))
+            waveforms, frames = _on_device((waveforms, frames), self.device, copies)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
                 loss, mixtures = mixture_loss(net, waveforms, frames, labels.numpy(), self.config, chance, pasted)
             loss.backward()
@@ -274,14 +308,26 @@ class _Loop:
                     break
                 for callback in callbacks:
                     callback.on_record(run)
+                training_mode(run.model, self.frozen)  # whatever a callback left it in
             if self.folder and run.step % settings.save_every == 0:
                 self.save()
             if self.agreed_to_stop():
                 break
 
+    def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Batches as they come; ``self.waited`` counts the seconds until they are there."""
+        source = iter(batches)
+        while True:
+            began = time.perf_counter()
+            batch = next(source, None)
+            self.waited += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
+
     def record(self, rate: float) -> bool:
         """Write an entry of the history; False if the loss is not finite any more."""
-        run, now = self.run, time.perf_counter()
+        run = self.run
         recorded = self.accelerator.reduce(torch.stack(self.losses), "mean")
         self.losses.clear()
         if not _all_finite(run, recorded):
@@ -289,16 +335,18 @@ class _Loop:
         if run.precision == "bf16" and not weights_are_finite(run.model):
             run.failed = True
             return False
+        now = time.perf_counter()  # only now: to know the losses was to wait for all steps that a GPU had queued
         run.seconds = self.seconds_before + now - self.began
         speed = len(recorded) * self.config.training.batch_size / (now - self.recorded)
         entry = {"step": run.step, "loss": recorded.mean().item(), "learning_rate": rate, "seconds": run.seconds}
-        run.history.append(entry | {"mixtures_per_second": round(speed, 2)})
+        waiting = min(1.0, self.waited / (now - self.recorded))
+        run.history.append(entry | {"mixtures_per_second": round(speed, 2), "waiting": round(waiting, 3)})
         every = self.config.training.validate_every
         if self.validation and every and (run.step % every < self.record_every or run.step == run.steps):
             self.validate()
         if run.precision == "bf16":
             self.last_finite = FiniteState.of(run, self.optimizer)
-        self.recorded = time.perf_counter()
+        self.recorded, self.waited = time.perf_counter(), 0.0
         return True
 
     def back_to_float32(self) -> bool:
@@ -308,6 +356,7 @@ class _Loop:
         self.last_finite.give_back(self.run, self.optimizer)
         self.losses.clear()
         self.last_finite = None
+        self.seconds_before = self.run.seconds  # the clock of the loop begins anew
         return True
 
     def validate(self) -> None:
@@ -317,7 +366,9 @@ class _Loop:
             broadcast(buffer)
         rank = self.accelerator.process_index
         scores = self.validation.scores(run.result, rank, run.processes).to(self.device)
-        loss, sdr = torch.nanmean(self.accelerator.gather(scores), dim=0).tolist()
+        sums = torch.stack([scores.nansum(0), (~scores.isnan()).sum(0).float()])
+        total, count = self.accelerator.reduce(sums, "sum")
+        loss, sdr = (total / count).tolist()
         if run.result is run.model:
             training_mode(run.model, self.frozen)
         run.history[-1] |= {"validation_loss": loss, "validation_sdr": sdr}
@@ -344,7 +395,8 @@ class _Loop:
         if not self.accelerator.is_main_process:
             return
         tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
-        if not np.isfinite(losses).all() or not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        finite = torch.stack([torch.isfinite(value).all() for value in tensors.values()]).all()
+        if not np.isfinite(losses).all() or not bool(finite):
             return  # the next record tells of it; the states that are there are what can still be resumed from
         tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
         if run.average:
@@ -355,20 +407,20 @@ class _Loop:
             "precision": run.precision,
             "seconds": self.seconds_before + time.perf_counter() - self.began,
             "same_class_mixtures": run.same_class_mixtures,
-            "best": run.best,
-            "history": run.history,
+            "best": dict(run.best),
+            "history": [dict(entry) for entry in run.history],  # which go on growing while this is written
             "losses_since": losses,
             "torch_generator": base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode(),
         }
-        save_state(self.folder / "resume", State(run.step, tensors, values), self.keep)
+        self.writer.write(State(run.step, tensors, values))
 
     def restore(self) -> None:
         """Become what the newest state says."""
         if self.folder is None:
             raise SopeduError("to resume, name the folder of the run")
         run = self.run
-        state, notes = load_state(self.folder / "resume", self.device)
-        run.notes += notes
+        state, damaged = load_state(self.folder / "resume", self.device)
+        run.notes += damaged
         values, given = state.values, to_dict(self.config)
         differences = different_settings(values["config"], given)
         differences += different_settings({"data": values["made_of"]}, {"data": self.settings_note})
@@ -403,6 +455,7 @@ class _Loop:
             run.seconds = self.seconds_before + time.perf_counter() - began
             if self.folder and between_steps and not run.failed and run.step % self.config.training.save_every:
                 self.save()
+        self.writer.wait()
         run.model.eval()
 
 
@@ -449,31 +502,52 @@ def _leave_signals_to_the_parent(_: int) -> None:
         os.setpgid(0, 0)
 
 
+def _on_device(
+    parts: tuple[torch.Tensor, ...], device: torch.device, copies: torch.cuda.Stream | None
+) -> list[torch.Tensor]:
+    """Copy a batch to the device; with a stream of their own for copies, while the step before is still computed."""
+    if copies is None:
+        return [part.to(device, non_blocking=True) for part in parts]
+    work = torch.cuda.current_stream(device)
+    with torch.cuda.stream(copies):
+        there = [part.to(device, non_blocking=True) for part in parts]
+    work.wait_stream(copies)
+    for part in there:
+        part.record_stream(work)  # so that its memory is not given away while the step still needs it
+    return there
+
+
 def _advice_on_memory(loop: _Loop) -> str:
     """Try smaller batches until one fits, and say so."""
-    config, loop.losses = loop.config, []
-    loop.optimizer.zero_grad(set_to_none=True)
-    if loop.device.type == "cuda":
-        torch.cuda.empty_cache()
+    config, loop.losses, when = loop.config, [], f"out of memory at step {loop.run.step + 1}"
     batch = config.training.batch_size // loop.run.processes
-    size, frames = config.frames.size, config.frames.count
     while batch // 2 >= config.mixing.sources:
         batch //= 2
-        solos = batch * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
-        waveforms = torch.zeros(solos, config.spectrogram.samples, device=loop.device)
-        pictures = torch.zeros(solos, frames, 3, size, size, dtype=torch.uint8, device=loop.device)
-        try:
-            with torch.autocast(loop.device.type, torch.bfloat16, enabled=loop.run.precision == "bf16"):
-                loss, _ = mixture_loss(
-                    loop.run.model, waveforms, pictures, np.arange(solos), config, np.random.default_rng(0)
-                )
-            loss.backward()
-        except torch.OutOfMemoryError:
-            loop.optimizer.zero_grad(set_to_none=True)
-            continue
-        fits = batch * loop.run.processes
-        return f"out of memory at step {loop.run.step + 1}: a batch of {fits} fits (--set training.batch_size={fits})"
-    return f"out of memory at step {loop.run.step + 1}, and no smaller batch fits: choose a smaller model"
+        if _fits(loop, batch):
+            fits = batch * loop.run.processes
+            return f"{when}: a batch of {fits} fits (--set training.batch_size={fits})"
+    return f"{when}, and no smaller batch fits: choose a smaller model"
+
+
+def _fits(loop: _Loop, batch: int) -> bool:
+    """Whether memory suffices for loss and gradients of a batch; what it took is free when this returns."""
+    config, size = loop.config, loop.config.frames.size
+    loop.optimizer.zero_grad(set_to_none=True)
+    gc.collect()
+    if loop.device.type == "cuda":
+        torch.cuda.empty_cache()
+    solos = batch * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
+    waveforms = torch.zeros(solos, config.spectrogram.samples, device=loop.device)
+    pictures = torch.zeros(solos, config.frames.count, 3, size, size, dtype=torch.uint8, device=loop.device)
+    try:
+        with torch.autocast(loop.device.type, torch.bfloat16, enabled=loop.run.precision == "bf16"):
+            loss, _ = mixture_loss(
+                loop.run.model, waveforms, pictures, np.arange(solos), config, np.random.default_rng(0)
+            )
+        loss.backward()
+    except torch.OutOfMemoryError:
+        return False
+    return True
 
 
 def _all_finite(run: Run, losses: torch.Tensor) -> bool:

@@ -38,7 +38,7 @@ class Validation:
         sources, heard, frames = self.pairs.sources[mine], self.pairs.mixture[mine], self.pairs.frames[mine]
         rows = torch.full((math.ceil(len(self.pairs.mixture) / processes), 2), torch.nan)
         if len(heard):
-            masks = predict_masks(model, heard, frames)
+            masks = predict_masks(model, heard, frames, as_is=True)
             spectrogram = stft(heard, sound)[:, None]
             mixture = warp(spectrogram.abs(), sound)
             target = mask_targets(warp(stft(sources, sound).abs(), sound), mixture, loss_config)

@@ -2,7 +2,11 @@
 
 Time zero of a file is the earliest time of what can be decoded: all times here are seconds from it, for sound and
 pictures alike (`clock` joins timestamps that jump). PyAV decodes (in `decoding`). A container left open would make
-forked data loader workers hang, so every function opens the file anew and closes it. `video_writer` writes videos.
+forked data loader workers hang, so every function opens the file anew and closes it. Videos are written by
+`video_writer`.
+
+A damaged packet is an error, unless the caller passes a list as `skipped`: then what can be decoded is used, and
+the list says at which times something was left out.
 """
 
 from __future__ import annotations
@@ -18,10 +22,13 @@ from typing import Any
 
 import numpy as np
 
+from sopedu.channels import Mix
 from sopedu.clock import clock_of
+from sopedu.containers import moving_pictures, opened, sounds
 from sopedu.decoding import (
     TIME_TOLERANCE_SECONDS,
     StreamInfo,
+    channels_in_use,
     check_size,
     chosen_stream,
     continuous_sound,
@@ -29,12 +36,9 @@ from sopedu.decoding import (
     described,
     first_picture,
     frame_rate_of,
-    moving_pictures,
-    opened,
     pixel_aspect_of,
     rgb_picture,
     sound_end,
-    sounds,
     upright,
 )
 from sopedu.errors import SopeduError
@@ -143,7 +147,7 @@ def iterate_sound(
         skipped: takes the times of damaged packets; None makes them an error.
 
     Yields:
-        (n,) float32, mono: the mean of all channels.
+        (n,) float32, mono: the mean of the channels, see `sound_channels`.
 
     Raises:
         SopeduError: as for `read_sound`.
@@ -160,7 +164,8 @@ def iterate_sound(
     given = 0
     if end <= start:
         raise SopeduError(f"{path}: has no sound from {start:.2f} s on; start earlier")
-    with closing(continuous_sound(path, begin, end, stream, skipped)) as pieces:
+    mix = channels_in_use(path, start, end, stream)
+    with closing(continuous_sound(path, begin, end, stream, skipped, mix)) as pieces:
         rate, first = next(pieces, (0, None))
         blocks = resample_blocks(chain([first], (samples for _, samples in pieces)), rate, sample_rate) if rate else ()
         for block in blocks:
@@ -174,6 +179,24 @@ def iterate_sound(
         raise SopeduError(f"{path}: has no sound from {start:.2f} s on; start earlier")
 
 
+def sound_channels(path: str | Path, start: float = 0.0, end: float | None = None, stream: int | None = None) -> Mix:
+    """Say which channels are averaged where a part of a video's sound is read.
+
+    All of them, but for those in which nothing is heard. Where they cancel each other out, as when one has its sign
+    turned, the loudest one is taken alone.
+
+    Args:
+        path: the video file.
+        start, end: seconds; None runs to the end.
+        stream: number of the sound stream; None takes the default one.
+
+    Raises:
+        SopeduError: as for `read_sound`.
+    """
+    path = require_file(path)
+    return channels_in_use(path, start, sound_end(path, stream) if end is None else end, stream)
+
+
 def read_sound(
     path: str | Path,
     sample_rate: int = 11025,
@@ -183,7 +206,8 @@ def read_sound(
 ) -> np.ndarray:
     """Read the sound of a video as a mono waveform that starts at the video's own time.
 
-    Channels are averaged. Where the sound stream begins later than `start`, or has a gap, there are zeros.
+    Channels are averaged, see `sound_channels`. Where the sound stream begins later than `start`, or has a gap, there
+    are zeros.
 
     Args:
         path: a video file, or a sound file that PyAV reads (m4a, opus, …).

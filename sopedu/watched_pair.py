@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from matplotlib.figure import Figure, FigureBase
 
@@ -58,18 +55,5 @@ class WatchedPair:
         source, mixture = (
             warp(stft(waves, config.spectrogram).abs(), config.spectrogram) for waves in (self.sources[0], self.mixture)
         )
-        with evaluating(model):
-            predicted = predict_masks(model, self.mixture, self.frames)[0]
+        predicted = predict_masks(model, self.mixture, self.frames)[0]
         return mixture, mask_targets(source, mixture, config.loss), predicted
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and every part of it back into the mode that it was in (some may be frozen)."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -18,6 +18,7 @@ from sopedu.checkpoints import Checkpoint
 from sopedu.config import Config, SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.localization import PixelSounds
+from sopedu.loudness import block_size, level_of_blocks
 from sopedu.video import VideoInfo, frames_at, iterate_frames, iterate_sound
 
 # A slide may stand for long; what stands longer has a damaged timestamp.
@@ -49,7 +50,7 @@ class VideoPart:
 
     @property
     def seconds(self) -> float:
-        """Its length as the file states it."""
+        """Its length, to the end of the last picture or sound."""
         return max(0.0, min(self.info.duration, self.end or float("inf")) - self.start)
 
     def sound(self, sample_rate: int, skipped: list[float] | None = None) -> Iterator[np.ndarray]:
@@ -61,8 +62,13 @@ class VideoPart:
         shifted = [self.start + time for time in times]
         return frames_at(self.info.path, shifted, size, self.info.picture_stream, skipped=[])
 
-    def pictures(self, skipped: list[float] | None = None) -> Iterator[tuple[float, np.ndarray]]:
-        """All its pictures with ascending times; the first is the one that is shown at the start, at time 0."""
+    def pictures(
+        self, skipped: list[float] | None = None, left_out: list[float] | None = None
+    ) -> Iterator[tuple[float, np.ndarray]]:
+        """All its pictures with ascending times; the first is the one that is shown at the start, at time 0.
+
+        `left_out` takes the times of pictures that are not later than the one before, and so would never be seen.
+        """
         stream, last = self.info.picture_stream, -1.0
         if self.start > 0:
             last = 0.0
@@ -74,9 +80,11 @@ class VideoPart:
                     f"{self.info.path}: its pictures jump from {max(0.0, last):.2f} s to {time:.2f} s; "
                     "its timestamps are damaged, convert it again"
                 )
-            if time > last + 1e-4:  # a picture with the time of the one before would never be seen
+            if time > last + 1e-4:
                 last = time
                 yield time, picture
+            elif left_out is not None and (last > 0 or self.start == 0):  # else it is the first one, told already
+                left_out.append(last)
 
 
 class Spool:
@@ -132,15 +140,23 @@ def window_centres(starts: Sequence[int], sound: SpectrogramConfig) -> list[floa
 def windows_of(part: VideoPart, checkpoint: Checkpoint, mixture: Spool) -> Iterator[Window]:
     """Walk over a part of a video, whose sound is in `mixture`; the last window is padded with silence.
 
+    The nets hear every window at the level they were trained at, and pauses as pauses of the whole part.
+
     Frames keep their proportions as they are shown: the shorter side becomes the size the model was trained with.
     """
     config, sound = checkpoint.config, checkpoint.config.spectrogram
     starts = window_starts(mixture.length, sound)
     frames = _frames_of_windows(part, config, window_centres(starts, sound))
+    level = level_of_spool(mixture, sound)
     for start, seen in zip(starts, frames, strict=True):
         piece = mixture.read(start, sound.samples)
         piece = np.pad(piece, (0, sound.samples - len(piece)))
-        yield Window(start, PixelSounds(checkpoint.model, torch.from_numpy(piece), seen))
+        yield Window(start, PixelSounds(checkpoint.model, torch.from_numpy(piece), seen, level=level))
+
+
+def level_of_spool(spool: Spool, sound: SpectrogramConfig) -> float:
+    """Level of a waveform in a file, in dB full scale, see :mod:`sopedu.loudness`."""
+    return level_of_blocks(spool.blocks(length=64 * block_size(sound)), sound)
 
 
 def _frames_of_windows(part: VideoPart, config: Config, centres: Sequence[float]) -> Iterator[torch.Tensor]:

@@ -137,8 +137,9 @@ STEPS = [
 @pytest.mark.parametrize(("name", "sources", "pairing", "pasted"), STEPS)
 def test_no_step_waits_for_a_value(name, sources, pairing, pasted, monkeypatch):
     """Tensors of torch's meta device hold no values: whoever would wait for a GPU to tell one fails."""
+    monkeypatch.setattr(nets, "_for_gpu", lambda _: True)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no meta device
-    monkeypatch.setattr(nets, "_on_gpu", lambda features: True)
+    monkeypatch.setattr(nets, "_for_gpu", lambda features: True)
     config = with_values(preset(name), [*SMALL.split(), f"mixing.sources={sources}", f"mixing.pairing={pairing}"])
     with torch.device("meta"):
         model = SoundOfPixels(config)
@@ -166,7 +167,7 @@ def test_a_value_read_back_or_a_copy_waited_for_is_found():
 @pytest.mark.parametrize("on_a_gpu", [False, True])
 def test_the_model_compiles_as_one_graph(on_a_gpu, monkeypatch):
     """For solos and for pasted scenes; a break would be an error."""
-    monkeypatch.setattr(nets, "_on_gpu", lambda features: on_a_gpu)
+    monkeypatch.setattr(nets, "_for_gpu", lambda features: on_a_gpu)
     model = SoundOfPixels(TINY).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)
     heard, frames = torch.randn(2, 1, 128, 32), torch.randn(4, 1, 3, 64, 64)
@@ -178,7 +179,7 @@ def test_the_model_compiles_as_one_graph(on_a_gpu, monkeypatch):
 @pytest.mark.parametrize("on_a_gpu", [False, True])
 def test_ears_compiled_for_a_gpu_add_up_nothing_cell_by_cell(on_a_gpu, monkeypatch):
     """Such a gradient takes atomics on a GPU, and torch.compile makes one of its own bilinear interpolation."""
-    monkeypatch.setattr(nets, "_on_gpu", lambda features: on_a_gpu)
+    monkeypatch.setattr(nets, "_for_gpu", lambda features: on_a_gpu)
     operations = set()
 
     def collect(graph: torch.fx.GraphModule, _: object) -> object:

@@ -19,10 +19,11 @@ from sopedu.clips import ToyBandClips
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.evaluation import held_out_pairs
+from sopedu.model import evaluating
 from sopedu.plots import NotebookFigure, encode_figure
 from sopedu.spectrogram import stft
 from sopedu.training import Callback, Run, new_model, train
-from sopedu.watched_pair import WatchedPair, evaluating
+from sopedu.watched_pair import WatchedPair
 
 VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
 toyband.solos=12 toyband.empty_scenes=0 toyband.instruments=violin,tuba,xylophone mixing.silent_share=0

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from sopedu.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from sopedu.config import preset, to_dict, with_values
 from sopedu.errors import SopeduError
+from sopedu.loudness import BROADCAST_LEVEL
 from sopedu.model import SoundOfPixels
 
 SIZES = "model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4"
@@ -145,3 +146,16 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(folder, size):
 def test_notes_of_a_newer_format_or_the_wrong_kind_are_refused(folder, name, value):
     change_notes(folder, **{name: value})
     assert ("update sopedu" in refusal(folder)) == (name == "format_version")
+
+
+def test_the_level_of_its_training_comes_back_and_nonsense_is_refused(tmp_path, folder):
+    assert load_checkpoint(folder).model.level_db == BROADCAST_LEVEL  # nothing was stated
+    checkpoint = new_checkpoint()
+    checkpoint.model.level_db = -17.5
+    stated = save_checkpoint(tmp_path / "stated", checkpoint)
+    loaded = load_checkpoint(stated)
+    assert loaded.model.level_db == loaded.trained_on["level_db"] == -17.5
+    assert load_checkpoint(save_checkpoint(tmp_path / "again", loaded)).model.level_db == -17.5
+    for wrong in ("loud", None, 3, -1e9, float("nan"), [1], True):
+        change_notes(stated, trained_on={"level_db": wrong})
+        assert "level_db" in refusal(stated) and "config.json" in refusal(stated)

@@ -28,7 +28,7 @@ TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 to
 OPTIONS = {
     "demo": "out seed steps json",
     "train": "preset data out set from resume validation-pairs keep tensorboard",
-    "evaluate": "data pairs seed instruments sounds localization scenes vggss device json",
+    "evaluate": "data pairs seed instruments sounds json",
     "separate": "checkpoint out box start end normalise keep-rate cells picture-stream sound-stream device json",
     "compare": "plot json",
     "samples": "",
@@ -40,7 +40,7 @@ OPTIONS = {
     "toyband pretrain": "out preset pictures steps seed",
 }
 FIGURES = """sdr sir sar si_sdr sdr_mixture sdr_improvement sdr_static_mask sdr_ideal_binary_mask sdr_ideal_ratio_mask
-sdr_swapped leak_blank leak_absent pairs counted_silent seed protocol device"""
+sdr_swapped leak_blank leak_absent pairs counted_silent seed protocol"""
 
 
 def sopedu(command: str, values: str = "") -> tuple[int, str, str]:
@@ -63,7 +63,7 @@ def work(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("SOPEDU_CACHE", str(folder / "cache"))
-        patch.setattr("sopedu.processes.usable_cores", lambda: 1)
+        patch.setattr("sopedu.machine.os.sched_getaffinity", lambda _: {0}, raising=False)
         write_scene_video("film.mp4", duet(3, "test", size=(64, 96), times=np.arange(24) / 8, samples=33075), 8.0)
         yield folder
     torch.set_num_threads(threads)
@@ -92,7 +92,6 @@ MISTAKES = {
     "train --out o --data no.csv": "no.csv: the index cannot be read",
     "train --out full": "full: already exists and is not an empty folder",
     "evaluate nowhere": "nowhere/config.json: no such file",
-    "evaluate run/checkpoint --device abacus": "device abacus: cannot be used here",
     "evaluate run/checkpoint --sounds nowhere": "nowhere: no such folder",
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box a,b,c,d": "--box a,b,c,d: write four numbers",
@@ -184,8 +183,52 @@ def test_when_nothing_is_said_a_numbered_folder_and_the_shipped_model_are_taken(
     assert "trained on toyband" in out
 
 
+#: A cheap form of every command, and where its results go as its plan names it.
+PLANS = {
+    "demo --steps 2 --out planned/demo": "planned/demo",
+    "train --out planned/train": "planned/train",
+    "train --out run --resume": "run",
+    "evaluate run/checkpoint --pairs 1 --json planned/figures.json": "planned/figures.json",
+    "separate film.mp4 --checkpoint run/checkpoint --out planned/separated": "planned/separated",
+    "compare run --json planned/rows.json --plot planned/curves.png": "planned/curves.png and planned/rows.json",
+    "import-original no.pth no.pth no.pth --out planned/original": "planned/original",
+    "benchmark --steps 1 --json planned/speed.json": "planned/speed.json",
+    "toyband sheet --out planned.png": "planned.png",
+    "toyband render --solos 1 --seconds 1 --size 64 --out planned/solos": "planned/solos",
+    "toyband sampled --soundfont film.mp4 --solos 1 --out planned/sampled": "planned/sampled",
+    "toyband pretrain --pictures 100 --steps 10 --out planned/warm": "planned/warm",
+    "toyband detector --scenes 4 --steps 10 --out planned/detector": "planned/detector",
+}
+
+
+@pytest.mark.parametrize("command", PLANS)
+def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_begins(command, checkpoint, monkeypatch):
+    begun = "|".join(("sopedu.demo.ToyBandClips", "sopedu.runs.train_run", "sopedu.evaluation.evaluate"))
+    begun += "|sopedu.separation.separate_video|sopedu.comparison.compare_runs|sopedu.original.import_original"
+    begun += "|sopedu.benchmark.run_benchmark|sopedu.toyband.export.contact_sheet|sopedu.toyband.export.render_dataset"
+    begun += "|sopedu.toyband.sampled.render_with_soundfont|sopedu.pretraining.pretrain"
+    begun += "|sopedu.detector_training.train_toyband_detector"
+    for work in begun.split("|"):  # the plan is all that is said before the work
+        monkeypatch.setattr(work, Mock(side_effect=KeyboardInterrupt))
+    values = TRAINING if command.startswith("train") and "resume" not in command else ""
+    status, out, err = sopedu(command, values)
+    assert status == 130 and err.endswith("sopedu: interrupted\n")
+    (plan,) = re.findall(r"^plan: (.+)$", out + err, re.M)
+    assert plan.endswith(f" {PLANS[command]}") or f" {PLANS[command]};" in plan
+    assert re.search(r"about [\d.]+ (s|min|h|days)\b|seconds", plan)
+
+
+def test_figures_may_go_to_standard_output_alone(checkpoint):
+    status, out, err = sopedu(f"evaluate {checkpoint} --pairs 1 --json -")
+    assert status == 0 and json.loads(out)["pairs"] == 1 and "\nmodel " in err and "plan: judge" in err
+    status, out, err = sopedu("compare run --json -")
+    assert status == 0 and json.loads(out)["runs"][0]["steps"] == 4 and "plan: compare run, a few seconds" in err
+    assert not Path("-").exists()
+
+
 def test_the_contact_sheet_shows_every_instrument():
-    assert sopedu("toyband sheet --out sheet.png --split test") == (0, "sheet.png\n", "")
+    status, out, err = sopedu("toyband sheet --out sheet.png --split test")
+    assert (status, out) == (0, "sheet.png\n") and re.fullmatch(r"plan: [^\n]+ sheet\.png\n", err)
     with Image.open("sheet.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (2 * 11 * 80, 2 * 5 * 80))
         cells = np.asarray(picture.convert("RGB")).reshape(5, 160, 11, 160, 3)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from sopedu.batches import Batch, Failures, Unread, collate, tolerated
-from sopedu.clips import ClipDataset, IndexClips, Visit, VisitSampler, open_clips
+from sopedu.clips import ClipDataset, IndexClips, Visit, VisitSampler
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.index import read_index
@@ -348,15 +348,16 @@ def test_silence_and_a_single_class_are_told(tmp_path):
     assert failures.new(batch) == []  # told once
 
 
-@pytest.mark.parametrize("allowed", [{3}, {0, 2, 5}])
-def test_no_more_processes_render_than_cores_may_be_used(allowed, monkeypatch):
-    """A container or a scheduler gives a process fewer cores than the machine has."""
-    started = []
-    monkeypatch.setattr("os.cpu_count", lambda: 52)
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: allowed, raising=False)
-    monkeypatch.setattr("sopedu.clips.ToyBandClips", lambda *_, workers: started.append(workers))
-    open_clips("toyband", preset("tiny"))
-    assert started == [len(allowed)]
-    monkeypatch.delattr("os.sched_getaffinity")  # not every system has it
-    open_clips("toyband", preset("tiny"))
-    assert started[1:] == [52]
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_resumed_at_step_200_of_500_visits_what_the_whole_run_visits(processes):
+    """With 125 steps per epoch: the state lies inside the second epoch, and two more begin after it."""
+    labels = np.arange(500) % 5
+    clips = ClipDataset(CONFIG, tuple("abcde"), labels)  # batches of 4
+    for rank in range(processes):
+        whole = list(VisitSampler(clips, 500, 0, rank, processes))
+        resumed = list(VisitSampler(clips, 500, 200, rank, processes))
+        assert len(whole) == 500 and resumed == whole[200:]
+        assert {visit.epoch for batch in whole for visit in batch} == {0, 1, 2, 3}
+        assert {visit.epoch for batch in resumed for visit in batch} == {1, 2, 3}
+    every = [visit.index for batch in VisitSampler(clips, 125) for visit in batch]
+    assert sorted(every) == list(range(500))

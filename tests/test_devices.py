@@ -92,7 +92,7 @@ def test_maps_are_made_on_the_device_of_the_model(kind, on_a_gpu):
 
 def test_a_tensor_left_on_the_cpu_is_found(on_a_gpu):
     pixels = PixelSounds(on_a_gpu(CONFIG), *clip())
-    pixels.magnitude = torch.zeros(128, 32)
+    pixels.heard = torch.zeros(128, 32)
     with pytest.raises(RuntimeError, match="cuda:0"):
         pixels.mask((0.1, 0.2, 0.6, 0.9), "energy")
 

@@ -206,3 +206,15 @@ def test_predicted_masks_do_not_depend_on_the_batch(checkpoint):
     assert together.shape == (18, 2, 128, 16)
     alone = evaluation.predict_masks(checkpoint.model, pairs.mixture[17:], pairs.frames[17:])
     torch.testing.assert_close(together[17:], alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pooling", ["features", "energy"])
+def test_masks_of_a_model_in_training_mode_are_those_of_evaluation_and_it_is_not_changed(pooling):
+    torch.manual_seed(0)
+    model = SoundOfPixels(with_values(CONFIG, [f"model.region_pooling={pooling}"])).eval()
+    pairs = evaluation.held_out_pairs(Noise([0, 0, 1, 1]), 2)
+    expected = evaluation.predict_masks(model, pairs.mixture, pairs.frames)
+    before = {name: value.clone() for name, value in model.train().state_dict().items()}
+    found = evaluation.predict_masks(model, pairs.mixture, pairs.frames)
+    assert torch.equal(found, expected) and all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

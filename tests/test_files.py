@@ -113,3 +113,23 @@ def test_json_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(SopeduError, match="cannot be written"):
         write_json(tmp_path / "file" / "figures.json", {})
+
+
+@pytest.mark.parametrize("link", ["link", "link/below", "link/to/below"])
+@pytest.mark.parametrize("target", ["empty", "missing", "missing/too"])
+def test_results_are_written_where_a_link_leads(tmp_path, link, target):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(target)
+    require_new_folder(tmp_path / link)
+    with folder_written_aside(tmp_path / link) as unfinished:
+        (unfinished / "file").touch()
+    assert (tmp_path / link.replace("link", target) / "file").is_file() and (tmp_path / "link").is_symlink()
+    assert not list(tmp_path.rglob(".*"))
+    with pytest.raises(SopeduError, match="already exists and is not an empty folder"):
+        require_new_folder(tmp_path / link)
+
+
+def test_a_folder_that_may_not_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("sopedu.files.os.access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(SopeduError, match=r"new: no folder can be made there, [^\n]* may not be written; choose"):
+        require_new_folder(tmp_path / "new")

@@ -274,3 +274,21 @@ def test_normalised_places_add_up_to_the_mixture():
     together = pixels.separate_all(places, normalise=True)
     torch.testing.assert_close(together.sum(0), pixels.mixture(), atol=1e-4, rtol=0)
     torch.testing.assert_close(pixels.separate_all(places)[1], pixels.separate(BOX))
+
+
+def test_a_model_in_training_mode_answers_as_in_evaluation_and_is_not_changed():
+    expected = pixel_sounds()
+    model = pixel_sounds().model.train()
+    model.frame_net.body.eval()  # a frozen part
+    modes = [module.training for module in model.modules()]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(0)
+    SoundOfPixels(model.config)  # draws what `pixel_sounds` draws before its noise
+    found = PixelSounds(model, 0.1 * torch.randn(8191), landscape(1))
+    np.testing.assert_array_equal(found.sound_map(), expected.sound_map())
+    assert torch.equal(found.separate(BOX), expected.separate(BOX))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes and len(set(modes)) == 2
+    with pytest.raises(SopeduError):
+        PixelSounds(model, torch.zeros(5), landscape(1))
+    assert [module.training for module in model.modules()] == modes

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sopedu import metrics
+from sopedu.errors import SopeduError
 from sopedu.metrics import (
     FLOOR,
     Scores,
@@ -333,3 +334,37 @@ def test_level_below_is_an_energy_ratio_in_decibels():
     assert level_below(whole, whole) == pytest.approx(0.0)
     assert level_below(0 * whole, whole) == pytest.approx(-100.0)
     assert np.isfinite(level_below(whole, 0 * whole))
+
+
+@pytest.mark.parametrize("score", [bss_eval, batched_bss_eval, batch_of_one, si_sdr])
+def test_time_that_is_not_the_last_axis_is_refused(score):
+    tall = noise(300)[:, None] if score is not batched_bss_eval else noise(300)[None, :, None]
+    with pytest.raises(SopeduError, match="time last"):
+        score(tall, tall)
+
+
+@pytest.mark.parametrize("shapes", [((100,), (99,)), ((2, 100), (1, 100)), ((2, 100), (100,)), ((), ())], ids=repr)
+def test_si_sdr_of_signals_that_differ_in_shape_is_refused(shapes):
+    with pytest.raises(SopeduError, match="must both be"):
+        si_sdr(np.ones(shapes[0]), np.ones(shapes[1]))
+
+
+@both
+def test_an_estimate_that_is_half_silent_does_not_change_its_neighbour_s_score(score):
+    references = noise(2, 4000)
+    estimates = references + 0.3 * references[::-1] + 0.1 * noise(2, 4000, seed=1)
+    before = score(references, estimates)
+    estimates[1, 2000:] = 0
+    after = score(references, estimates)
+    for name in NAMES:
+        assert getattr(after, name)[0] == pytest.approx(getattr(before, name)[0], abs=1e-9)
+    assert after.sdr[1] < before.sdr[1] and after.counted_silent == 0
+
+
+@both
+def test_one_source_alone_has_no_interference(score):
+    # White noise 10 dB below: the filter of 512 taps takes its share of 4000 samples, 0.6 dB, out of the error.
+    reference = noise(1, 4000)
+    found = score(reference, reference + 10 ** (-10 / 20) * noise(1, 4000, seed=1))
+    assert found.sir[0] == 100 and found.sdr[0] == pytest.approx(found.sar[0], abs=1e-6)
+    assert found.sdr[0] == pytest.approx(10, abs=1.5) and found.silent_references == 0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sopedu.config import MixingConfig
-from sopedu.mixing import NOBODY, choose_absent, choose_partners, mix, send
+from sopedu.mixing import NOBODY, choose_absent, choose_partners, mix
 
 LABELS = st.lists(st.integers(NOBODY, 4), min_size=4, max_size=24).map(np.array)
 SOURCES = st.sampled_from([2, 3, 4])
@@ -105,15 +105,6 @@ def test_no_absent_pictures_cost_no_random_number():
     absent = choose_absent(np.array([[0, 1], [1, 2]]), np.array([0, 1, 2]), 0, generator)
     assert absent.shape == (2, 0) and absent.dtype == np.int64
     assert generator.random() == untouched.random()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, None])
-def test_what_was_drawn_is_sent_in_the_type_it_is_computed_in(dtype):
-    drawn = np.random.default_rng(0).random((3, 2))
-    sent = send(drawn, torch.device("cpu"), dtype)
-    assert sent.dtype == dtype or (dtype is None and sent.dtype == torch.float64)
-    assert np.array_equal(sent.numpy(), drawn.astype(sent.numpy().dtype))
-    assert send(np.array([[0, 2]]), torch.device("cpu")).dtype == torch.int64
 
 
 @settings(deadline=None)

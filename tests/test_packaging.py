@@ -94,6 +94,15 @@ def test_every_module_imports_on_a_bare_training_machine():
     assert run_python(code) == ""
 
 
+@pytest.mark.parametrize("missing", ["IPython", "ipywidgets", "anywidget"])
+def test_what_needs_a_notebook_says_what_is_missing_and_how_to_get_it(missing):
+    said = run_python(
+        f"import sys; sys.modules[{missing!r}] = None\nimport sopedu\nfrom sopedu.errors import SopeduError\n"
+        "try: sopedu.PixelProbe\nexcept SopeduError as error: print(error)"
+    )
+    assert said == f"sopedu.PixelProbe needs {missing}, which is not installed: pip install 'sopedu[notebooks]'"
+
+
 # --- the wheel ----------------------------------------------------------------------------------------------------
 
 SHIPPED_FOLDERS = ("data_samples", "docs", "notebooks")
@@ -149,11 +158,12 @@ def test_the_packages_are_those_that_are_there():
 def test_the_wheel_holds_the_package_and_what_is_shipped_and_nothing_else(wheels):
     with zipfile.ZipFile(wheels["tree"]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "sopedu").rglob("*") if path.is_file()}
-    for folder in SHIPPED_FOLDERS:
-        there = (path for path in (ROOT / folder).rglob("*") if path.is_file() and path.name[0] != ".")
-        wanted |= {f"sopedu/{path.relative_to(ROOT).as_posix()}" for path in there}
-    assert names == {name for name in wanted if "__pycache__" not in name and ".ipynb_checkpoints" not in name}
+    wanted = set()
+    for folder in ("sopedu", *SHIPPED_FOLDERS):
+        there = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.suffix in SHIPPED_SUFFIXES}
+        there = {path.as_posix() for path in there if not any(part[0] == "." for part in path.parts)}
+        wanted |= there if folder == "sopedu" else {f"sopedu/{name}" for name in there}
+    assert names == wanted
     assert {Path(name).suffix for name in names} == SHIPPED_SUFFIXES
     assert wheels["tree"].stat().st_size <= 35e6
 

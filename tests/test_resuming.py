@@ -252,7 +252,7 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(tmp_path, uninterru
                                 "training.average_decay=0", "training.weight_decay=0"])  # fmt: skip
     run = train_run(tmp_path / "tuned", config, start_from=uninterrupted / "checkpoint", say=lambda _: None)
     start = dict(load_checkpoint(uninterrupted / "checkpoint").model.named_parameters())
-    assert all(torch.equal(value, start[name]) for name, value in run.model.named_parameters())
+    assert all(torch.equal(value.cpu(), start[name]) for name, value in run.model.named_parameters())
     with pytest.raises(SopeduError, match="most of its weights do not fit this model .*take its preset and sizes"):
         other = with_values(config, ["model.audio_channels=4,4,4", "model.frame_width=4"])
         train_run(tmp_path / "other", other, start_from=uninterrupted / "checkpoint")

@@ -11,11 +11,13 @@ import wave
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sopedu import sound
 from sopedu.errors import SopeduError
+from sopedu.plots import plot_waveform
 
 RATE = 44100
 
@@ -225,3 +227,45 @@ def test_a_wav_written_in_blocks_at_another_rate_is_the_resampled_whole(tmp_path
     found, rate = soundfile.read(tmp_path / "tone.wav", dtype="float32")
     assert (rate, len(found)) == (44100, 4 * len(tone))
     np.testing.assert_allclose(found, np.clip(sound.resample(tone, 11025, 44100), -1, 1), atol=1e-4)
+
+
+TAKES_A_WAVEFORM = {
+    "resample": lambda waveform: sound.resample(waveform, 22050, 11025),
+    "resample to the same rate": lambda waveform: sound.resample(waveform, 11025, 11025),
+    "encode_mp3": lambda waveform: sound.encode_mp3(waveform, 11025),
+    "player": lambda waveform: sound.player(waveform, 11025),
+    "plot_waveform": lambda waveform: plot_waveform(waveform, 11025),
+}
+
+
+@pytest.mark.parametrize("take", TAKES_A_WAVEFORM.values(), ids=TAKES_A_WAVEFORM)
+def test_what_is_no_waveform_of_one_channel_is_refused_in_one_line(take):
+    stereo = np.stack([sine(440, 0.1), sine(660, 0.1)])
+    for wrong in (stereo, stereo.T, stereo[:1].T, torch.from_numpy(stereo), [[0.0], [1.0]], 0.5, None, "a.wav"):
+        with pytest.raises(SopeduError, match=r"\(L,\)") as caught:
+            take(wrong)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(SopeduError, match="not numbers"):
+        take([0.0, float("nan"), 1.0])
+
+
+def test_lists_whole_numbers_and_tensors_are_resampled_like_arrays():
+    tone = np.round(1000 * sine(440, 0.1)).astype(np.int16)
+    expected = sound.resample(tone.astype(np.float32), RATE, 11025)
+    for same in (tone, tone.tolist(), torch.from_numpy(tone)):
+        np.testing.assert_array_equal(sound.resample(same, RATE, 11025), expected)
+    np.testing.assert_array_equal(sound.resample(tone, float(RATE), np.float64(11025)), expected)
+
+
+@pytest.mark.parametrize("rate", [0, -8000, 11025.5, float("nan"), float("inf"), "11025", None])
+def test_a_sample_rate_that_is_no_whole_number_is_refused(tmp_path, rate):
+    tone = sine(440, 0.1)
+    for act in (
+        lambda: sound.resample(tone, RATE, rate),
+        lambda: sound.resample(tone, rate, RATE),
+        lambda: sound.encode_mp3(tone, rate),
+        lambda: sound.save_waveform(tmp_path / "a.wav", tone, rate),
+    ):
+        with pytest.raises(SopeduError, match="whole number of hertz"):
+            act()
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sopedu.config import preset
+from sopedu.errors import SopeduError
 from sopedu.spectrogram import istft, log_magnitude, row_hertz, stft, unwarp, warp
 
 PAPER, TINY, LAPTOP = (preset(name).spectrogram for name in ("paper", "tiny", "laptop"))
@@ -150,3 +151,9 @@ def test_a_warp_first_used_while_separating_serves_training_afterwards():
     magnitude = torch.ones(config.linear_bins, 2, requires_grad=True)
     warp(magnitude, config).sum().backward()
     assert (magnitude.grad > 0).all()
+
+
+@pytest.mark.parametrize("wrong", [[0.0] * 100, np.zeros(100), torch.zeros(100, 1), torch.zeros(2, 0), torch.zeros(())])
+def test_what_is_no_tensor_with_time_last_is_refused(wrong):
+    with pytest.raises(SopeduError, match="time last"):
+        stft(wrong, preset("tiny").spectrogram)

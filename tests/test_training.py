@@ -12,9 +12,12 @@ import pytest
 import torch
 
 from sopedu import training
+from sopedu.callbacks import KeepCheckpoint
+from sopedu.checkpoints import load_checkpoint
 from sopedu.clips import ClipDataset, ToyBandClips, VisitSampler
 from sopedu.config import TrainingConfig, preset, with_values
 from sopedu.errors import SopeduError
+from sopedu.loudness import training_level
 from sopedu.masks import ideal_ratio_mask
 from sopedu.mixing import NOBODY
 from sopedu.objective import mixture_loss
@@ -180,3 +183,25 @@ def test_absent_places_that_nobody_fills_have_no_influence():
     # With four classes somebody is always absent, and counts.
     without, filled = (loss_and_gradient([0, 1, 2, 3], absent)[0] for absent in (0, 1))
     assert abs(3 / 2 * filled - without) > 1e-3 * without
+
+
+class LeavesEvaluationMode(Callback):
+    """Asks the model something and forgets to put it back."""
+
+    def on_record(self, run: Run) -> None:
+        run.model.eval()
+
+
+def test_a_callback_that_leaves_evaluation_mode_changes_no_training(reference):
+    run = run_with(callbacks=(LeavesEvaluationMode(),))
+    assert [entry["loss"] for entry in run.history] == reference
+
+
+def test_a_trained_model_knows_the_level_of_its_mixtures(tmp_path):
+    run = run_with(
+        "training.average_decay=0.9", "training.steps=2", callbacks=(KeepCheckpoint(tmp_path / "c", "toyband"),)
+    )
+    assert run.model.level_db == run.result.level_db == training_level(ToyBandClips(TINY))
+    assert -30 < run.model.level_db < -15
+    loaded = load_checkpoint(tmp_path / "c")
+    assert loaded.model.level_db == loaded.trained_on["level_db"] == run.model.level_db

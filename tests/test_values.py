@@ -12,7 +12,7 @@ import torch
 import sopedu
 from sopedu.callbacks import Progress
 from sopedu.clips import ToyBandClips
-from sopedu.config import preset, to_dict, with_values
+from sopedu.config import from_dict, preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.evaluation import evaluate
 from sopedu.sound import load_waveform, resample, save_waveform
@@ -62,7 +62,7 @@ def test_evaluate_train_and_render_refuse_before_they_begin(tmp_path):
         (lambda: render_dataset(tmp_path / "new", 0), "solos=0: must be 1 or more"),
         (lambda: render_dataset(tmp_path / "new", 2, seconds=float("nan")), "seconds=nan: must be a finite number"),
         (lambda: render_dataset(tmp_path / "new", 2, instruments=[]), "give a list of some of accordion"),
-        (lambda: resample(np.zeros(9), 11025.5, 8000), "sample rate=11025.5: must be a whole number"),
+        (lambda: resample(np.zeros(9), 11025.5, 8000), "the sample rate is 11025.5: pass a whole number of hertz"),
     ):
         with pytest.raises(SopeduError) as refusal:
             work()
@@ -83,9 +83,7 @@ def test_sample_rates_may_be_floats_of_whole_numbers(tmp_path):
 
 def test_numbers_of_numpy_make_the_same_configuration():
     made = replaced(steps=np.int64(7), learning_rate=np.float32(0.5))
-    assert sopedu.from_dict(to_dict(made)) == with_values(
-        preset("tiny"), ["training.steps=7", "training.learning_rate=0.5"]
-    )
+    assert from_dict(to_dict(made)) == with_values(preset("tiny"), ["training.steps=7", "training.learning_rate=0.5"])
 
 
 def test_any_object_with_some_of_a_callbacks_methods_watches_a_training(tmp_path, monkeypatch):

@@ -90,7 +90,7 @@ def test_every_window_sees_the_pictures_of_its_time(film, tmp_path, monkeypatch,
     # Three frames 0.75 s apart: neighbouring windows share pictures, and at both ends the border stands for beyond.
     checkpoint = checkpoint_of("frames.count=3", "frames.stride=6")
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr("sopedu.windows.PixelSounds", lambda model, piece, frames: seen.append(frames))
+    monkeypatch.setattr("sopedu.windows.PixelSounds", lambda model, piece, frames, level: seen.append(frames))
     part = VideoPart(probe(film), start)
     mixture = spool_of(tmp_path, read_sound(film, RATE, start))
     starts = [window.start for window in windows_of(part, checkpoint, mixture)]

@@ -28,9 +28,7 @@ def contact_sheet(path: str | Path, individuals: int = 4, size: int = 224, split
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    path, sound = Path(path), SpectrogramConfig()
-    if path.suffix.lower() not in (".png", ".pdf", ".svg", ".jpg"):
-        raise SopeduError(f"{path}: a picture file ends in .png, .jpg, .svg or .pdf")
+    path, sound = require_picture_name(path), SpectrogramConfig()
     figure = Figure(figsize=(2 * len(INSTRUMENTS), 2 * (individuals + 1)), layout="constrained")
     axes = figure.subplots(individuals + 1, len(INSTRUMENTS))
     for column, name in enumerate(INSTRUMENTS):
@@ -53,6 +51,14 @@ def contact_sheet(path: str | Path, individuals: int = 4, size: int = 224, split
             last.set_yticklabels([])
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=80, format=path.suffix.lstrip("."))
+    return path
+
+
+def require_picture_name(path: str | Path) -> Path:
+    """Return the path of a file if its ending is that of a picture (SopeduError otherwise)."""
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".pdf", ".svg", ".jpg"):
+        raise SopeduError(f"{path}: a picture file ends in .png, .jpg, .svg or .pdf")
     return path
 
 

@@ -1,0 +1,116 @@
+"""One waveform from several channels: their mean, but for channels that are silent or cancel each other out.
+
+A film with sound in one of six channels would lose 15 dB by a mean over all of them, and one whose second channel is
+the first with its sign turned would be silent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sopedu.errors import SopeduError
+
+# A channel whose peak is this far (-60 dB) below that of the loudest one is silent.
+_SILENT = 1e-3
+# The mean of N unrelated channels has 1/N of their energy; where it has a tenth of that, they cancel each other out.
+_CANCELLED = 0.1
+# 60 dB above full scale is no sound any more but a damaged file.
+_LOUDEST_SAMPLE = 1000.0
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Which of a sound's channels are averaged.
+
+    Attributes:
+        channels: their numbers, from 0.
+        of: how many there are.
+        cancelled: whether one was taken because the mean would have been silent.
+    """
+
+    channels: tuple[int, ...]
+    of: int
+    cancelled: bool = False
+
+    def mono(self, samples: np.ndarray) -> np.ndarray:
+        """Channels (C, n) → (n,) float32."""
+        if len(samples) == self.of and len(self.channels) < self.of:
+            samples = samples[list(self.channels)]
+        return samples.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def note(self) -> str | None:
+        """A line for a listener, where one channel stands for all."""
+        if not self.cancelled:
+            return None
+        return (
+            f"its {self.of} channels of sound cancel each other out (one has its sign turned): "
+            f"channel {self.channels[0] + 1} is used alone"
+        )
+
+
+class ChannelLevels:
+    """Measures the channels of a sound block by block and says how to make one of them."""
+
+    def __init__(self) -> None:
+        self._peaks = self._energies = np.zeros(0)
+        self._mean_energy = 0.0
+
+    def add(self, samples: np.ndarray) -> None:
+        """Take in channels (C, n); a number of channels other than the first one's is left out."""
+        if not len(self._peaks):
+            self._peaks = self._energies = np.zeros(len(samples))
+        if samples.size and len(samples) == len(self._peaks):
+            self._peaks = np.maximum(self._peaks, np.abs(samples).max(axis=1))
+            self._energies = self._energies + np.square(samples, dtype=np.float64).sum(axis=1)
+            self._mean_energy += float(np.square(samples.mean(axis=0, dtype=np.float64)).sum())
+
+    def mix(self, with_silent: bool = False) -> Mix:
+        """How to make one waveform; `with_silent` keeps silent channels in the mean, so that levels compare."""
+        count = len(self._peaks)
+        used = np.flatnonzero(self._peaks > _SILENT * self._peaks.max(initial=0.0))
+        used = used if len(used) else np.arange(count)
+        if len(used) > 1 and self._energies.any():
+            mean_energy = self._mean_energy * (count / len(used)) ** 2  # that of the mean of those in use
+            if mean_energy * len(used) < _CANCELLED * self._energies[used].mean():
+                return Mix((int(self._energies.argmax()),), count, cancelled=True)
+        return Mix(tuple(range(count) if with_silent else used.tolist()), count)
+
+
+def samples_of(path: Path, frame: Any) -> np.ndarray:
+    """Decoded sound → channels (C, n) float64; full scale is 1.
+
+    Raises:
+        SopeduError: its format is unknown, or it holds samples that are far beyond full scale or no numbers.
+    """
+    from av.audio.frame import format_dtypes
+
+    # Not frame.to_ndarray(): with eight channels or more it reads a plane that is not there, and the process dies.
+    planar, channels = frame.format.is_planar, frame.layout.nb_channels
+    planes, count = (channels, frame.samples) if planar else (1, frame.samples * channels)
+    try:
+        kind = format_dtypes[frame.format.name]
+        samples = np.stack([np.frombuffer(plane, kind, count) for plane in frame.planes[:planes]])
+    except (KeyError, ValueError) as error:
+        raise SopeduError(
+            f"{path}: {frame.samples} samples of {channels} channels in the format {frame.format.name} cannot be read; "
+            "convert it to mp4"
+        ) from error
+    if not planar:
+        samples = samples.reshape(frame.samples, channels).T
+    values = samples.astype(np.float64)
+    if samples.dtype == np.uint8:
+        values = (values - 128) / 128
+    elif np.issubdtype(samples.dtype, np.integer):
+        values = values / -float(np.iinfo(samples.dtype).min)
+    loudest = float(np.abs(values).max()) if values.size else 0.0
+    if not loudest <= _LOUDEST_SAMPLE:  # also where it is not a number
+        raise SopeduError(
+            f"{path}: its sound holds a sample of {loudest:g}, full scale is 1; export the file again"
+            if np.isfinite(loudest)
+            else f"{path}: its sound holds samples that are not numbers (NaN or infinite); export the file again"
+        )
+    return values

@@ -1,0 +1,104 @@
+"""Which lines of a training read values back from the device, or wait for a copy (part of ``make gpu-check``).
+
+The main thread of a training must only queue work for a GPU: a value that is read back costs the time of everything
+queued before it. :func:`per_step` counts what happens in every step of the real training loop, by line of code.
+"""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_READS = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2", "unique_dim"}
+_PACKAGE = Path(__file__).parent
+
+
+class Copied(NamedTuple):
+    """A copy to the device: the line that asked for it, whether it waits, its memory, and how many bytes."""
+
+    line: str
+    waits: bool
+    pinned: bool
+    size: int
+
+
+@dataclass
+class Seen:
+    """What happened: values read back, copies to the device, and warnings of CUDA itself that it waited."""
+
+    reads: Counter[str]
+    copies: Counter[Copied]
+    waits: int = 0
+
+    def __sub__(self, other: Seen) -> Seen:
+        return Seen(self.reads - other.reads, self.copies - other.copies, self.waits - other.waits)
+
+
+def per_step(work: Callable[[int], object], device: torch.device, few: int = 4, many: int = 12) -> tuple[int, Seen]:
+    """What ``many - few`` steps of a training read back and copy; what happens once does not count.
+
+    Args:
+        work: called with a number of steps, trains for as long. A training of two steps comes first, unwatched, because
+            the first one in a process makes tables that are kept.
+        device: where it trains.
+        few: steps of the shorter training.
+        many: steps of the longer one.
+
+    Returns:
+        the number of steps in the difference, and what the longer training did more.
+    """
+    work(2)
+    shorter, longer = (_watched(work, steps, device) for steps in (few, many))
+    return many - few, longer - shorter
+
+
+def _watched(work: Callable[[int], object], steps: int, device: torch.device) -> Seen:
+    on_gpu, watch = device.type == "cuda", _Watch(device)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if on_gpu:
+            torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with watch:
+                work(steps)
+        finally:
+            if on_gpu:
+                torch.cuda.set_sync_debug_mode("default")
+    watch.seen.waits = sum("synchronizing CUDA operation" in str(one.message) for one in said)
+    return watch.seen
+
+
+class _Watch(TorchDispatchMode):
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.kind, self.seen = device.type, Seen(Counter(), Counter())
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: tuple = (), named: dict | None = None) -> Any:
+        name, named = function.overloadpacket.__name__, named or {}
+        given = [value for value in arguments if isinstance(value, torch.Tensor)]
+        if name in _READS and any(value.device.type == self.kind for value in given):
+            self.seen.reads[f"{name} at {_line()}"] += 1
+        result = function(*arguments, **named)
+        if name in ("_to_copy", "copy_") and given[-1].device.type != result.device.type:
+            source, waits = given[-1], not (named.get("non_blocking") or True in arguments[2:])
+            if source.device.type == self.kind:
+                self.seen.reads[f"copied to the CPU at {_line()}"] += 1
+            else:
+                self.seen.copies[Copied(_line(), waits, source.is_pinned(), source.nbytes)] += 1
+        return result
+
+
+def _line() -> str:
+    """The innermost line of this package that is under way; the backward pass has none of its own."""
+    own = [one for one in traceback.extract_stack() if _PACKAGE in Path(one.filename).parents]
+    own = [one for one in own if one.filename != __file__]
+    backward = not own or "backward" in (own[-1].line or "")
+    return "the backward pass" if backward else f"{Path(own[-1].filename).name}:{own[-1].lineno}"
