@@ -21,7 +21,6 @@ from sopedu.errors import SopeduError
 from sopedu.mixing import choose_absent, sent
 from sopedu.model import SoundOfPixels, untrained
 from sopedu.optimization import MovingAverage, make_optimizer
-from sopedu.precision import choose_precision
 from sopedu.processes import lost_process_told
 from sopedu.resuming import State, StateWriter, load_state, optimizer_tensors, restore_optimizer, save_state
 from sopedu.training import Run, train
@@ -141,15 +140,6 @@ def test_to_resume_fetches_no_weights(tmp_path, monkeypatch):
 
 
 # What is chosen
-
-
-def test_bf16_that_is_only_emulated_is_not_chosen(monkeypatch):
-    config = with_values(TINY, ["training.precision=auto"])
-    for native, expected in ((False, "float32"), (True, "bf16")):
-        monkeypatch.setattr(
-            torch.cuda, "is_bf16_supported", lambda including_emulation=True, n=native: n or including_emulation
-        )
-        assert choose_precision(untrained(config), config, GPU) == expected
 
 
 def test_cores_are_those_that_this_process_may_use(monkeypatch):

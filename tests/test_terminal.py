@@ -29,7 +29,7 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("place"))
         patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("os.cpu_count", lambda: 1)
+        patch.setattr("sopedu.machine.usable_cores", lambda: 1)
         write_scene_video("film.mp4", duet(3, "test", size=(32, 48), times=np.arange(4) / 8, samples=5512), 8.0)
         yield
     torch.set_num_threads(threads)
