@@ -1,7 +1,7 @@
 """What a command is going to do, about how long it takes and where its results go: one line before the work begins.
 
 A plan is a guess from the size of the task: from a measurement of a moment where that is cheap, else from rates that
-were measured on one core of a busy Xeon. It may be wrong by a factor of two or three; bars show the time left.
+were measured on one core of a busy machine. It may be wrong by a factor of two or three; bars show the time left.
 """
 
 from __future__ import annotations
