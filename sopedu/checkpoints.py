@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
-from sopedu.files import write_json
+from sopedu.files import write_json, write_tensors, writing
 from sopedu.loudness import BROADCAST_LEVEL, checked_level
 from sopedu.machine import full_float32
 from sopedu.model import SoundOfPixels
@@ -65,35 +65,37 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dty
         folder: where it will lie.
         checkpoint: model, class names, notes; metrics are written if there are any.
         dtype: store floating-point weights in this type, e.g. ``torch.float16`` for half the size.
+
+    Raises:
+        SopeduError: it cannot be written, e.g. because the disk is full; an earlier one stays.
     """
-    folder = Path(folder)
-    aside = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    folder, level = Path(folder), checkpoint.model.level_db
+    aside, before = (folder.with_name(folder.name + end) for end in (".partial", ".before"))
     tensors = {
-        name: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
+        name: value.detach().to("cpu", dtype if value.is_floating_point() else None)
         for name, value in checkpoint.model.state_dict().items()
     }
-    save_file(tensors, aside / "model.safetensors")
-    (aside / "model.safetensors").chmod(0o644)  # safetensors writes files that only their owner may read
-    level = checkpoint.model.level_db
     notes = {
         "format_version": FORMAT_VERSION,
         "class_names": list(checkpoint.class_names),
         "trained_on": checkpoint.trained_on | ({} if level is None else {"level_db": level}),
         "config": to_dict(checkpoint.config),
     }
-    write_json(aside / "config.json", notes)
-    if checkpoint.metrics:
-        write_json(aside / "metrics.json", checkpoint.metrics)
-    if folder.exists():
-        before = folder.with_name(folder.name + ".before")
-        shutil.rmtree(before, ignore_errors=True)
-        folder.rename(before)
-        aside.rename(folder)
-        shutil.rmtree(before)
-    else:
-        aside.rename(folder)
+    try:
+        with writing(folder):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            write_tensors(aside / "model.safetensors", tensors)
+            write_json(aside / "config.json", notes)
+            if checkpoint.metrics:
+                write_json(aside / "metrics.json", checkpoint.metrics)
+            if folder.exists():
+                shutil.rmtree(before, ignore_errors=True)
+                folder.rename(before)
+            aside.rename(folder)
+            shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 

@@ -8,12 +8,15 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sopedu.errors import SopeduError
+
+if TYPE_CHECKING:
+    import torch
 
 # Systems allow 255 bytes for a name; what is written aside has a longer one for a while.
 _LONGEST_NAME = 255 - len("..unfinished")
@@ -227,6 +230,24 @@ def write_json(path: str | Path, values: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as unfinished:
         unfinished.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write tensors as safetensors, with the permissions that any new file gets.
+
+    Raises:
+        OSError: it cannot be written, e.g. because the disk is full.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    Path(path).write_bytes(b"")
+    mode = os.stat(path).st_mode  # as the user's files are; safetensors lets only the owner read
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, path)
+    except SafetensorError as error:  # what it makes of a full disk
+        raise OSError(str(error)) from error
+    os.chmod(path, mode)
 
 
 def _reason(error: Exception) -> str:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from sopedu.config import Config, preset
 from sopedu.errors import SopeduError
+from sopedu.files import write_tensors
 from sopedu.model import normalise_frames
 from sopedu.nets import FrameNet
 from sopedu.shipped import shipped_path
@@ -115,8 +116,7 @@ def save_warm_start(net: FrameNet, path: str | Path = WARM_START) -> Path:
         for name, value in net.body.state_dict().items()
     }
     aside = path.with_name(path.name + ".partial")
-    save_file(halved, aside)
-    aside.chmod(0o644)  # safetensors writes files that only their owner may read
+    write_tensors(aside, halved)
     aside.replace(path)
     return path
 

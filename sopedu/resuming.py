@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from sopedu.errors import SopeduError
-from sopedu.files import writing
+from sopedu.files import write_tensors, writing
 
 #: Exit status of a training that was told to end (SIGTERM) and can go on: EX_TEMPFAIL of sysexits.h, "try again".
 RESUME_STATUS = 75
@@ -56,12 +56,7 @@ def save_state(folder: str | Path, state: State, keep: int = 2) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir()
-            try:
-                save_file(
-                    {name: value.contiguous() for name, value in state.tensors.items()}, aside / "tensors.safetensors"
-                )
-            except SafetensorError as error:  # what it makes of a full disk
-                raise OSError(str(error)) from error
+            write_tensors(aside / "tensors.safetensors", state.tensors)
             values = {**state.values, "step": state.step, "tensors_sha256": _checksum(aside / "tensors.safetensors")}
             text = json.dumps(values, allow_nan=False)
             (aside / "state.json").write_text(json.dumps({"sha256": _text_checksum(text), "values": text}), "utf-8")

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from sopedu.detection import Detections, found, suppress_overlaps
 from sopedu.errors import SopeduError
-from sopedu.files import folder_written_aside, write_json
+from sopedu.files import folder_written_aside, write_json, write_tensors
 from sopedu.model import normalise_frames
 from sopedu.shipped import shipped_path
 from sopedu.toyband.melody import INSTRUMENTS
@@ -165,7 +165,6 @@ def save_toyband_detector(folder: str | Path, detector: ToyBandDetector, notes: 
             for name, value in detector.net.state_dict().items()
             if value.is_floating_point()
         }
-        save_file(kept, unfinished / "model.safetensors")
-        (unfinished / "model.safetensors").chmod(0o644)  # safetensors writes files that only their owner may read
+        write_tensors(unfinished / "model.safetensors", kept)
         write_json(unfinished / "config.json", settings)
     return Path(folder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +161,23 @@ def test_the_level_of_its_training_comes_back_and_nonsense_is_refused(tmp_path, 
     for wrong in ("loud", None, 3, -1e9, float("nan"), [1], True):
         change_notes(stated, trained_on={"level_db": wrong})
         assert "level_db" in refusal(stated) and "config.json" in refusal(stated)
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_earlier_checkpoint_as_it_was(tmp_path, folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    code = (
+        "import resource, sys; from sopedu.checkpoints import load_checkpoint, save_checkpoint\n"
+        "loaded = load_checkpoint(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: save_checkpoint(sys.argv[1], loaded)\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith(f"SopeduError {folder}: cannot be written") and done.stdout.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_weights_may_be_read_by_whoever_may_read_other_new_files(folder):
+    modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]

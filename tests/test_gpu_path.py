@@ -100,7 +100,7 @@ def test_a_state_is_written_as_it_was_though_training_goes_on(tmp_path, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sopedu.resuming.save_file", full)
+    monkeypatch.setattr("sopedu.resuming.write_tensors", full)
     writer.write(State(2, {"weight": weight}, {}))
     with pytest.raises(SopeduError, match="cannot be written .No space left on device.; free some space"):
         writer.wait()
@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_ends_the_training_with_one_line(tmp_path, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sopedu.resuming.save_file", full)
+    monkeypatch.setattr("sopedu.resuming.write_tensors", full)
     config = with_values(TINY, ["training.save_every=4"])
     with pytest.raises(SopeduError, match="cannot be written .No space left on device.; free some space"):
         train(config, ToyBandClips(config), folder=tmp_path / "run")

@@ -135,7 +135,7 @@ def test_whenever_the_power_fails_the_state_before_is_whole(tmp_path, monkeypatc
 
     # A crash sweeps nothing up: what tidies after errors must not help.
     monkeypatch.setattr(resuming.shutil, "rmtree", failing(lambda *a, **o: None))
-    for owner, name in ((resuming, "save_file"), (resuming, "_sync"), (resuming.os, "replace"), (Path, "rename")):
+    for owner, name in ((resuming, "write_tensors"), (resuming, "_sync"), (resuming.os, "replace"), (Path, "rename")):
         monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
     try:
         save_state(tmp_path, a_state(6))
@@ -176,7 +176,7 @@ def test_a_full_disk_is_an_error_that_leaves_the_state_before(tmp_path, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(resuming, "save_file", full)
+    monkeypatch.setattr(resuming, "write_tensors", full)
     with pytest.raises(SopeduError, match="cannot be written .No space left on device.; free some space"):
         save_state(tmp_path, a_state(6))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000003", "latest"]
