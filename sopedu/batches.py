@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.data import default_collate
 
@@ -53,7 +54,8 @@ def collate(items: Sequence[Clip | Unread]) -> Batch:
     pictures = default_collate([clip.frames.permute(0, 2, 3, 1) for clip in clips])
     waveforms = default_collate([clip.waveform for clip in clips])
     labels = torch.tensor([clip.label for clip in clips])
-    silent = int((waveforms[labels >= 0].abs().amax(-1) <= SILENT).sum())
+    playing = waveforms.numpy()[labels.numpy() >= 0]
+    silent = int((np.abs(playing).max(-1, initial=0.0) <= SILENT).sum())
     return Batch(waveforms, pictures.permute(0, 1, 4, 2, 3), labels, failed, silent)
 
 
@@ -91,7 +93,7 @@ class Failures:
 
     def _silence(self, batch: Batch) -> list[str]:
         """One line, once, if most recordings of a batch that should sound are silent."""
-        playing, silent = int((batch.labels >= 0).sum()), batch.silent
+        playing, silent = int((batch.labels.numpy() >= 0).sum()), batch.silent
         if self.silence_told or not playing:
             return []
         self.silence_told = silent > playing / 2

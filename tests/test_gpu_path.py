@@ -134,7 +134,7 @@ def test_to_resume_fetches_no_weights(tmp_path, monkeypatch):
     train(config, ToyBandClips(config), folder=tmp_path / "run")
     assert fetched[0] is not None
     run = train(config, ToyBandClips(config), folder=tmp_path / "run", resume=True)
-    assert run.step == 1 and fetched[1:] == [None] and run.model.config is config
+    assert run.step == 1 and fetched[1:] == [None] and run.model.config == config
     with pytest.raises(SopeduError, match="could not be downloaded .no network."):
         train(config, ToyBandClips(config))
 

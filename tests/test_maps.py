@@ -32,6 +32,7 @@ class GivenMasks(PixelSounds):
         generator = torch.Generator().manual_seed(0)
         self.given = masks
         self.magnitude = 0.1 + torch.rand(masks.shape[2:], generator=generator)
+        self.heard = self.magnitude  # at the level that the model knows
         self.features = torch.zeros(1, 1, *masks.shape[:2])
 
     def rows_of_masks(self, frame):

@@ -267,6 +267,6 @@ def test_commands_to_try_next_are_ones_that_sopedu_has(material, tmp_path, targe
         program, name, *arguments = shlex.split(line)
         parsed = commands[name].make_context(name, arguments).params
         assert program == "sopedu"
-        assert parsed.get("checkpoint") in (None, tmp_path / "checkpoint")
+        assert parsed.get("checkpoint") in (None, str(tmp_path / "checkpoint"))
         with_values(config, parsed.get("changes") or [])
     assert ("loss.target=binary" in steps[-1][1]) == (target == "ratio")
