@@ -159,7 +159,8 @@ def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> C
             if stream.first_shown is None and stream.tried < _TRIED_PACKETS:
                 stream.tried += 1
                 try:
-                    frames = packet.decode()
+                    # A damaged file may turn a stream into another kind on the way: then nothing can decode it.
+                    frames = packet.decode() if hasattr(packet.stream, "decode") else []
                 except av.FFmpegError:
                     frames = []
                 if frames and frames[0].time is not None:
