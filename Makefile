@@ -24,8 +24,9 @@ demo: .venv ## Separate a toy duet and write a page to look at and listen to
 	$(BIN)/sopedu demo
 
 # One thread: on a busy machine several wait for each other so long that notebooks time out.
-test: .venv ## Run the tests and every notebook
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+TESTS ?= tests notebooks
+test: .venv ## Run the tests and every notebook (TESTS=notebooks: only these)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(TESTS)
 
 browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (needs the system's chromium)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "playwright>=1.50"
