@@ -215,9 +215,8 @@ class IndexClips(ClipDataset):
         if self.labels[index] != NOBODY:
             waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)
             missing = sound.samples - len(waveform)
-            if (
-                missing and start > 0 and long_enough
-            ):  # the sound ends before the frames do: take what lies just before its end
+            # Where the sound ends before the frames do, take what lies just before its end.
+            if missing and start > 0 and long_enough:
                 earlier = max(0, round(start * sound.sample_rate) - missing) / sound.sample_rate
                 centre, start = centre + earlier - start, earlier
                 waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)
