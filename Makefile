@@ -33,7 +33,7 @@ browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (n
 	$(BIN)/python -m pytest tests/browser
 
 gpu-check: .venv ## Check and measure on one GPU, in ten minutes, what only a GPU can show (runs/gpu_check.json)
-	$(BIN)/python -m sopedu.gpu_check --out runs/gpu_check.json
+	$(BIN)/python -m tools.gpu_check --out runs/gpu_check.json
 
 lab: .venv ## Open the first notebook in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
@@ -48,10 +48,10 @@ toyband: .venv ## Train the shipped checkpoint toyband anew into runs/toyband (a
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
 recorded-runs: .venv ## Train the healthy and the faulty runs that notebook 09 shows (about four minutes on one core)
-	$(BIN)/python -m sopedu.faults
+	$(BIN)/python -m sopedu.lessons.broken_runs
 
 pixel-ablation: .venv ## Train and judge what notebook 10 tells of the pixel recipe (about 90 minutes on one core)
-	$(BIN)/python -m sopedu.pixel_ablation runs/pixel_ablation
+	$(BIN)/python -m tools.pixel_ablation runs/pixel_ablation
 
 lint: .venv ## Check code, notebooks and their formatting
 	$(BIN)/ruff check .

@@ -10,19 +10,17 @@ from typing import Any
 
 import torch
 
-from sopedu.callbacks import JsonLinesHistory, KeepCheckpoint, Progress
-from sopedu.checkpoints import load_checkpoint, save_checkpoint
-from sopedu.clips import ToyBandClips
 from sopedu.config import Config, preset, with_values
-from sopedu.evaluation import evaluate_with_examples
+from sopedu.data.clips import ToyBandClips
+from sopedu.errors import whole_number
+from sopedu.evaluation.localization import evaluate_localization
+from sopedu.evaluation.pairs import evaluate_with_examples
 from sopedu.files import new_run_folder, require_new_folder, through_links, write_json
-from sopedu.localization_metrics import evaluate_localization
+from sopedu.model.checkpoints import load_checkpoint, save_checkpoint
 from sopedu.toyband import duet
-from sopedu.training import train
-from sopedu.values import whole_number
-
-#: Four instruments that look and move differently, and whose mean spectra give little away.
-DEMO_INSTRUMENTS = ("cello", "flute", "trumpet", "xylophone")
+from sopedu.toyband.melody import DEMO_INSTRUMENTS
+from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress
+from sopedu.training.loop import train
 
 
 def demo_config(steps: int | None = None, seed: int = 0) -> Config:
@@ -53,8 +51,8 @@ def run_demo(
     Returns:
         the figures that ``metrics.json`` holds.
     """
-    from sopedu.benchmark import measure_step
-    from sopedu.report import write_report
+    from sopedu.evaluation.report import write_report
+    from sopedu.training.benchmark import measure_step
 
     seed, pairs, workers = (
         whole_number(seed, "seed", 0),

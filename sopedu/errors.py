@@ -1,6 +1,11 @@
-"""The one exception that sopedu raises for what a user can put right."""
+"""The one exception for what a user can put right, and checks of the numbers that a user passes."""
 
 from __future__ import annotations
+
+import math
+import numbers
+import operator
+from typing import Any
 
 
 class SopeduError(ValueError):
@@ -8,3 +13,52 @@ class SopeduError(ValueError):
 
     The command line prints the line without a traceback and exits with status 2.
     """
+
+
+def whole_number(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
+    """Return an integer of Python or NumPy, or a float without a fraction, as ``int``.
+
+    Args:
+        value: what the user passed.
+        name: of the argument, for the error.
+        least, most: the smallest and the largest that are allowed; None: no limit.
+
+    Raises:
+        SopeduError: it is something else, or beyond a limit.
+    """
+    number = real_number(value, name)
+    if number != int(number):
+        raise SopeduError(f"{name}={value!r}: must be a whole number")
+    whole = operator.index(value) if isinstance(value, numbers.Integral) else int(number)
+    if least is not None and whole < least or most is not None and whole > most:
+        raise SopeduError(f"{name}={value!r}: must be {_limits(least, most)}")
+    return whole
+
+
+def real_number(value: Any, name: str, least: float | None = None, most: float | None = None) -> float:
+    """Return a finite number of Python or NumPy as ``float``; texts, truth values and arrays are refused.
+
+    Args:
+        value, name, least, most: see :func:`whole_number`.
+
+    Raises:
+        SopeduError: it is no finite number, or beyond a limit.
+    """
+    scalar = value.item() if getattr(value, "shape", None) == () else value  # of NumPy or torch
+    if isinstance(scalar, bool) or not isinstance(scalar, numbers.Real):
+        raise SopeduError(f"{name}={value!r:.60}: must be a number")
+    try:
+        number = float(scalar)
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise SopeduError(f"{name}={value!r:.60}: must be a finite number")
+    if least is not None and number < least or most is not None and number > most:
+        raise SopeduError(f"{name}={value!r:.60}: must be {_limits(least, most)}")
+    return number
+
+
+def _limits(least: float | None, most: float | None) -> str:
+    if most is None:
+        return f"{least:g} or more"
+    return f"at most {most:g}" if least is None else f"between {least:g} and {most:g}"

@@ -35,4 +35,4 @@ def figure_html(figure: Figure, name: str, alt: str) -> str:
 
 
 def _packaged(name: str) -> str:
-    return files("sopedu").joinpath(name).read_text(encoding="utf-8")
+    return files("sopedu").joinpath("templates", name).read_text(encoding="utf-8")

@@ -25,13 +25,13 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
+from sopedu.audio.soundfiles import as_waveform
+from sopedu.audio.spectrogram import row_hertz
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.files import writing, written_aside
-from sopedu.geometry import Box, check_box
-from sopedu.overlays import overlay_map
-from sopedu.sound import as_waveform
-from sopedu.spectrogram import row_hertz
+from sopedu.localization.overlays import overlay_map
+from sopedu.localization.places import Box, check_box
 
 # The rows of an evaluation's table, as a reader knows them and in the order in which they are understood.
 ROW_NAMES = {"mixture": "mixture", "static_mask": "static mask", "model": "model"}
@@ -285,7 +285,7 @@ def plot_sound_colours(
 
     Args:
         frame: ``(H, W, 3)`` or ``(3, H, W)`` uint8.
-        colours: ``(h, w, 3)`` in 0…1, from :func:`sopedu.maps.sound_colours`; black cells are quiet.
+        colours: ``(h, w, 3)`` in 0…1, from :func:`sopedu.localization.maps.sound_colours`; black cells are quiet.
         boxes: drawn with their numbers, from 1.
     """
     picture = _pictures(_array(frame)[None])[0]

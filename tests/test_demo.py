@@ -13,16 +13,19 @@ import torch
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from sopedu import callbacks, demo, evaluation, report
-from sopedu.callbacks import KeepCheckpoint, LivePlot, Progress
-from sopedu.checkpoints import load_checkpoint
-from sopedu.clips import ToyBandClips
+from sopedu import demo
+from sopedu.audio.spectrogram import istft, stft
 from sopedu.config import with_values
+from sopedu.data.clips import ToyBandClips
 from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, run_demo, score_table
 from sopedu.errors import SopeduError
-from sopedu.localization_metrics import evaluate_localization
-from sopedu.spectrogram import istft, stft
-from sopedu.training import Run
+from sopedu.evaluation import pairs as evaluation
+from sopedu.evaluation import report
+from sopedu.evaluation.localization import evaluate_localization
+from sopedu.model.checkpoints import load_checkpoint
+from sopedu.training import callbacks
+from sopedu.training.callbacks import KeepCheckpoint, LivePlot, Progress
+from sopedu.training.loop import Run
 
 FEW = """toyband.solos=8 toyband.empty_scenes=2 training.batch_size=4 training.precision=float32
 model.audio_channels=4,4,4 model.components=4"""

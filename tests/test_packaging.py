@@ -30,7 +30,7 @@ NOT_ON_A_TRAINING_MACHINE = (
     "transformers",
 )
 # Modules whose very subject is one of those.
-NEEDS_MORE = {"cli", "widgets", "losslab", "pixel_probe", "__main__"}
+NEEDS_MORE = {"cli", "widgets", "loss_lab", "pixel_probe", "__main__"}
 
 
 def project() -> dict:
@@ -90,7 +90,7 @@ def test_every_module_imports_on_a_bare_training_machine():
         "    try: importlib.import_module(module)\n"
         "    except ImportError as error: print(module, error)\n"
     )
-    assert "sopedu.sound" in modules
+    assert "sopedu.audio.soundfiles" in modules
     assert run_python(code) == ""
 
 
@@ -179,7 +179,9 @@ def test_the_wheel_of_the_source_distribution_is_the_same(wheels):
 def test_from_the_wheel_all_that_is_shipped_is_found_by_name(installed, tmp_path):
     code = """
 import sopedu
-from sopedu import faults, shipped, toyband_detector
+from sopedu import shipped
+from sopedu.lessons import broken_runs as faults
+from sopedu.objects import toyband_detector
 print(sopedu.__file__)
 print(shipped.shipped_path("notebooks"), sopedu.sample_path("duet.mp4"), faults.RECORDED, sep="\\n")
 assert sopedu.load_checkpoint("toyband").config.name == "toyband"

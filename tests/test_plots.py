@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sopedu import plots
+from sopedu.audio.spectrogram import row_hertz, stft, warp
 from sopedu.config import preset
 from sopedu.errors import SopeduError
-from sopedu.spectrogram import row_hertz, stft, warp
 
 PAPER = preset("paper").spectrogram
 TINY = preset("tiny").spectrogram

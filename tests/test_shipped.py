@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_notebook_style import LINK, broken_links
+from links import LINK, broken_links
 
 import sopedu
 from sopedu import shipped
-from sopedu.checkpoints import as_checkpoint, load_checkpoint
 from sopedu.errors import SopeduError
-from sopedu.pixel_probe import PixelProbe
-from sopedu.separation import separate_video
+from sopedu.lessons.pixel_probe import PixelProbe
+from sopedu.model.checkpoints import as_checkpoint, load_checkpoint
+from sopedu.separation.video import separate_video
 from sopedu.toyband import duet
-from sopedu.video import probe, read_frames, read_sound
+from sopedu.video.reading import probe, read_frames, read_sound
 
 FILM = shipped.sample_path("duet.mp4")
 NAMES = ["toyband", "toyband-tiny"]

@@ -10,15 +10,14 @@ import pytest
 import torch
 
 import sopedu
-from sopedu.callbacks import Progress
-from sopedu.clips import ToyBandClips
+from sopedu.audio.soundfiles import load_waveform, resample, save_waveform
 from sopedu.config import from_dict, preset, to_dict, with_values
-from sopedu.errors import SopeduError
-from sopedu.evaluation import evaluate
-from sopedu.sound import load_waveform, resample, save_waveform
+from sopedu.data.clips import ToyBandClips
+from sopedu.errors import SopeduError, real_number, whole_number
+from sopedu.evaluation.pairs import evaluate
 from sopedu.toyband.export import render_dataset
-from sopedu.training import train
-from sopedu.values import real_number, whole_number
+from sopedu.training.callbacks import Progress
+from sopedu.training.loop import train
 
 NO_WORK = object()  # stands for what is never looked at, because a number is refused before
 
@@ -49,7 +48,7 @@ def test_what_is_no_number_is_refused_by_name(value, said):
 
 
 def test_evaluate_train_and_render_refuse_before_they_begin(tmp_path):
-    checkpoint, config = sopedu.load_checkpoint(sopedu.checkpoints.SHIPPED), preset("tiny")
+    checkpoint, config = sopedu.load_checkpoint(sopedu.model.checkpoints.SHIPPED), preset("tiny")
     for work, said in (
         (lambda: evaluate(checkpoint, pairs=0), "pairs=0: must be 1 or more"),
         (lambda: evaluate(checkpoint, seed="1"), "seed='1': must be a number"),

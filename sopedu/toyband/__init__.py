@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sopedu.toyband.melody import INSTRUMENTS
-from sopedu.toyband.scenes import Scene, duet, scene, solo
+from sopedu.toyband.scenes import Scene, duet, from_int16, scene, solo
 
-__all__ = ["INSTRUMENTS", "Scene", "duet", "scene", "solo"]
+__all__ = ["INSTRUMENTS", "Scene", "duet", "from_int16", "scene", "solo"]

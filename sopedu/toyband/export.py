@@ -11,16 +11,15 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from sopedu.audio.soundfiles import save_waveform
+from sopedu.audio.spectrogram import stft
 from sopedu.config import SpectrogramConfig
-from sopedu.errors import SopeduError
+from sopedu.errors import SopeduError, real_number, whole_number
 from sopedu.files import written_aside
-from sopedu.sound import save_waveform
-from sopedu.spectrogram import stft
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import SAMPLE_RATE, Scene, duet, solo
 from sopedu.toyband.splits import check_split
-from sopedu.values import real_number, whole_number
-from sopedu.video_writer import write_video
+from sopedu.video.writing import write_video
 
 
 def contact_sheet(path: str | Path, individuals: int = 4, size: int = 224, split: str = "train") -> Path:

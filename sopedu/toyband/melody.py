@@ -14,6 +14,9 @@ INSTRUMENTS = (
     "saxophone", "trumpet", "tuba", "violin", "xylophone",
 )  # fmt: skip
 
+#: Four that look and move differently, and whose mean spectra give little away: of `sopedu demo` and some lessons.
+DEMO_INSTRUMENTS = ("cello", "flute", "trumpet", "xylophone")
+
 #: Lowest and highest MIDI pitch of each instrument's melodies: real, but from where the ranges of the eleven
 #: overlap, so that pitch alone does not tell two instruments apart.
 PITCH_RANGE: dict[str, tuple[int, int]] = {

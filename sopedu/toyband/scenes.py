@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,12 @@ from sopedu.toyband.raster import Canvas, Placement
 from sopedu.toyband.splits import draw_identity, generator_for
 from sopedu.toyband.synthesis import synthesize, voice
 
+if TYPE_CHECKING:  # rendering needs no torch, and its processes start faster without
+    import torch
+
 SAMPLE_RATE = 11025
+#: What a sample of 1.0 is in the int16 arrays of the toy band.
+FULL_SCALE = 32767
 # Times in seconds of the paper's three frames in a clip of 5.94 s: three seconds apart, the second in the middle.
 PAPER_TIMES = (-0.028, 2.972, 5.972)
 
@@ -50,6 +56,20 @@ class Scene:
     labels: tuple[str, ...]
     playing: tuple[int, ...]
     sample_rate: int = SAMPLE_RATE
+
+    def waveform(self) -> torch.Tensor:
+        """Return the mixture as a float waveform ``(L,)`` in -1 to 1."""
+        return from_int16(self.mixture)
+
+    def stem_waveforms(self) -> torch.Tensor:
+        """Return the stems as float waveforms ``(N, L)`` in -1 to 1."""
+        return from_int16(self.stems)
+
+    def frames_tensor(self) -> torch.Tensor:
+        """Return the frames as ``(S, 3, H, W)`` uint8, as the model takes them."""
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(self.frames.transpose(0, 3, 1, 2)))
 
 
 def scene(
@@ -103,7 +123,7 @@ def scene(
         notes: list[Note] = compose(name, melody, samples / sample_rate)
         if index in on:
             sound = synthesize(name, notes, voice(name, individual), samples, sample_rate, melody)
-            stems[index] = np.rint(32767 * sound / max(1, len(on)))
+            stems[index] = np.rint(FULL_SCALE * sound / max(1, len(on)))
         else:
             notes = []
         place = _place(generator, index, len(names), width / height)
@@ -112,6 +132,13 @@ def scene(
     mixture = stems.sum(axis=0, dtype=np.int16)
     pictures = np.stack([canvas.image() for canvas in frames])
     return Scene(pictures, tuple(times), mixture, stems, boxes, names, on, sample_rate)
+
+
+def from_int16(samples: np.ndarray) -> torch.Tensor:
+    """Return int16 samples of the toy band as float32 in -1 to 1, same shape."""
+    import torch
+
+    return torch.from_numpy(samples.astype(np.float32) / FULL_SCALE)
 
 
 def solo(seed: int, split: str = "train", instrument: str | None = None, **how) -> Scene:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from sopedu.checkpoints import load_checkpoint
-from sopedu.geometry import box_of_cell
-from sopedu.pixel_page import export_html
-from sopedu.probing import Stretch
+from sopedu.lessons.pixel_page import export_html
+from sopedu.localization.long_clips import LongClip
+from sopedu.localization.places import box_of_cell
+from sopedu.model.checkpoints import load_checkpoint
 from sopedu.toyband import duet
 
 ROOT = Path(__file__).parent.parent.parent
@@ -36,11 +36,11 @@ HEARD = "() => Array.from(played[played.length - 2].buffer.getChannelData(0))"
 
 
 @pytest.fixture(scope="module")
-def stretch() -> Stretch:
+def stretch() -> LongClip:
     times = np.arange(0, 6, 0.4)
     scene = duet(3, "test", pair=("xylophone", "tuba"), samples=66150, size=(180, 240), times=times)
     checkpoint = load_checkpoint(ROOT / "data_samples" / "checkpoints" / "toyband")
-    return Stretch(checkpoint, scene.mixture.astype(np.float32) / 32768, scene.frames, times)
+    return LongClip(checkpoint, scene.mixture.astype(np.float32) / 32768, scene.frames, times)
 
 
 @pytest.fixture(scope="module")

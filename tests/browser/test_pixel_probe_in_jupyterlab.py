@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 ROOT = ".sopedu-probe"
 SET_UP = """
 import numpy as np, sopedu
-from sopedu.pixel_probe import PixelProbe
+from sopedu.lessons.pixel_probe import PixelProbe
 checkpoint = sopedu.load_checkpoint("../data_samples/checkpoints/toyband")
 scene = sopedu.duet(3, "test", samples=33075, size=(120, 160), times=np.arange(0, 3, 0.5))
 """

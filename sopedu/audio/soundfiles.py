@@ -1,0 +1,341 @@
+"""Sound files: read any of them as a mono waveform, write one, play one in a page.
+
+A waveform is a float32 array of shape (L,), mono, in [-1, 1], at a sample rate in hertz that travels
+beside it. Notebook: 01_sound_and_spectrograms.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import wave
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil, gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sopedu.audio.channels import ChannelLevels
+from sopedu.errors import SopeduError, whole_number
+from sopedu.files import require_file, written_aside
+
+MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+def load_waveform(
+    path: str | Path, sample_rate: int = 11025, start: float = 0.0, seconds: float | None = None
+) -> np.ndarray:
+    """Read a sound file (wav, flac, ogg, mp3) as a mono waveform.
+
+    Channels are averaged; where they cancel each other out, the loudest one is taken alone. Levels are the file's own:
+    a full-scale sample is 1.0 in every format.
+    Only the wanted part is decoded; it equals the same part of the whole file.
+
+    Args:
+        path: the sound file.
+        sample_rate: rate of the result in hertz.
+        start: where to begin, in seconds.
+        seconds: how much to read; None reads to the end. Where the file ends earlier, less is returned.
+
+    Returns:
+        (L,) float32 with L = round(seconds · sample_rate), or fewer at the end of the file.
+
+    Raises:
+        SopeduError: the file is missing, empty, a folder, not a sound file, damaged, holds NaN or infinite
+            samples, or ends before `start`.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    path, sample_rate = require_file(path), _whole_rate(sample_rate)
+    if start < 0 or (seconds is not None and seconds <= 0):
+        raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
+    with _opened(path) as (file_rate, file_length, read):
+        first = round(start * file_rate)
+        if first >= file_length:
+            raise SopeduError(f"{path}: holds {file_length / file_rate:.2f} s of sound, none from {start:.2f} s on")
+        wanted = file_length - first if seconds is None else min(ceil(seconds * file_rate), file_length - first)
+        # The resampling filter looks to both sides. Reading a little more than is asked for, in whole steps
+        # of the rate ratio, makes a part equal to that part of the whole file instead of fading at its ends.
+        step_in, step_out = _rate_steps(file_rate, sample_rate)
+        steps = _filter_reach(file_rate, sample_rate)
+        steps_before = min(steps, first // step_in)
+        samples = read(first - steps_before * step_in, steps_before * step_in + wanted + steps * step_in)
+    if not np.isfinite(samples).all():
+        raise SopeduError(f"{path}: holds samples that are not numbers (NaN or infinite); export the file again")
+    levels = ChannelLevels()
+    levels.add(samples.T)
+    resampled = resample(levels.mix(with_silent=True).mono(samples.T), file_rate, sample_rate)[
+        steps_before * step_out :
+    ]
+    if seconds is None:
+        length = ceil(wanted * sample_rate / file_rate)
+    else:
+        length = min(round(seconds * sample_rate), ceil(wanted * sample_rate / file_rate))
+    return np.ascontiguousarray(resampled[:length])
+
+
+def save_waveform(path: str | Path, waveform: Any, sample_rate: int) -> float:
+    """Write a waveform as a 16-bit WAV file.
+
+    Clipping is audible, so a waveform whose peak is above 1 is scaled down as a whole to a peak of 1. The
+    file appears under its name only when it is complete.
+
+    Args:
+        path: where to write; the folder must exist.
+        waveform: (L,) array or tensor in [-1, 1].
+        sample_rate: in hertz.
+
+    Returns:
+        The gain that was applied: 1.0 unless the peak was above 1.
+
+    Raises:
+        SopeduError: the waveform is empty, not one-dimensional or not finite, or the folder does not exist.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    samples, gain = peak_limited(waveform)
+    save_waveform_blocks(path, [samples], sample_rate)
+    return gain
+
+
+def save_waveform_blocks(
+    path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int, written_rate: int | None = None
+) -> None:
+    """Write a waveform that comes in blocks as a 16-bit WAV file; what is above full scale is clipped.
+
+    Args:
+        path: where to write; the folder must exist.
+        blocks: (n,) arrays in [-1, 1], of any length together that a WAV file holds (4 GB).
+        sample_rate: of the blocks, in hertz.
+        written_rate: of the file; None keeps that of the blocks.
+
+    Raises:
+        SopeduError: the folder does not exist, or the file cannot be written.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    sample_rate = _whole_rate(sample_rate)
+    written_rate = _whole_rate(written_rate or sample_rate)
+    if written_rate != sample_rate:
+        blocks = resample_blocks(blocks, sample_rate, written_rate)
+    with written_aside(path) as unfinished, wave.open(str(unfinished), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(written_rate)
+        for block in blocks:
+            # Readers divide by 32768: multiplying by it keeps levels, at the price of one unit at +1.0.
+            file.writeframesraw(np.clip(np.round(block * 32768), -32768, 32767).astype("<i2").tobytes())
+
+
+def resample(waveform: Any, from_rate: int, to_rate: int) -> np.ndarray:
+    """Change the sample rate with a polyphase filter that removes what the new rate cannot hold.
+
+    Args:
+        waveform: (L,) array or tensor at `from_rate` hertz; one channel.
+        from_rate, to_rate: in hertz, whole numbers.
+
+    Returns:
+        (ceil(L · to_rate / from_rate),) float32.
+
+    Raises:
+        SopeduError: as for `as_waveform`; a rate is not a whole number of hertz.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    waveform, (step_in, step_out) = as_waveform(waveform, may_be_empty=True), _rate_steps(from_rate, to_rate)
+    if step_in == step_out:
+        return waveform
+    from scipy.signal import resample_poly
+
+    return resample_poly(waveform, step_out, step_in).astype(np.float32, copy=False)
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Change the sample rate of a signal that comes in blocks; together the results equal `resample` of the whole.
+
+    Args:
+        blocks: (n,) float arrays of any lengths.
+        from_rate, to_rate: in hertz, whole numbers.
+
+    Yields:
+        (m,) float32, about a second each: memory does not grow with the length.
+    """
+    step_in, step_out = _rate_steps(from_rate, to_rate)
+    margin = _filter_reach(from_rate, to_rate) * step_in
+    chunk = ceil(from_rate / step_in) * step_in
+    held, before = np.zeros(0, np.float32), 0  # `before` samples of it are there for the filter's sake only
+    for block in blocks:
+        held = np.concatenate([held, np.asarray(block, np.float32)])
+        while len(held) >= before + chunk + margin:
+            done = resample(held[: before + chunk + margin], from_rate, to_rate)
+            first = before // step_in * step_out
+            yield done[first : first + chunk // step_in * step_out]
+            kept = min(margin, before + chunk)
+            held, before = held[before + chunk - kept :], kept
+    rest = resample(held, from_rate, to_rate)[before // step_in * step_out :] if len(held) > before else held[:0]
+    if len(rest):
+        yield rest
+
+
+def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
+    """Encode a waveform as MP3, for players in notebooks and reports (six seconds at 11 025 Hz: some 20 kB).
+
+    Args:
+        waveform: (L,) array or tensor; a peak above 1 is scaled down to 1.
+        sample_rate: in hertz; a rate that MP3 does not know is raised to the next one that it does.
+
+    Raises:
+        SopeduError: the waveform is empty, not one-dimensional or not finite, or the rate no whole number.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    import soundfile
+
+    samples, sample_rate = peak_limited(waveform)[0], _whole_rate(sample_rate)
+    mp3_rate = next((rate for rate in MP3_SAMPLE_RATES if rate >= sample_rate), MP3_SAMPLE_RATES[-1])
+    encoded = io.BytesIO()
+    soundfile.write(
+        encoded,
+        resample(samples, sample_rate, mp3_rate),
+        mp3_rate,
+        format="MP3",
+        bitrate_mode="VARIABLE",
+        compression_level=0.5,  # 26 to 42 dB to the original on toy-band solos, at half the size of 0.0
+    )
+    return encoded.getvalue()
+
+
+def player(waveform: Any, sample_rate: int, caption: str = "") -> str:
+    """Make an HTML snippet that plays a waveform anywhere, with no file beside the page.
+
+    Args:
+        waveform: (L,) array or tensor in [-1, 1].
+        sample_rate: in hertz.
+        caption: text under the player and its name for screen readers.
+
+    Returns:
+        A `<figure>` with an `<audio>` element whose sound is in the page itself, as MP3.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+    sound = base64.b64encode(encode_mp3(waveform, sample_rate)).decode("ascii")
+    label = html.escape(caption or "Sound", quote=True)
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure><audio controls preload="metadata" aria-label="{label}" '
+        f'src="data:audio/mpeg;base64,{sound}"></audio>{below}</figure>'
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Player:
+    """A waveform that a notebook shows as a player with its caption: `Player(waveform, 11025, "a flute")`.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
+
+    waveform: Any
+    sample_rate: int
+    caption: str = ""
+
+    def _repr_html_(self) -> str:
+        return player(self.waveform, self.sample_rate, self.caption)
+
+    def __repr__(self) -> str:
+        return f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
+
+
+def as_waveform(waveform: Any, may_be_empty: bool = False) -> np.ndarray:
+    """Return an array or tensor (also on a GPU) as a checked (L,) float32 array.
+
+    Raises:
+        SopeduError: it is empty though it may not be, not one-dimensional, or holds NaN or infinite samples.
+    """
+    if hasattr(waveform, "detach"):
+        waveform = waveform.detach().cpu()
+    try:
+        samples = np.asarray(waveform, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise SopeduError(f"a waveform is an array of numbers (L,), not {waveform!r:.40}") from error
+    if samples.ndim != 1 or not (samples.size or may_be_empty):
+        raise SopeduError(f"a waveform has the shape (L,) with L ≥ 1, this one has {samples.shape}; pass one channel")
+    if not np.isfinite(samples).all():
+        raise SopeduError("the waveform holds samples that are not numbers (NaN or infinite)")
+    return samples
+
+
+def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
+    """Return a checked (L,) float32 waveform with a peak of at most 1, and the gain needed (1.0 if none).
+
+    Raises:
+        SopeduError: as for `as_waveform`.
+    """
+    samples = as_waveform(waveform)
+    gain = float(1 / max(1.0, np.abs(samples).max()))
+    return (samples if gain == 1.0 else samples * np.float32(gain)), gain
+
+
+def _whole_rate(rate: Any) -> int:
+    try:
+        return whole_number(rate, "sample rate", 1)
+    except SopeduError as error:
+        raise SopeduError(f"the sample rate is {rate!r:.40}: pass a whole number of hertz, such as 11025") from error
+
+
+def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
+    """The smallest whole numbers of samples at both rates that last equally long."""
+    from_rate, to_rate = map(_whole_rate, (from_rate, to_rate))
+    divisor = gcd(from_rate, to_rate)
+    return from_rate // divisor, to_rate // divisor
+
+
+def _filter_reach(from_rate: int, to_rate: int) -> int:
+    """How far `resample` looks to either side (10 samples of the lower rate, and some to spare), in rate steps."""
+    return ceil(12 * max(1.0, from_rate / to_rate) / _rate_steps(from_rate, to_rate)[0])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
+    """Open a sound file: its sample rate, its length in samples, read(first, count) → (≤ count, channels)."""
+    try:
+        import soundfile
+    except ImportError:
+        with _opened_wav(path) as opened:
+            yield opened
+        return
+    try:
+        with soundfile.SoundFile(path) as file:
+
+            def read(first: int, count: int) -> np.ndarray:
+                file.seek(first)
+                return file.read(min(count, file.frames - first), dtype="float32", always_2d=True)
+
+            yield file.samplerate, file.frames, read
+    except soundfile.LibsndfileError as error:
+        raise SopeduError(
+            f"{path}: cannot be read as wav, flac, ogg or mp3 ({error.error_string.strip(' .')}); "
+            "if it is a video or an m4a file, read it with sopedu.video.reading.read_sound"
+        ) from error
+
+
+@contextmanager
+def _opened_wav(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
+    """The same from Python's own reader, for training machines that lack soundfile: 16-bit WAV only."""
+    try:
+        file = wave.open(str(path), "rb")  # noqa: SIM115
+    except (wave.Error, EOFError) as error:
+        raise SopeduError(f"{path}: only WAV can be read without soundfile ({error}); pip install soundfile") from error
+    with file:
+        if file.getsampwidth() != 2:
+            raise SopeduError(f"{path}: is not 16-bit WAV, the only kind read without soundfile; pip install soundfile")
+
+        def read(first: int, count: int) -> np.ndarray:
+            file.setpos(first)
+            samples = np.frombuffer(file.readframes(count), dtype="<i2").reshape(-1, file.getnchannels())
+            return samples.astype(np.float32) / np.float32(32768)
+
+        yield file.getframerate(), file.getnframes(), read

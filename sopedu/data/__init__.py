@@ -1,0 +1,43 @@
+"""From recordings to batches: clips, pairs of clips, scenes of several players.
+
+Read `mixing` first: mix-and-separate is the whole idea of the training.
+"""
+
+from __future__ import annotations
+
+from sopedu.lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "batches": (
+            "Clip",
+            "Unread",
+            "Batch",
+            "collate",
+            "Failures",
+            "tolerated",
+        ),
+        "clips": (
+            "SampleKey",
+            "ClipDataset",
+            "ToyBandClips",
+            "IndexClips",
+            "open_clips",
+            "TrainingSampler",
+        ),
+        "mixing": (
+            "Mixtures",
+            "choose_partners",
+            "choose_absent",
+            "mix",
+            "to_device",
+        ),
+        "pasting": (
+            "PastedScenes",
+            "paste",
+        ),
+        "prepared": ("read_index",),
+        "recordings": ("SoundFolderClips",),
+    },
+)

@@ -1,0 +1,275 @@
+"""Prepared real data on disk: an index CSV, a WAV file and a folder of JPEG frames a clip.
+
+A row is ``audio_path,frames_path,frame_count``, as the original code reads it. Paths are relative to the CSV's folder
+and stay inside it. An index of hundreds of thousands of clips is two blocks of memory, not as many objects, so that a
+worker process receives it in milliseconds. Explained in notebook 13_train_full.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import wave
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sopedu.audio.soundfiles import load_waveform
+from sopedu.errors import SopeduError
+
+SILENT = 1e-4  # a recording that never exceeds this (−80 dB full scale) holds nothing to learn from
+SHORTEST_SOUND = 0.1  # seconds; a clip that holds less is broken, not short
+
+
+class IndexEntry(NamedTuple):
+    """One row: paths relative to the index's folder, and how many frames there are."""
+
+    audio: str
+    frames: str
+    frame_count: int
+
+
+@dataclass(frozen=True, eq=False)
+class ClipIndex:
+    """The rows of an index.
+
+    Attributes:
+        path: the CSV; root: its folder, links resolved.
+        names: all paths in UTF-8, audio and frames in turn, one behind the other; ends: ``(2n,)`` where each ends.
+        frame_counts: ``(n,)``; labels: ``(n,)`` which of ``class_names`` (sorted) a clip is of.
+    """
+
+    path: str
+    root: str
+    names: bytes
+    ends: np.ndarray
+    frame_counts: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.frame_counts)
+
+    def __getitem__(self, row: int) -> IndexEntry:
+        begin = self.ends[2 * row - 1] if row else 0
+        middle, end = self.ends[2 * row], self.ends[2 * row + 1]
+        audio, frames = self.names[begin:middle], self.names[middle:end]
+        return IndexEntry(audio.decode(), frames.decode(), int(self.frame_counts[row]))
+
+    def located(self, name: str) -> str:
+        """The full path of a file or folder of the data set.
+
+        Raises:
+            SopeduError: if a symbolic link leads out of the index's folder.
+        """
+        path = os.path.join(self.root, name)
+        if not os.path.join(os.path.realpath(path), "").startswith(os.path.join(self.root, "")):
+            raise SopeduError(f"{path}: a link leads out of {self.root}; move the data there, or the index to the data")
+        return path
+
+    def missing(self) -> list[tuple[int, str]]:
+        """Row and name of every sound file and every folder of frames that is not there.
+
+        One look into each folder that holds them, not one for every file: the frames themselves are not counted.
+        """
+        listings: dict[str, set[str]] = {}
+        missing, begin = [], 0
+        for place, end in enumerate(self.ends.tolist()):
+            name = self.names[begin:end].decode()
+            folder, _, base = name.rpartition("/")
+            if folder not in listings:
+                listings[folder] = _listing(self.located(folder))
+            if base not in listings[folder]:
+                missing.append((place // 2, name))
+            begin = end
+        return missing
+
+    def frames_numbered_otherwise(self, rows: list[int]) -> str:
+        """Look whether the first and the last frame of clips are there; what to say if no clip has both, else ''.
+
+        Args:
+            rows: some rows of the index, whose folders of frames are there.
+        """
+        said = ""
+        for row in rows:
+            entry = self[row]
+            there = _listing(self.located(entry.frames))
+            wanted = ("000001.jpg", f"{entry.frame_count:06d}.jpg")
+            if there.issuperset(wanted):
+                return ""
+            names = sorted(there)
+            found = f"{len(names)} files from {names[0]} to {names[-1]}" if names else "nothing"
+            said = said or f"{entry.frames} holds {found}, expected {wanted[0]} to {wanted[1]}"
+        return said
+
+    def heard(self, rows: list[int], samples: int, sample_rate: int) -> bool:
+        """Whether there is anything to hear at the beginning of one of these clips; one that is unreadable counts."""
+        for row in rows:
+            try:
+                if np.abs(self.sound(self[row], 0.0, samples, sample_rate)).max() > SILENT:
+                    return True
+            except SopeduError:
+                return True  # who reads it in training says what is wrong
+        return not rows
+
+    def sound(self, entry: IndexEntry, start: float, samples: int, sample_rate: int) -> np.ndarray:
+        """A part of a clip's sound, ``(n,)`` float32; n is ``samples``, or fewer where the file ends.
+
+        Raises:
+            SopeduError: if the file cannot be read, or holds less than a tenth of a second from ``start`` on.
+        """
+        path = self.located(entry.audio)
+        waveform = _pcm_segment(path, start, samples, sample_rate)
+        if waveform is None:
+            waveform = load_waveform(path, sample_rate, start, samples / sample_rate)[:samples]
+        if len(waveform) < SHORTEST_SOUND * sample_rate:
+            held = len(waveform) / sample_rate
+            raise SopeduError(f"{path}: holds {held:.2f} s of sound from {start:.2f} s on; prepare the clip again")
+        return waveform
+
+    def pictures(self, entry: IndexEntry, numbers: list[int], short_side: int) -> np.ndarray:
+        """Frames of a clip, counted from 1, their short side resized to ``short_side``: ``(S, h, w, 3)`` uint8.
+
+        Raises:
+            SopeduError: if one of them cannot be read, or they differ in size.
+        """
+        paths = [self.located(f"{entry.frames}/{number:06d}.jpg") for number in numbers]
+        sizes, pictures = zip(*(_picture(path, short_side) for path in paths), strict=True)
+        if len(set(sizes)) > 1:
+            raise SopeduError(
+                f"{paths[0]}: frames of different sizes in this clip ({sizes[0]}, …); prepare the clip again"
+            )
+        # Resizing the whole with torch's vector instructions is faster than resizing the wanted part with Pillow.
+        resized = torch.nn.functional.interpolate(
+            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2),
+            size=_resized(sizes[0], short_side)[::-1],
+            mode="bicubic",
+            antialias=True,
+        )
+        return resized.permute(0, 2, 3, 1).numpy()
+
+
+def read_index(path: str | Path) -> ClipIndex:
+    """Read an index CSV; the class of a clip is the name of the folder its audio lies in.
+
+    Raises:
+        SopeduError: if the file cannot be read or holds no clip, or, with its line, if a row has not its three fields
+            or a path is absolute or leads upwards.
+    """
+    root = os.path.realpath(Path(path).parent)
+    names, ends, counts, labels = bytearray(), array("q"), array("i"), array("i")
+    classes: dict[str, int] = {}
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            for row in rows:
+                if not row or row[0].strip() == "audio_path":
+                    continue
+                try:
+                    audio, frames, count = map(str.strip, row)
+                    counts.append(_frame_count(count))
+                except (ValueError, OverflowError):
+                    what = f"expected audio_path,frames_path,frame_count, found {row!r:.200}"
+                    raise SopeduError(f"{path}, line {rows.line_num}: {what}") from None
+                audio, frames = audio.removeprefix("./"), frames.removeprefix("./")
+                if _unusual(audio) or _unusual(frames):
+                    audio, frames = (_relative(name, f"{path}, line {rows.line_num}") for name in (audio, frames))
+                names += audio.encode()
+                ends.append(len(names))
+                names += frames.encode()
+                ends.append(len(names))
+                folder = audio.rpartition("/")[0].rpartition("/")[2] or os.path.basename(root)
+                labels.append(classes.setdefault(folder, len(classes)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SopeduError(
+            f"{path}: the index cannot be read ({_why(error)}); give a CSV of audio_path,frames_path,frame_count"
+        ) from error
+    if not counts:
+        raise SopeduError(f"{path}: the index holds no clip; a row is audio_path,frames_path,frame_count")
+    class_names = tuple(sorted(classes))
+    ranks = {name: rank for rank, name in enumerate(class_names)}
+    order = np.array([ranks[name] for name in classes])
+    return ClipIndex(
+        str(path), root, bytes(names), np.array(ends), np.array(counts), order[np.array(labels)], class_names
+    )
+
+
+def _frame_count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
+
+
+def _unusual(name: str) -> bool:
+    """Whether a path may be in other than its plain form; a quick look, for there are hundreds of thousands."""
+    return (
+        "/." in name or "//" in name or "\\" in name or "\0" in name or not name or name[0] in "./" or name[-1] == "/"
+    )
+
+
+def _relative(name: str, where: str) -> str:
+    """A path of the index in its plain form, checked as text: no question is asked of the disk for it."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts or "\\" in name or "\0" in name or os.path.isabs(name):
+        raise SopeduError(
+            f"{where}: {name[:200]!r} is no path below the index's folder; write paths relative to it, "
+            "with / and without .."
+        )
+    return "/".join(parts)
+
+
+def _listing(folder: str) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def _pcm_segment(path: str, start: float, samples: int, sample_rate: int) -> np.ndarray | None:
+    """A part of a mono 16-bit WAV file of the right rate, read in place; None if it is anything else."""
+    try:
+        with wave.open(path, "rb") as file:
+            if (file.getnchannels(), file.getsampwidth(), file.getframerate()) != (1, 2, sample_rate):
+                return None
+            file.setpos(min(round(start * sample_rate), file.getnframes()))
+            data = file.readframes(samples)
+    except (OSError, EOFError, ValueError, wave.Error):
+        return None  # whoever reads every format says what is wrong with it
+    return np.frombuffer(data, "<i2", len(data) // 2).astype(np.float32) / np.float32(32768)
+
+
+def _resized(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    scale = short_side / min(size)
+    return max(short_side, round(size[0] * scale)), max(short_side, round(size[1] * scale))
+
+
+def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
+    """Size of a picture as stored, and its pixels ``(h, w, 3)``, decoded at a half, a fourth … if that is enough."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            if max(size) > 16 * min(size):
+                raise ValueError(f"{size[0]} × {size[1]} pixels are no picture")
+            image.draft(None, _resized(size, short_side))
+            return size, np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except FileNotFoundError as error:
+        there = sorted(_listing(os.path.dirname(path)))
+        found = f"{len(there)} files from {there[0]} to {there[-1]} are there" if there else "the folder is empty"
+        raise SopeduError(
+            f"{path}: no such frame ({found}); frames are numbered from 000001.jpg to the index's frame_count"
+        ) from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SopeduError(f"{path}: this frame cannot be read ({_why(error)}); prepare the clip again") from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    return " ".join((getattr(error, "strerror", None) or str(error)).split()).strip(" .")

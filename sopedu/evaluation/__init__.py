@@ -1,0 +1,40 @@
+"""How good is a model: scores beside their baselines, on the toy band and on real data.
+
+Start with `pairs`; the other modules judge maps, real clips, and write reports.
+"""
+
+from __future__ import annotations
+
+from sopedu.lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "localization": (
+            "evaluate_localization",
+            "pixels_of_box",
+            "overlap",
+            "guesses",
+            "half_sized_box",
+            "success_area",
+            "summary",
+            "map_table",
+            "localization_table",
+        ),
+        "pairs": (
+            "TestPairs",
+            "held_out_pairs",
+            "predict_masks",
+            "estimates_by_row",
+            "evaluate",
+            "evaluate_with_examples",
+            "leak",
+        ),
+        "report": ("write_report",),
+        "vggss": (
+            "read_vggss",
+            "score_vggss",
+            "evaluate_vggss",
+        ),
+    },
+)

@@ -1,0 +1,110 @@
+"""Interactive parts of the notebooks: turn a control, see a picture and hear sounds change.
+
+    >>> def draw(threshold):
+    ...     mask = sopedu.threshold(ratio, threshold)
+    ...     return View(plots.plot_mask(mask, config), text=f"{mask.mean():.0%} of the cells are let through")
+    >>> explorer = Explorer(draw, threshold=slider("threshold", 0.5, 0, 1))
+
+The picture is replaced in place, so it neither flickers nor doubles. ``explorer.view`` is what is shown, for a static
+figure in the saved notebook; ``explorer.set(threshold=0.9)`` moves the control from Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+from matplotlib.figure import Figure
+
+from sopedu.audio.soundfiles import Player
+from sopedu.plots import encode_figure
+
+_CONTROL = {"continuous_update": False, "style": {"description_width": "9em"}, "layout": {"width": "28em"}}
+
+
+@dataclass(frozen=True)
+class View:
+    """What an :class:`Explorer` shows: a figure, sounds with captions, a line of text."""
+
+    figure: Figure | None = None
+    sounds: Sequence[Player] = ()
+    text: str = ""
+
+
+class Explorer(widgets.VBox):
+    """Controls, and below them what a function makes of their values.
+
+    Args:
+        draw: called with the controls' values by name; returns a :class:`View`. An error in it is shown in the place of
+            the text, and the picture before it stays.
+        controls: any ipywidgets with a ``value``, see :func:`slider` and :func:`choice`; keyboards move them too.
+    """
+
+    def __init__(self, draw: Callable[..., View], **controls: widgets.Widget) -> None:
+        self._draw, self.controls, self.view = draw, controls, View()
+        self.picture, self.sounds = widgets.Image(format="png", layout={"max_width": "100%"}), widgets.HTML()
+        self.words = widgets.HTML()
+        super().__init__([*controls.values(), self.words, self.picture, self.sounds])
+        self._quiet = False
+        for control in controls.values():
+            control.observe(self._changed, "value")
+        self.refresh()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The controls' values by name."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def set(self, **values: Any) -> View:
+        """Move controls from Python, redraw once, and return what is shown then.
+
+        Raises:
+            KeyError: there is no control of that name.
+        """
+        self._quiet = True
+        try:
+            for name, value in values.items():
+                self.controls[name].value = value
+        finally:
+            self._quiet = False
+        self.refresh()
+        return self.view
+
+    def refresh(self) -> None:
+        """Draw again with the values of now."""
+        try:
+            view = self._draw(**self.values)
+        except Exception as error:  # a traceback in the log of a widget is seen by nobody
+            self.words.value = f'<p role="alert">⚠ {escape(type(error).__name__)}: {escape(str(error))}</p>'
+            return
+        self.view = view
+        self.words.value = f'<p aria-live="polite">{escape(view.text)}</p>'
+        if view.figure is not None:
+            self.picture.value = encode_figure(view.figure, "png")
+        self.sounds.value = "\n".join(sound._repr_html_() for sound in view.sounds)
+
+    def _changed(self, _: Any) -> None:
+        if not self._quiet:
+            self.refresh()
+
+
+def slider(description: str, value: float, low: float, high: float, step: float | None = None) -> widgets.Widget:
+    """A labelled slider for whole numbers or fractions; it reports when it is let go, not on the way."""
+    if all(isinstance(number, int) for number in (value, low, high)):
+        return widgets.IntSlider(value=value, min=low, max=high, step=step or 1, description=description, **_CONTROL)
+    step = step or (high - low) / 20
+    return widgets.FloatSlider(value=value, min=low, max=high, step=step, description=description, **_CONTROL)
+
+
+def choice(description: str, options: Sequence[Any], value: Any = None) -> widgets.Widget:
+    """Labelled buttons to choose one entry with; the first is chosen, unless ``value`` says another.
+
+    No drop-down list: JupyterLab takes the arrow keys for itself, so nobody could choose by keyboard.
+    """
+    how = {name: setting for name, setting in _CONTROL.items() if name not in ("continuous_update", "layout")}
+    how["style"] = {**_CONTROL["style"], "button_width": "auto"}
+    chosen = options[0] if value is None else value
+    return widgets.ToggleButtons(options=list(options), value=chosen, description=description, **how)

@@ -1,0 +1,41 @@
+"""The Sound of Pixels: three nets, one model, and its weights in files.
+
+Read `nets`, then `sound_of_pixels`.
+"""
+
+from __future__ import annotations
+
+from sopedu.lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "checkpoints": (
+            "Checkpoint",
+            "save_checkpoint",
+            "load_checkpoint",
+            "as_checkpoint",
+        ),
+        "nets": (
+            "activate",
+            "FrameNet",
+            "AudioUNet",
+            "Synthesizer",
+            "initialise_as_paper",
+        ),
+        "original": ("import_original",),
+        "sound_of_pixels": (
+            "normalise_frames",
+            "SoundOfPixels",
+            "evaluating",
+            "untrained",
+            "count_parameters",
+        ),
+        "warm_start": (
+            "object_picture",
+            "pretrain",
+            "save_warm_start",
+            "load_warm_start",
+        ),
+    },
+)

@@ -1,0 +1,212 @@
+"""Checkpoints are folders: weights in safetensors, configuration and figures in JSON. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from sopedu.audio.loudness import BROADCAST_LEVEL, checked_level
+from sopedu.config import Config, from_dict, to_dict
+from sopedu.errors import SopeduError
+from sopedu.files import write_json, write_tensors, writing
+from sopedu.machine import full_float32
+from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.shipped import checkpoint_folder, checkpoint_names, shipped_path
+
+FORMAT_VERSION = 1
+#: The checkpoint that comes with the samples.
+SHIPPED = shipped_path("data_samples/checkpoints/toyband")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what is known about it.
+
+    Attributes:
+        model: in evaluation mode.
+        class_names: what it was trained to tell apart, in the order of the labels.
+        trained_on: data, steps, seed and whatever else the training wrote down; ``level_db`` is the model's own.
+        metrics: content of ``metrics.json``, empty if there is none.
+    """
+
+    model: SoundOfPixels
+    class_names: tuple[str, ...]
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        return self.model.config
+
+    @property
+    def device(self) -> str:
+        """Where the model works: ``cpu``, or a GPU such as ``cuda:0``."""
+        return str(next(self.model.parameters()).device)
+
+    def describe(self) -> str:
+        """One line that says what the model knows."""
+        names = ", ".join(self.class_names) or "unknown classes"
+        data, steps = self.trained_on.get("data", "unknown data"), self.trained_on.get("steps", "?")
+        return f"preset {self.config.name}, trained on {data} ({names}) for {steps} steps"
+
+
+def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Path:
+    """Write a checkpoint folder aside and put it in its place; an earlier one there is replaced only then.
+
+    Args:
+        folder: where it will lie.
+        checkpoint: model, class names, notes; metrics are written if there are any.
+        dtype: store floating-point weights in this type, e.g. ``torch.float16`` for half the size.
+
+    Raises:
+        SopeduError: it cannot be written, e.g. because the disk is full; an earlier one stays.
+    """
+    folder, level = Path(folder), checkpoint.model.level_db
+    aside, before = (folder.with_name(folder.name + end) for end in (".partial", ".before"))
+    tensors = {
+        name: value.detach().to("cpu", dtype if value.is_floating_point() else None)
+        for name, value in checkpoint.model.state_dict().items()
+    }
+    notes = {
+        "format_version": FORMAT_VERSION,
+        "class_names": list(checkpoint.class_names),
+        "trained_on": checkpoint.trained_on | ({} if level is None else {"level_db": level}),
+        "config": to_dict(checkpoint.config),
+    }
+    try:
+        with writing(folder):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            write_tensors(aside / "model.safetensors", tensors)
+            write_json(aside / "config.json", notes)
+            if checkpoint.metrics:
+                write_json(aside / "metrics.json", checkpoint.metrics)
+            if folder.exists():
+                shutil.rmtree(before, ignore_errors=True)
+                folder.rename(before)
+            aside.rename(folder)
+            shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint folder written by :func:`save_checkpoint`.
+
+    Args:
+        folder: holds ``config.json`` and ``model.safetensors``; or the folder of a run, whose ``checkpoint/`` is taken;
+            or the name of a checkpoint that comes with sopedu: ``toyband``, ``toyband-tiny``.
+        device: where the model shall work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one. On a GPU
+            float32 then means float32 for the whole process, without TF32.
+
+    Raises:
+        SopeduError: if there is no such device, a file is missing or damaged, the format is newer than this version,
+            the configuration does not describe a model, or the weights do not fit it or are not finite.
+    """
+    folder, device = checkpoint_folder(folder), _chosen_device(device)
+    notes = _read_json(folder / "config.json")
+    version = notes.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise SopeduError(
+            f"{folder}: checkpoint format {version!r} is not known here (up to {FORMAT_VERSION}): update sopedu"
+        )
+    try:
+        config = from_dict(notes.get("config", {}))
+    except SopeduError as error:
+        raise SopeduError(f"{folder / 'config.json'}: {error}") from error
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise SopeduError(
+            f"{folder / 'model.safetensors'}: the weights cannot be read ({error}); copy them again"
+        ) from error
+    model = _empty_model(folder, config, tensors)
+    for name, value in tensors.items():
+        if value.is_complex() or (value.is_floating_point() and not bool(torch.isfinite(value).all())):
+            raise SopeduError(f"{folder}: the weights {name} are not finite numbers: take another checkpoint")
+    model.load_state_dict(tensors, assign=False)
+    model.config = config  # as it was saved, with the name of the weights it once started from
+    names, trained_on = notes.get("class_names", []), notes.get("trained_on", {})
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SopeduError(f"{folder / 'config.json'}: class_names must be a list of names, not {names!r:.60}")
+    if not isinstance(trained_on, dict):
+        raise SopeduError(f"{folder / 'config.json'}: trained_on must be a group of values, not {trained_on!r:.60}")
+    try:
+        model.level_db = checked_level(trained_on.get("level_db", BROADCAST_LEVEL))
+    except SopeduError as error:
+        raise SopeduError(f"{folder / 'config.json'}: {error}") from error
+    metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
+    full_float32(device)
+    return Checkpoint(model.to(device).eval(), tuple(names), dict(trained_on), metrics)
+
+
+def as_checkpoint(checkpoint: Checkpoint | str | Path) -> Checkpoint:
+    """Return a checkpoint as it is, or load the one that a name or a folder stands for, on the CPU.
+
+    Raises:
+        SopeduError: it is none of these, or :func:`load_checkpoint` refuses it.
+    """
+    if isinstance(checkpoint, str | os.PathLike):
+        return load_checkpoint(checkpoint)
+    if not isinstance(checkpoint, Checkpoint):
+        raise SopeduError(
+            f"{checkpoint!r:.60}: is no checkpoint; give what sopedu.load_checkpoint returns, or a folder or a name"
+        )
+    return checkpoint
+
+
+def _chosen_device(device: str | torch.device) -> torch.device:
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        known = str(device).partition(":")[0] in ("cpu", "cuda")
+        return torch.zeros(1, device=device if known else "none").device  # asks the device itself, not its name alone
+    except (RuntimeError, AssertionError) as error:
+        raise SopeduError(f"device {device!s:.40}: cannot be used here; choose auto, cpu or cuda") from error
+
+
+def _empty_model(folder: Path, config: Config, tensors: dict[str, torch.Tensor]) -> SoundOfPixels:
+    """Build the model only after its sizes have been compared with the weights, which costs no memory."""
+    from dataclasses import replace
+
+    config = replace(config, model=replace(config.model, frame_weights="none"))
+    try:
+        with torch.device("meta"):
+            blueprint = SoundOfPixels(config)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise SopeduError(f"{folder}: the configuration describes no model ({error})") from error
+    expected = {name: tuple(value.shape) for name, value in blueprint.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    if expected != found:
+        wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+        name = wrong[0]
+        raise SopeduError(
+            f"{folder}: {len(wrong)} weights do not fit the configuration, e.g. {name}: "
+            f"expected {expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}; "
+            "take config.json and model.safetensors of one model"
+        )
+    return SoundOfPixels(config)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SopeduError(
+            f"{path}: no such file; a checkpoint is a folder that holds config.json and model.safetensors, "
+            f"or one that comes with sopedu: {', '.join(checkpoint_names())}"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise SopeduError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise SopeduError(f"{path}: expected a group of named values")
+    return values

@@ -1,0 +1,41 @@
+"""Objects in pictures: detectors, files of boxes, and objects followed through time.
+
+A detector is any function from pictures to boxes, labels and scores: see `detection`.
+"""
+
+from __future__ import annotations
+
+from sopedu.lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "box_file": (
+            "BoxFile",
+            "read_boxes",
+        ),
+        "detection": (
+            "Detections",
+            "make_detections",
+            "suppress_overlaps",
+            "validate_detector",
+            "named_detector",
+        ),
+        "pretrained": (
+            "FasterRCNN",
+            "OpenVocabulary",
+        ),
+        "toyband_detector": (
+            "ToyBandNet",
+            "boxes_of_cells",
+            "ToyBandDetector",
+            "load_toyband_detector",
+            "save_toyband_detector",
+        ),
+        "tracks": (
+            "Track",
+            "find_tracks",
+            "track_names",
+        ),
+    },
+)

@@ -1,0 +1,170 @@
+"""Detectors that others trained, as detectors of ours (notebook 12_objects_and_their_sounds).
+
+Their weights are downloaded at first use, on the user's machine; without a network a line says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sopedu.errors import SopeduError
+from sopedu.localization.places import out_of_view
+from sopedu.objects.detection import Detections, make_detections, suppress_overlaps
+
+OWLV2 = "google/owlv2-base-patch16-ensemble"
+_LEAST_SIDE = 1e-3  # of the picture; thinner boxes, at its border above all, show nothing
+_INSTEAD = "or choose another detector: toyband, or a box file NAME.json or NAME.csv"
+
+
+@dataclass(frozen=True)
+class FasterRCNN:
+    """A detection net of torchvision, by default Faster R-CNN with the 80 things of COCO (Ren et al., 2015).
+
+    COCO has persons but no instruments: use it to hear who plays, or :class:`OpenVocabulary` to name instruments.
+
+    Attributes:
+        net: any of ``torchvision.models.detection`` that answers boxes, labels and scores, in evaluation mode.
+        categories: the name of every label; ``__background__`` and ``N/A`` are left out.
+        least_score: what is less sure is left out.
+    """
+
+    net: torch.nn.Module
+    categories: Sequence[str]
+    least_score: float = 0.5
+
+    @classmethod
+    def pretrained(cls, least_score: float = 0.5) -> FasterRCNN:
+        """With torchvision's weights (167 MB), kept in its cache, which ``TORCH_HOME`` moves.
+
+        Raises:
+            SopeduError: the weights are not in the cache and cannot be downloaded, or are damaged.
+        """
+        from torchvision.models.detection import FasterRCNN_ResNet50_FPN_V2_Weights, fasterrcnn_resnet50_fpn_v2
+
+        weights = FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1
+        categories = weights.meta["categories"]
+        try:
+            state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        except Exception as error:  # of a damaged file, torch's reader raises almost anything
+            raise SopeduError(
+                f"faster-rcnn: its weights {weights.url.rpartition('/')[2]} cannot be downloaded or read "
+                f"({_first_line(error)}); connect once (they are kept in {torch.hub.get_dir()}/checkpoints, which "
+                f"TORCH_HOME moves), {_INSTEAD}"
+            ) from error
+        net = fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=len(categories))
+        net.load_state_dict(state)
+        return cls(net.eval(), categories, least_score)
+
+    @torch.inference_mode()
+    def __call__(self, frames: np.ndarray) -> list[Detections]:
+        """Pictures ``(S, H, W, 3)`` uint8 → what is seen in each."""
+        height, width = frames.shape[1:3]
+        answers = []
+        for picture in frames:  # one by one: memory is that of one picture, and on a CPU a batch is no faster
+            seen = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+            answer = self.net([seen])[0]
+            boxes = (answer["boxes"] / torch.tensor([width, height, width, height])).clamp(0, 1).double().numpy()
+            names, scores = [self.categories[i] for i in answer["labels"].tolist()], answer["scores"].numpy()
+            known = np.array([name not in ("__background__", "N/A") for name in names], bool)
+            whole = known & (scores >= self.least_score) & (boxes[:, 2:] - boxes[:, :2] > _LEAST_SIDE).all(1)
+            answers.append(make_detections(boxes, names, scores).only(np.flatnonzero(whole)))
+        return answers
+
+
+@dataclass(frozen=True)
+class OpenVocabulary:
+    """OWLv2, a detector that finds what you name (Minderer, Gritsenko and Houlsby, 2023), through transformers.
+
+    Attributes:
+        net, processor: ``Owlv2ForObjectDetection`` in evaluation mode, and ``Owlv2Processor``.
+        words: what to look for; they become the labels.
+        least_score: what is less sure is left out. Scores of this model are low: 0.3 is quite sure.
+        prompt: the text around each word.
+    """
+
+    net: Any
+    processor: Any
+    words: Sequence[str]
+    least_score: float = 0.2
+    prompt: str = "a photo of a {}"
+
+    @classmethod
+    def pretrained(cls, words: Sequence[str], name: str = OWLV2, least_score: float = 0.2) -> OpenVocabulary:
+        """With weights by name (the default: 155 million parameters, 620 MB), kept in huggingface_hub's cache.
+
+        Args:
+            words: what to look for, e.g. ``("violin", "piano")``.
+            name: a model of the OWLv2 family, or a folder that holds one.
+
+        Raises:
+            SopeduError: transformers is not installed, or the model is not in the cache and cannot be downloaded.
+        """
+        try:
+            from transformers import Owlv2ForObjectDetection, Owlv2Processor
+        except ImportError as error:
+            raise SopeduError(f'owlv2: needs transformers; pip install "sopedu[detect]", {_INSTEAD}') from error
+        here = Path(name).is_dir()
+        where = {"local_files_only": here or not _hub_answers(name)}
+        try:
+            processor = Owlv2Processor.from_pretrained(name, **where)
+            net = Owlv2ForObjectDetection.from_pretrained(name, use_safetensors=True, **where)  # never a pickle
+        except (OSError, ValueError) as error:
+            offline = where["local_files_only"] and not here
+            reason = "huggingface_hub reaches no server" if offline else _first_line(error)
+            raise SopeduError(
+                f"owlv2: {name} is neither in the cache nor can it be read or downloaded ({reason}); connect once (it "
+                f"is kept in the cache of huggingface_hub, which HF_HOME moves), {_INSTEAD}"
+            ) from error
+        return cls(net.eval(), processor, tuple(words), least_score)
+
+    @torch.inference_mode()
+    def __call__(self, frames: np.ndarray) -> list[Detections]:
+        """Pictures ``(S, H, W, 3)`` uint8 → what is seen in each, the surest first.
+
+        Raises:
+            SopeduError: a word is longer than the model reads.
+        """
+        height, width = frames.shape[1:3]
+        # It sees the picture in the left top of a square, with bars at the right or below.
+        side = max(height, width)
+        view = (0.0, 0.0, side / width, side / height)
+        texts = [self.prompt.format(word.replace("_", " ")) for word in self.words]
+        answers = []
+        for picture in frames:  # one by one: each is 3600 patches
+            try:
+                given = self.processor(
+                    text=[texts], images=[picture], return_tensors="pt", input_data_format="channels_last"
+                )
+            except ValueError as error:  # texts that are not all padded to the longest that the model takes
+                longest = max(self.words, key=len)
+                raise SopeduError(f"owlv2: {longest!r:.60} is more than it reads; write shorter words") from error
+            answer = self.net(**given)
+            scores, which = torch.sigmoid(answer.logits[0]).max(-1)
+            middle, size = answer.pred_boxes[0].double().split(2, -1)
+            corners = torch.cat([middle - size / 2, middle + size / 2], -1)
+            boxes = np.array([out_of_view(tuple(box), view) for box in corners.tolist()]).clip(0, 1)
+            seen = make_detections(boxes, [self.words[i] for i in which.tolist()], scores.numpy())
+            whole = (seen.scores >= self.least_score) & (boxes[:, 2:] - boxes[:, :2] > _LEAST_SIDE).all(1)
+            answers.append(suppress_overlaps(seen.only(np.flatnonzero(whole))))
+        return answers
+
+
+def _hub_answers(name: str) -> bool:
+    """Whether the hub can be reached; asked once, because without a network every file is tried for half a minute."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().get(f"{constants.ENDPOINT}/{name}/resolve/main/config.json", timeout=10)
+    except Exception:  # whatever the client of this version calls it; the cache may have the model
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,96 @@
+"""From a batch to a trained model: loss, loop, and what a long training needs.
+
+Read `objective`, `losses` and `loop` first; the other modules may be skipped until they are needed.
+"""
+
+from __future__ import annotations
+
+from sopedu.lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "benchmark": (
+            "measure_step",
+            "run_benchmark",
+        ),
+        "callbacks": (
+            "Progress",
+            "JsonLinesHistory",
+            "read_history",
+            "KeepCheckpoint",
+            "LivePlot",
+            "TensorBoard",
+        ),
+        "compare": (
+            "compare_runs",
+            "plot_comparison",
+            "comparison_table",
+            "smoothed",
+        ),
+        "distributed": (
+            "join_processes",
+            "lost_process_told",
+        ),
+        "level": ("training_level",),
+        "loop": (
+            "Run",
+            "Callback",
+            "Judge",
+            "train",
+            "new_model",
+        ),
+        "losses": (
+            "mask_targets",
+            "loss_weight",
+            "mask_loss",
+        ),
+        "objective": (
+            "mixture_loss",
+            "augment",
+        ),
+        "optimizer": (
+            "make_optimizer",
+            "set_rates",
+            "rate_factor",
+            "freeze",
+            "training_mode",
+            "MovingAverage",
+        ),
+        "precision": (
+            "choose_precision",
+            "FiniteState",
+            "weights_are_finite",
+        ),
+        "resume": (
+            "State",
+            "save_state",
+            "holds_state",
+            "newest_step",
+            "StateWriter",
+            "load_state",
+            "optimizer_tensors",
+            "restore_optimizer",
+            "different_settings",
+        ),
+        "run_folder": (
+            "train_run",
+            "require_new_run",
+            "requested",
+        ),
+        "throughput": (
+            "Measures",
+            "Step",
+            "flop_per_mixture",
+            "MatrixProduct",
+            "seconds_in_turns",
+            "measure_by_measure",
+            "workers_here",
+            "loader_speed",
+            "training_speed",
+            "peak_memory_gib",
+        ),
+        "validation": ("Validation",),
+        "validation_preview": ("ValidationPreview",),
+    },
+)

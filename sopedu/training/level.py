@@ -1,0 +1,32 @@
+"""At which level the mixtures of a training lie: kept with the model, see :mod:`sopedu.audio.loudness`."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from sopedu.audio.loudness import BROADCAST_LEVEL, level_of
+from sopedu.data.batches import collate
+from sopedu.data.clips import ClipDataset, TrainingSampler
+from sopedu.data.mixing import mix
+
+_MEASURED = 64  # mixtures; on the toy band single ones spread by 2.5 dB, so their median is good to 0.4 dB
+
+
+def training_level(clips: ClipDataset) -> float:
+    """Median level in dB full scale of the first mixtures that a training on these clips makes.
+
+    Uses no randomness of the training's own, so that measuring changes nothing.
+    """
+    config = clips.config
+    sampler = TrainingSampler(clips, -(-_MEASURED // config.training.batch_size))
+    generator, levels = np.random.default_rng(0), [torch.empty(0)]
+    # Reading with the training's loader: a clip that cannot be read is replaced as it will be there.
+    for batch in DataLoader(clips, batch_sampler=sampler, collate_fn=collate, generator=torch.Generator()):
+        if len(batch.labels) >= config.mixing.sources:
+            mixtures = mix(batch.waveforms, batch.labels.numpy(), config.mixing, generator)
+            levels.append(level_of(mixtures.mixture, config.spectrogram))
+    heard = torch.cat(levels)
+    heard = heard[heard.isfinite()]
+    return round(float(heard.median()), 1) if len(heard) else BROADCAST_LEVEL

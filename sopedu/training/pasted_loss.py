@@ -1,0 +1,89 @@
+"""The loss of pasted scenes: regions and single cells answer for what was pasted there.
+
+What pasting is for is told in :mod:`sopedu.data.pasting`; the recipe and its ablation are in ``docs/measurements.md``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from sopedu.config import LossConfig
+from sopedu.data.mixing import to_device
+from sopedu.data.pasting import PastedScenes
+from sopedu.model.nets import activate
+from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.training.losses import mask_loss
+
+_BINS = 512  # time-frequency bins drawn for what is computed in every cell
+_QUIET, _QUIET_WEIGHT = 0.25, 0.1  # cells with less than this share of the loudest cell's energy shall be silent
+_LOUD = 0.5  # any cell with at least this share must be able to answer alone
+_NOBODY_WEIGHT = 0.3  # of the cells in which nobody was pasted
+
+
+def pasted_loss(
+    model: SoundOfPixels,
+    features: torch.Tensor,
+    components: torch.Tensor,
+    scenes: PastedScenes,
+    target: torch.Tensor,
+    mixture: torch.Tensor,
+    weight: torch.Tensor,
+    config: LossConfig,
+    generator: np.random.Generator,
+) -> torch.Tensor:
+    """Compare what the regions and cells of pasted scenes answer with the masks of those who were pasted there.
+
+    Three binary cross entropies with equal weight: of the max-pooled features of a source's strip; of one cell drawn
+    from the loud ones; of the noisy-OR of all masks of the strip, 1 − Π(1 − σ(z)). Beside them quiet cells of a strip
+    and cells in which nobody was pasted are drawn towards silence. ``config.pasted_terms`` names those that count.
+
+    Args:
+        model: whose synthesizer answers.
+        features: feature maps, raw, ``(M, K, S, h, w)``; components: ``(M, K, Q, T)``.
+        target: true masks ``(M, N, Q, T)``; mixture, weight: ``(M, 1, Q, T)``.
+
+    Returns:
+        a scalar float32.
+    """
+    count, (height, width) = features.shape[2], features.shape[-2:]
+    strips, nobody = scenes.regions(height, width)
+    strips = strips[:, :, None].expand(-1, -1, count, -1, -1).flatten(2)  # (M, N, C)
+    nobody = nobody[:, None].expand(-1, count, -1, -1).flatten(1)  # (M, C)
+    raw, kind = features.flatten(2).float(), model.config.model.visual_activation  # (M, K, C)
+    cells = activate(raw, kind).transpose(1, 2)  # (M, C, K)
+    bins = to_device(generator.integers(0, components[0, 0].numel(), _BINS), components.device)
+    heard = components.flatten(2)[..., bins, None]
+    logits = model.synthesizer(cells, heard)[..., 0].float()  # (M, C, P)
+    weight_there, mixture_there = weight.flatten(2)[..., bins], mixture.flatten(2)[..., bins]  # (M, 1, P)
+    with torch.no_grad():
+        energy = (torch.sigmoid(logits) * mixture_there).square().sum(-1)[:, None] * strips  # (M, N, C)
+        loudest = energy.amax(-1, keepdim=True)
+        luck = to_device(generator.random(energy.shape), energy.device)
+        chosen = (luck * (energy >= _LOUD * loudest) * strips).argmax(-1)  # (M, N)
+        quiet = ((energy < _QUIET * loudest) & strips).any(1)  # (M, C)
+    pooled = raw[:, None].masked_fill(~strips[:, :, None], -torch.inf).amax(-1)  # (M, N, K)
+    alone = torch.gather(cells, 1, chosen[..., None].expand(-1, -1, cells.shape[-1]))
+    asked = {"pooled": activate(pooled.transpose(1, 2), kind).transpose(1, 2), "cell": alone}
+    asked = [visual for name, visual in asked.items() if name in config.pasted_terms]
+    softplus = F.softplus(logits)  # −log(1 − mask)
+    terms = []
+    if asked:
+        answers = model.synthesizer(torch.cat(asked, 1), components).split(strips.shape[1], dim=1)
+        terms += [mask_loss(answer, target, weight, config) for answer in answers]
+    if "any" in config.pasted_terms:
+        # −log Π(1 − mask) of a strip; the mask of "some cell sounds" is 1 − exp(−none)
+        none = torch.einsum("mnc,mcp->mnp", strips.to(softplus.dtype), softplus).clamp_min(1e-6)
+        truth = target.flatten(2)[..., bins].clamp(0, 1)
+        terms.append((weight_there * ((1 - truth) * none - truth * torch.log(-torch.expm1(-none)))).mean())
+    loss = sum(terms) / len(terms)
+    if "silence" in config.pasted_terms:
+        silence = weight_there * softplus
+        loss = loss + _QUIET_WEIGHT * _mean_over(silence, quiet) + _NOBODY_WEIGHT * _mean_over(silence, nobody)
+    return loss
+
+
+def _mean_over(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Mean of ``(M, C, P)`` over chosen cells ``(M, C)``; 0 where none is chosen."""
+    return (values * cells[..., None]).sum() / (cells.sum() * values.shape[-1]).clamp_min(1)

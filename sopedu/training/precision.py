@@ -1,0 +1,124 @@
+"""Which precision a training computes in, and the way back to float32 when bf16 fails (notebook 13_train_full)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sopedu.config import Config
+from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.training.objective import mixture_loss
+
+if TYPE_CHECKING:
+    from sopedu.training.loop import Run
+
+_PROBED_MIXTURES = 16
+# Some kernels fail in some runs only: oneDNN's for AMX may return NaN on narrow planes when threads share the work.
+_PROBED_STEPS = 3
+# bf16 keeps 8 bits. First losses of the presets differ from float32's by at most 0.3 %: much more than that is a fault.
+_LARGEST_DIFFERENCE = 0.05
+
+
+def choose_precision(model: SoundOfPixels, config: Config, device: torch.device) -> tuple[str, str]:
+    """Say in which precision a training computes.
+
+    ``auto`` is float32 on the CPU, so that every machine computes the same numbers, and bf16 on GPUs that have it.
+    bf16 is tried on the model's own step first.
+
+    Args:
+        model: on any device; it is not changed.
+        config: names the precision and the sizes of a step.
+        device: where the training will run.
+
+    Returns:
+        ``float32`` or ``bf16``; and one line that says why it is not bf16 where bf16 was wanted, else an empty string.
+    """
+    wanted = config.training.precision
+    if wanted == "auto":
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        wanted = "bf16" if has_bf16 else "float32"
+    fault = _fault_of_bf16(model, config, device) if wanted == "bf16" else ""
+    if fault:
+        return "float32", f"bf16 {fault} on this machine: the training runs in float32"
+    return wanted, ""
+
+
+def _fault_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -> str:
+    """Compare steps in bf16 with one in float32, on noise; what is wrong with them, or an empty string."""
+    mixtures, size = min(_PROBED_MIXTURES, config.training.batch_size), config.frames.size
+    solos = mixtures * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
+    noise = torch.Generator().manual_seed(0)
+    waveforms = 0.1 * torch.randn(solos, config.spectrogram.samples, generator=noise)
+    shape = (solos, config.frames.count, 3, size, size)
+    frames = torch.randint(0, 256, shape, generator=noise, dtype=torch.uint8)
+    probe = copy.deepcopy(model).to(device, memory_format=torch.channels_last).train()
+
+    def step(bf16: bool) -> tuple[float, bool]:
+        chance = np.random.default_rng(0)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            loss, _ = mixture_loss(probe, waveforms.to(device), frames.to(device), np.arange(solos), config, chance)
+        probe.zero_grad()
+        loss.backward()
+        gradients = [value.grad.isfinite().all() for value in probe.parameters() if value.grad is not None]
+        return loss.item(), bool(torch.stack([loss.isfinite(), *gradients]).all())
+
+    exact, finite = step(bf16=False)
+    if not finite:
+        return ""  # then it is not bf16 that is at fault, and the training itself will say so
+    for loss, finite in (step(bf16=True) for _ in range(_PROBED_STEPS)):
+        if not finite:
+            return "gives numbers that are not finite"
+        if abs(loss - exact) > _LARGEST_DIFFERENCE * abs(exact):
+            return f"gives another loss than float32 ({loss:.4g} instead of {exact:.4g})"
+    return ""
+
+
+@dataclass(frozen=True)
+class FiniteState:
+    """A training between two steps, kept in memory: where to go back to if bf16 fails later."""
+
+    run: dict[str, Any]
+    weights: list[dict[str, torch.Tensor]]  # of the model, and of their moving average
+    optimizer: dict[str, Any]
+    records: int
+    generator: torch.Tensor
+
+    @classmethod
+    def of(cls, run: Run, optimizer: torch.optim.Optimizer) -> FiniteState:
+        """Copy the state of a training."""
+        return cls(
+            {"step": run.step, "same_class_mixtures": run.same_class_mixtures, "best": dict(run.best)},
+            [copy.deepcopy(model.state_dict()) for model in _models(run)],
+            copy.deepcopy(optimizer.state_dict()),
+            len(run.history),
+            torch.get_rng_state(),
+        )
+
+    def give_back(self, run: Run, optimizer: torch.optim.Optimizer) -> None:
+        """Put a training into this state, in float32, and note why."""
+        failed_at = run.step
+        for model, weights in zip(_models(run), self.weights, strict=True):
+            model.load_state_dict(weights)
+        optimizer.load_state_dict(self.optimizer)
+        optimizer.zero_grad(set_to_none=True)
+        torch.set_rng_state(self.generator)
+        for name, value in self.run.items():
+            setattr(run, name, value)
+        del run.history[self.records :]
+        run.failed, run.precision = False, "float32"
+        run.notes.append(
+            f"the loss was no longer finite at step {failed_at} in bf16: going on from step {run.step} in float32"
+        )
+
+
+def weights_are_finite(model: SoundOfPixels) -> bool:
+    """Whether every weight is a finite number, asked of the device at once."""
+    return bool(torch.stack([value.isfinite().all() for value in model.parameters()]).all())
+
+
+def _models(run: Run) -> list[SoundOfPixels]:
+    return [run.model, *([run.average.model] if run.average else [])]

@@ -1,0 +1,341 @@
+"""Read video files: what is in them, their sound and their pictures on one clock.
+
+Time zero of a file is the earliest time of what can be decoded: all times here are seconds from it, for sound and
+pictures alike (`clock` joins timestamps that jump). PyAV decodes (in `decoding`). A container left open would make
+forked data loader workers hang, so every function opens the file anew and closes it. Videos are written by
+`video_writer`.
+
+A damaged packet is an error, unless the caller passes a list as `skipped`: then what can be decoded is used, and
+the list says at which times something was left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from math import floor, inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sopedu.audio.channels import Mix
+from sopedu.audio.soundfiles import resample_blocks
+from sopedu.errors import SopeduError
+from sopedu.files import require_file
+from sopedu.video.clock import clock_of
+from sopedu.video.containers import moving_pictures, opened, sounds
+from sopedu.video.decoding import (
+    TIME_TOLERANCE_SECONDS,
+    StreamInfo,
+    channels_in_use,
+    check_size,
+    chosen_stream,
+    continuous_sound,
+    decoded_frames,
+    described,
+    first_picture,
+    frame_rate_of,
+    pixel_aspect_of,
+    rgb_picture,
+    sound_end,
+    upright,
+)
+
+# Wanted pictures further apart than this are reached by a seek instead of by decoding all between them.
+SEEK_BEYOND_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds; `width` and `height` are of the picture as it is shown, after `rotation`."""
+
+    path: Path
+    width: int
+    height: int
+    frame_rate: float | None  # pictures per second, the mean where it varies
+    frame_count: int | None  # None where the file does not say
+    duration: float  # seconds to the end of the last picture or sound
+    sample_rate: int | None  # hertz
+    channels: int
+    has_sound: bool
+    has_picture: bool
+    rotation: int  # degrees counter-clockwise that the stored picture is turned by: 0, 90, 180 or 270
+    pixel_aspect: Fraction = Fraction(1)  # width of a pixel over its height; 1 but for old formats
+    picture_stream: int | None = None  # number of the stream that is looked at
+    sound_stream: int | None = None  # number of the stream that is listened to
+    streams: tuple[StreamInfo, ...] = ()  # all there are
+    mirrored: bool = False  # whether the stored picture is mirrored left to right before it is turned
+    announced: float = 0.0  # seconds that the header states, where that is more than there is
+    jumps: tuple[tuple[float, float], ...] = ()  # (time, seconds) of jumps of the timestamps that were closed
+
+
+def probe(path: str | Path, picture_stream: int | None = None, sound_stream: int | None = None) -> VideoInfo:
+    """Say what a video file holds, decoding no more than one picture.
+
+    Args:
+        path: the video file.
+        picture_stream, sound_stream: numbers of the streams to use, as `streams` lists them; None: the default.
+
+    Raises:
+        SopeduError: the file is missing, empty, a folder, neither sound nor video, has no such stream, or its
+            pictures have no size or more than 8192 px on a side.
+    """
+    path = require_file(path)
+    clock = clock_of(path)
+    with opened(path) as container:
+        picture = chosen_stream(path, container, "video", picture_stream)
+        sound = chosen_stream(path, container, "audio", sound_stream)
+        if picture is None and sound is None:
+            raise SopeduError(f"{path}: holds neither pictures nor sound; give a video file (mp4, webm, mkv, mov)")
+        width = height = rotation = 0
+        aspect, mirrored = Fraction(1), False
+        if picture is not None:
+            check_size(path, picture.width, picture.height)
+            width, height = picture.width, picture.height
+            first = first_picture(container, picture)
+            if first is not None:
+                check_size(path, first.width, first.height)
+                width, height = first.width, first.height
+                mirrored, turns = upright(first)
+                rotation = turns * 90
+            aspect = pixel_aspect_of(picture)
+            if rotation in (90, 270):
+                width, height, aspect = height, width, 1 / aspect
+        return VideoInfo(
+            path=path,
+            width=width,
+            height=height,
+            frame_rate=frame_rate_of(picture) if picture is not None else None,
+            frame_count=(picture.frames or None) if picture is not None else None,
+            duration=clock.end,
+            sample_rate=sound.rate if sound is not None else None,
+            channels=sound.channels if sound is not None else 0,
+            has_sound=sound is not None,
+            has_picture=picture is not None,
+            rotation=rotation,
+            pixel_aspect=aspect,
+            picture_stream=picture.index if picture is not None else None,
+            sound_stream=sound.index if sound is not None else None,
+            streams=tuple(described(stream) for stream in (*moving_pictures(container), *sounds(container))),
+            mirrored=mirrored,
+            announced=clock.announced,
+            jumps=clock.jumps,
+        )
+
+
+def iterate_sound(
+    path: str | Path,
+    sample_rate: int = 11025,
+    start: float = 0.0,
+    end: float | None = None,
+    stream: int | None = None,
+    skipped: list[float] | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield the sound of a video in blocks of about a second: memory does not grow with the length.
+
+    Together the blocks are what `read_sound` returns. The file stays open while the generator is in use.
+
+    Args:
+        path: a video file, or a sound file that PyAV reads (m4a, opus, …).
+        sample_rate: rate of the result in hertz.
+        start, end: seconds; None reads to the end.
+        stream: number of the sound stream; None takes the default one.
+        skipped: takes the times of damaged packets; None makes them an error.
+
+    Yields:
+        (n,) float32, mono: the mean of the channels, see `sound_channels`.
+
+    Raises:
+        SopeduError: as for `read_sound`.
+    """
+    path = require_file(path)
+    if not 0 <= start < inf or (end is not None and not end > start):
+        until = "the end" if end is None else f"{end:g} s"
+        raise SopeduError(f"{path}: cannot read from {start:g} s to {until}; start at 0 or later, end after the start")
+    end = sound_end(path, stream) if end is None else end
+    # A tenth of a second around the part keeps the edges of the resampling filter out of it.
+    begin = max(0, floor(start - 0.1))
+    left_out = round((start - begin) * sample_rate)
+    wanted = inf if end == inf else round((end - start) * sample_rate)
+    given = 0
+    if end <= start:
+        raise SopeduError(f"{path}: has no sound from {start:.2f} s on; start earlier")
+    mix = channels_in_use(path, start, end, stream)
+    with closing(continuous_sound(path, begin, end, stream, skipped, mix)) as pieces:
+        rate, first = next(pieces, (0, None))
+        blocks = resample_blocks(chain([first], (samples for _, samples in pieces)), rate, sample_rate) if rate else ()
+        for block in blocks:
+            kept = block[left_out:]
+            left_out -= len(block) - len(kept)
+            kept = kept[: int(min(wanted - given, len(kept)))]
+            given += len(kept)
+            if len(kept):
+                yield kept
+    if not given:
+        raise SopeduError(f"{path}: has no sound from {start:.2f} s on; start earlier")
+
+
+def sound_channels(path: str | Path, start: float = 0.0, end: float | None = None, stream: int | None = None) -> Mix:
+    """Say which channels are averaged where a part of a video's sound is read.
+
+    All of them, but for those in which nothing is heard. Where they cancel each other out, as when one has its sign
+    turned, the loudest one is taken alone.
+
+    Args:
+        path: the video file.
+        start, end: seconds; None runs to the end.
+        stream: number of the sound stream; None takes the default one.
+
+    Raises:
+        SopeduError: as for `read_sound`.
+    """
+    path = require_file(path)
+    return channels_in_use(path, start, sound_end(path, stream) if end is None else end, stream)
+
+
+def read_sound(
+    path: str | Path,
+    sample_rate: int = 11025,
+    start: float = 0.0,
+    seconds: float | None = None,
+    stream: int | None = None,
+) -> np.ndarray:
+    """Read the sound of a video as a mono waveform that starts at the video's own time.
+
+    Channels are averaged, see `sound_channels`. Where the sound stream begins later than `start`, or has a gap, there
+    are zeros.
+
+    Args:
+        path: a video file, or a sound file that PyAV reads (m4a, opus, …).
+        sample_rate: rate of the result in hertz.
+        start: where to begin, in seconds.
+        seconds: how much to read; None reads to the end. Where the sound ends earlier, less is returned.
+        stream: number of the sound stream; None takes the default one.
+
+    Returns:
+        (L,) float32 with L = round(seconds · sample_rate), or fewer at the end of the sound.
+
+    Raises:
+        SopeduError: the file is missing, empty, a folder, not a video, has no sound, none from `start` on, is
+            damaged, or its samples are not finite.
+    """
+    if start < 0 or (seconds is not None and seconds <= 0):
+        raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
+    end = None if seconds is None else start + seconds
+    return np.concatenate(list(iterate_sound(path, sample_rate, start, end, stream)))
+
+
+def frames_tensor(pictures: np.ndarray) -> torch.Tensor:
+    """Turn pictures ``(S, H, W, 3)`` uint8 into frames as a model takes them.
+
+    Returns:
+        ``(S, 3, H, W)`` uint8.
+    """
+    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+
+
+def iterate_frames(
+    path: str | Path,
+    start: float = 0.0,
+    end: float | None = None,
+    stream: int | None = None,
+    skipped: list[float] | None = None,
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield every picture that begins in [start, end), one at a time: memory does not grow with the length.
+
+    The file stays open while the generator is in use: finish or close it before starting data loader workers.
+
+    Args:
+        path: the video file.
+        start, end: seconds; None runs to the end.
+        stream: number of the picture stream; None takes the default one.
+        skipped: takes the times of damaged packets; None makes them an error.
+
+    Yields:
+        (time in seconds, (H, W, 3) uint8 RGB picture, upright); all have the size of the first one.
+
+    Raises:
+        SopeduError: as for `read_frames`.
+    """
+    path, size = require_file(path), None
+    with closing(decoded_frames(path, "video", max(0.0, start), stream, skipped)) as decoded:
+        for time, frame in decoded:
+            if end is not None and time >= end - TIME_TOLERANCE_SECONDS:
+                return
+            if time >= start - TIME_TOLERANCE_SECONDS:
+                picture = rgb_picture(path, frame, size)
+                size = picture.shape[:2]
+                yield time, picture
+
+
+def frames_at(
+    path: str | Path,
+    times: Sequence[float] | np.ndarray,
+    size: tuple[int, int] | None = None,
+    stream: int | None = None,
+    skipped: list[float] | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield the pictures that are shown at ascending times, one at a time: `read_frames` for a long list.
+
+    Args and errors as for `read_frames`; `skipped` takes the times of damaged packets.
+
+    Yields:
+        (H, W, 3) uint8, RGB, upright.
+    """
+    path = require_file(path)
+    decoded, upcoming, shown, picture = None, None, None, None
+    try:
+        for time in times:
+            if decoded is None or (upcoming is not None and time > upcoming[0] + SEEK_BEYOND_SECONDS):
+                if decoded is not None:
+                    decoded.close()
+                decoded = decoded_frames(path, "video", max(0.0, time), stream, skipped)
+                upcoming, shown = next(decoded), None
+            while upcoming is not None and (shown is None or upcoming[0] <= time + TIME_TOLERANCE_SECONDS):
+                shown, picture = upcoming[1], None
+                upcoming = next(decoded, None)
+            if picture is None:
+                picture = rgb_picture(path, shown, size)
+                size = picture.shape[:2]
+            yield picture
+    finally:
+        if decoded is not None:
+            decoded.close()
+
+
+def read_frames(
+    path: str | Path, times: Sequence[float], size: tuple[int, int] | None = None, stream: int | None = None
+) -> np.ndarray:
+    """Read the pictures that are shown at the given times.
+
+    The picture at a time is the last one that begins not later (within a millisecond); before the first
+    picture it is the first, past the end the last. Times may come in any order and repeat.
+
+    Args:
+        path: the video file.
+        times: seconds, S of them.
+        size: (height, width) to scale to; None keeps the picture's own size.
+        stream: number of the picture stream; None takes the default one.
+
+    Returns:
+        (S, H, W, 3) uint8, RGB, turned upright where the file says how.
+
+    Raises:
+        SopeduError: the file is missing, empty, a folder, not a video, has no pictures, pictures without size or
+            with more than 8192 px on a side, or is damaged.
+    """
+    path = require_file(path)
+    wanted = np.asarray(times, dtype=np.float64)
+    if wanted.ndim != 1 or wanted.size == 0 or not np.isfinite(wanted).all():
+        raise SopeduError(f"{path}: no times to read pictures at; give a list of seconds")
+    order = np.argsort(wanted, kind="stable")
+    pictures: list[Any] = [None] * len(wanted)
+    with closing(frames_at(path, wanted[order], size, stream)) as shown:
+        for index, picture in zip(order, shown, strict=True):
+            pictures[index] = picture
+    return np.stack(pictures)

@@ -1,0 +1,271 @@
+"""Sound files: levels, parts, resampling against theory, writing, players, and errors that help."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import sys
+import wave
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sopedu.audio import soundfiles as sound
+from sopedu.errors import SopeduError
+from sopedu.plots import plot_waveform
+
+RATE = 44100
+
+
+def sine(frequency: float, seconds: float, rate: int = RATE, amplitude: float = 0.5) -> np.ndarray:
+    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def inner(waveform: np.ndarray, rate: int = 11025) -> np.ndarray:
+    """Without the first and last twentieth of a second, where a filter sees the end of the sound."""
+    return waveform[rate // 20 : -(rate // 20)]
+
+
+@pytest.mark.parametrize("suffix, tolerance", [("wav", 1e-3), ("flac", 1e-3), ("ogg", 0.02), ("mp3", 0.02)])
+def test_levels_are_those_of_the_file_in_every_format(tmp_path, suffix, tolerance):
+    path = tmp_path / f"sine.{suffix}"
+    soundfile.write(path, sine(440, 2.0), RATE)
+    waveform = sound.load_waveform(path)
+    assert waveform.dtype == np.float32
+    assert waveform.shape == (22050,)
+    assert np.sqrt(np.mean(inner(waveform) ** 2)) == pytest.approx(0.5 / np.sqrt(2), abs=tolerance)
+    np.testing.assert_allclose(inner(waveform), inner(sine(440, 2.0, 11025)), atol=max(tolerance, 2e-3))
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = sine(440, 1.0, 11025), sine(660, 1.0, 11025, amplitude=0.2)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), 11025, subtype="FLOAT")
+    np.testing.assert_allclose(sound.load_waveform(tmp_path / "stereo.wav"), (left + right) / 2, atol=1e-7)
+
+
+def test_what_the_new_rate_cannot_hold_is_removed():
+    low = sound.resample(sine(1000, 1.0), RATE, 11025)
+    np.testing.assert_allclose(inner(low), inner(sine(1000, 1.0, 11025)), atol=2e-3)
+    above_nyquist = sound.resample(sine(8000, 1.0), RATE, 11025)
+    assert np.abs(inner(above_nyquist)).max() < 0.5 * 10 ** (-50 / 20)
+
+
+@pytest.mark.parametrize("from_rate, to_rate", [(8000, 11025), (48000, 11025), (22050, 11025), (11025, 44100)])
+def test_resampling_keeps_time_and_length(from_rate, to_rate):
+    resampled = sound.resample(sine(300, 0.7, from_rate), from_rate, to_rate)
+    assert len(resampled) == int(np.ceil(round(0.7 * from_rate) * to_rate / from_rate))
+    expected = sine(300, 0.7, to_rate)[: len(resampled)]
+    assert resampled.dtype == np.float32
+    np.testing.assert_allclose(inner(resampled[: len(expected)], to_rate), inner(expected, to_rate), atol=2e-3)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("rate", [11025, 44100, 48000])
+def test_a_part_equals_that_part_of_the_whole(tmp_path, suffix, rate):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (3 * rate, 2))
+    soundfile.write(tmp_path / f"noise.{suffix}", noise, rate)
+    whole = sound.load_waveform(tmp_path / f"noise.{suffix}")
+    part = sound.load_waveform(tmp_path / f"noise.{suffix}", start=1.0, seconds=0.5)
+    assert part.shape == (round(0.5 * 11025),)
+    np.testing.assert_allclose(part, whole[11025 : 11025 + len(part)], atol=1e-5)
+
+
+def test_the_clip_of_the_paper_has_its_length_and_the_end_of_a_file_gives_less(tmp_path):
+    soundfile.write(tmp_path / "long.wav", sine(440, 8.0), RATE)
+    assert sound.load_waveform(tmp_path / "long.wav", seconds=65535 / 11025).shape == (65535,)
+    assert sound.load_waveform(tmp_path / "long.wav", start=7.0, seconds=5.0).shape == (11025,)
+
+
+def test_saved_and_loaded_is_the_same_to_half_a_16_bit_step(tmp_path):
+    waveform = np.random.default_rng(1).uniform(-0.99, 0.99, 5000).astype(np.float32)
+    assert sound.save_waveform(tmp_path / "noise.wav", waveform, 11025) == 1.0
+    loaded = sound.load_waveform(tmp_path / "noise.wav")
+    np.testing.assert_allclose(loaded, waveform, atol=0.51 / 32768)
+    assert soundfile.info(tmp_path / "noise.wav").subtype == "PCM_16"
+
+
+def test_a_peak_above_one_is_scaled_and_not_clipped(tmp_path):
+    loud = 2.5 * sine(440, 0.5, 11025, amplitude=1.0)
+    gain = sound.save_waveform(tmp_path / "loud.wav", loud, 11025)
+    assert gain == pytest.approx(1 / np.abs(loud).max())
+    np.testing.assert_allclose(sound.load_waveform(tmp_path / "loud.wav"), loud * gain, atol=1.01 / 32768)
+
+
+def test_tensors_are_taken_too(tmp_path):
+    torch = pytest.importorskip("torch")
+    waveform = torch.linspace(-0.5, 0.5, 1000, requires_grad=True)
+    sound.save_waveform(tmp_path / "ramp.wav", waveform, 11025)
+    np.testing.assert_allclose(sound.load_waveform(tmp_path / "ramp.wav"), waveform.detach(), atol=1e-4)
+
+
+def test_16_bit_wav_is_read_the_same_without_soundfile(tmp_path, monkeypatch):
+    noise = np.random.default_rng(2).uniform(-0.5, 0.5, (RATE, 2))
+    soundfile.write(tmp_path / "noise.wav", noise, RATE)
+    soundfile.write(tmp_path / "noise.flac", noise, RATE)
+    soundfile.write(tmp_path / "noise24.wav", noise, RATE, subtype="PCM_24")
+    with_soundfile = sound.load_waveform(tmp_path / "noise.wav", start=0.25, seconds=0.5)
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    without = sound.load_waveform(tmp_path / "noise.wav", start=0.25, seconds=0.5)
+    np.testing.assert_array_equal(without, with_soundfile)
+    for name in ("noise.flac", "noise24.wav"):
+        with pytest.raises(SopeduError, match="pip install soundfile"):
+            sound.load_waveform(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name, says",
+    [
+        ("missing.wav", "no such file"),
+        ("folder", "is a folder"),
+        ("empty.wav", "is empty"),
+        ("text.wav", "cannot be read as wav"),
+        ("not_finite.wav", "NaN"),
+        ("no_samples.wav", "holds 0.00 s"),
+    ],
+)
+def test_a_bad_file_gives_one_line_with_its_name(tmp_path, name, says):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("this is no sound\n" * 20)
+    soundfile.write(tmp_path / "not_finite.wav", np.array([0.0, np.nan, np.inf]), 11025, subtype="FLOAT")
+    soundfile.write(tmp_path / "no_samples.wav", np.zeros(0), 11025)
+    with pytest.raises(SopeduError, match=says) as caught:
+        sound.load_waveform(tmp_path / name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_flac_gives_an_error_that_names_it(tmp_path):
+    soundfile.write(tmp_path / "cut.flac", np.random.default_rng(3).uniform(-0.5, 0.5, RATE), RATE)
+    content = (tmp_path / "cut.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(content[:100])
+    with pytest.raises(SopeduError, match=r"cut\.flac"):
+        sound.load_waveform(tmp_path / "cut.flac")
+
+
+def test_a_start_past_the_end_or_a_part_of_nothing_is_an_error(tmp_path):
+    soundfile.write(tmp_path / "short.wav", sine(440, 1.0), RATE)
+    with pytest.raises(SopeduError, match=r"holds 1\.00 s"):
+        sound.load_waveform(tmp_path / "short.wav", start=1.0)
+    for part in ({"start": -1.0}, {"seconds": 0.0}):
+        with pytest.raises(SopeduError, match="start at 0 or later"):
+            sound.load_waveform(tmp_path / "short.wav", **part)
+
+
+@pytest.mark.parametrize("bad", [np.zeros(0), np.zeros((2, 100)), np.array([0.0, np.nan])])
+def test_what_is_no_waveform_is_not_written(tmp_path, bad):
+    with pytest.raises(SopeduError, match="waveform"):
+        sound.save_waveform(tmp_path / "bad.wav", bad, 11025)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(SopeduError, match="nowhere does not exist"):
+        sound.save_waveform(tmp_path / "nowhere" / "a.wav", np.zeros(10), 11025)
+
+
+@pytest.mark.parametrize("rate, mp3_rate", [(11025, 11025), (10000, 11025), (96000, 48000)])
+def test_mp3_keeps_level_and_time(rate, mp3_rate):
+    encoded = sound.encode_mp3(sine(440, 3.0, rate), rate)
+    decoded, decoded_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
+    assert decoded_rate == mp3_rate
+    assert len(decoded) / mp3_rate == pytest.approx(3.0, abs=0.001)
+    # The encoder's own error is below 0.05 at this quality; one sample too late would be off by 0.12 at 11 025 Hz.
+    np.testing.assert_allclose(inner(decoded, mp3_rate), inner(sine(440, 3.0, mp3_rate), mp3_rate), atol=0.05)
+
+
+def test_six_seconds_are_small_enough_for_a_notebook():
+    noise = np.random.default_rng(4).normal(0, 0.1, 6 * 11025)
+    assert len(sound.encode_mp3(noise, 11025)) < 35_000
+
+
+def test_the_player_holds_its_sound_and_says_what_it_is():
+    waveform = sine(440, 0.5, 11025)
+    page = sound.player(waveform, 11025, 'flute & "violin" <duet>')
+    assert "<figcaption>flute &amp; &quot;violin&quot; &lt;duet&gt;</figcaption>" in page
+    assert 'aria-label="flute &amp; &quot;violin&quot; &lt;duet&gt;"' in page
+    assert "controls" in page
+    (encoded,) = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', page)
+    assert soundfile.info(io.BytesIO(base64.b64decode(encoded))).format == "MP3"
+    shown = sound.Player(waveform, 11025, "a flute")
+    assert shown._repr_html_() == sound.player(waveform, 11025, "a flute")
+    assert repr(shown) == "Player(0.50 s, 11025 Hz, 'a flute')"
+    assert "figcaption" not in sound.player(waveform, 11025)
+
+
+def test_python_own_reader_sees_what_was_written(tmp_path):
+    sound.save_waveform(tmp_path / "steps.wav", np.array([-1.0, -0.5, 0.0, 0.5, 1.0]), 8000)
+    with wave.open(str(tmp_path / "steps.wav")) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
+        samples = np.frombuffer(file.readframes(5), dtype="<i2")
+    assert samples.tolist() == [-32768, -16384, 0, 16384, 32767]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from([(44100, 11025), (48000, 11025), (11025, 44100), (8000, 11025), (11025, 11025), (997, 1009)]),
+    st.lists(st.integers(0, 40_000), min_size=1, max_size=6),
+    st.integers(0, 2**32),
+)
+def test_in_blocks_resampling_gives_what_the_whole_gives(rates, lengths, seed):
+    waveform = np.random.default_rng(seed).normal(size=sum(lengths)).astype(np.float32)
+    blocks = np.split(waveform, np.cumsum(lengths)[:-1])
+    found = list(sound.resample_blocks(blocks, *rates))
+    expected = sound.resample(waveform, *rates)
+    assert sum(map(len, found)) == len(expected)
+    np.testing.assert_allclose(np.concatenate([waveform[:0], *found]), expected, atol=2e-6)
+
+
+def test_a_wav_written_in_blocks_at_another_rate_is_the_resampled_whole(tmp_path):
+    tone = sine(440, 3.0, 11025)
+    sound.save_waveform_blocks(tmp_path / "tone.wav", np.array_split(tone, 5), 11025, 44100)
+    found, rate = soundfile.read(tmp_path / "tone.wav", dtype="float32")
+    assert (rate, len(found)) == (44100, 4 * len(tone))
+    np.testing.assert_allclose(found, np.clip(sound.resample(tone, 11025, 44100), -1, 1), atol=1e-4)
+
+
+TAKES_A_WAVEFORM = {
+    "resample": lambda waveform: sound.resample(waveform, 22050, 11025),
+    "resample to the same rate": lambda waveform: sound.resample(waveform, 11025, 11025),
+    "encode_mp3": lambda waveform: sound.encode_mp3(waveform, 11025),
+    "player": lambda waveform: sound.player(waveform, 11025),
+    "plot_waveform": lambda waveform: plot_waveform(waveform, 11025),
+}
+
+
+@pytest.mark.parametrize("take", TAKES_A_WAVEFORM.values(), ids=TAKES_A_WAVEFORM)
+def test_what_is_no_waveform_of_one_channel_is_refused_in_one_line(take):
+    stereo = np.stack([sine(440, 0.1), sine(660, 0.1)])
+    for wrong in (stereo, stereo.T, stereo[:1].T, torch.from_numpy(stereo), [[0.0], [1.0]], 0.5, None, "a.wav"):
+        with pytest.raises(SopeduError, match=r"\(L,\)") as caught:
+            take(wrong)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(SopeduError, match="not numbers"):
+        take([0.0, float("nan"), 1.0])
+
+
+def test_lists_whole_numbers_and_tensors_are_resampled_like_arrays():
+    tone = np.round(1000 * sine(440, 0.1)).astype(np.int16)
+    expected = sound.resample(tone.astype(np.float32), RATE, 11025)
+    for same in (tone, tone.tolist(), torch.from_numpy(tone)):
+        np.testing.assert_array_equal(sound.resample(same, RATE, 11025), expected)
+    np.testing.assert_array_equal(sound.resample(tone, float(RATE), np.float64(11025)), expected)
+
+
+@pytest.mark.parametrize("rate", [0, -8000, 11025.5, float("nan"), float("inf"), "11025", None])
+def test_a_sample_rate_that_is_no_whole_number_is_refused(tmp_path, rate):
+    tone = sine(440, 0.1)
+    for act in (
+        lambda: sound.resample(tone, RATE, rate),
+        lambda: sound.resample(tone, rate, RATE),
+        lambda: sound.encode_mp3(tone, rate),
+        lambda: sound.save_waveform(tmp_path / "a.wav", tone, rate),
+    ):
+        with pytest.raises(SopeduError, match="whole number of hertz"):
+            act()
+    assert list(tmp_path.iterdir()) == []

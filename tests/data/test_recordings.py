@@ -1,0 +1,280 @@
+"""Sounds that no model was made for: clips from a folder of files, and melodies on sampled instruments."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sopedu.audio.soundfiles import load_waveform, save_waveform
+from sopedu.config import preset, with_values
+from sopedu.data.recordings import SoundFolderClips, drawn_player, loud_parts
+from sopedu.errors import SopeduError
+from sopedu.evaluation import pairs as evaluation
+from sopedu.evaluation.pairs import evaluate
+from sopedu.model.checkpoints import Checkpoint
+from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.toyband import INSTRUMENTS, solo
+from sopedu.toyband.melody import Note, compose
+from tools import sampled_instruments as sampled
+
+BAND = ("violin", "tuba", "xylophone")
+VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
+spectrogram.samples=8191"""
+CONFIG = with_values(preset("tiny"), VALUES.split())
+LENGTH, RATE = CONFIG.spectrogram.samples, CONFIG.spectrogram.sample_rate
+HERTZ = {"violin": 1900, "tuba": 200, "xylophone": 700, "singer": 300}
+
+
+def tone(hertz: float, seconds: float = 3.0, rate: int = RATE) -> np.ndarray:
+    return 0.02 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+
+
+def write(folder: Path, files: dict[str, np.ndarray], rate: int = RATE) -> Path:
+    for name, waveform in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, waveform, rate)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """One file a class, each in another format."""
+    kinds = zip(HERTZ, ("flac", "ogg", "WAV", "wav"), strict=True)
+    return write(tmp_path / "sounds", {f"{name}/one.{kind}": tone(HERTZ[name]) for name, kind in kinds})
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    return Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
+
+
+def strongest(waveform: np.ndarray, rate: int = RATE) -> float:
+    return float(np.fft.rfftfreq(len(waveform), 1 / rate)[np.abs(np.fft.rfft(waveform)).argmax()])
+
+
+def test_clips_have_the_sound_of_their_file_the_level_of_the_toy_band_and_its_drawings(folder):
+    write(folder, {"tuba/.hidden.wav": tone(5000), "cello/notes.wav": tone(100)})
+    (folder / "cello" / "notes.wav").rename(folder / "cello" / "notes.txt")
+    clips = SoundFolderClips(folder, CONFIG, (*BAND, "cello"), clips=8)
+    assert clips.class_names == BAND and clips.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert clips.notes == [
+        f"{folder}: left out cello (no sound file in it), singer; known here: violin, tuba, xylophone, cello"
+    ]
+    assert str(folder) in clips.protocol and "3 files of 3 classes" in clips.protocol
+    for index, label in enumerate(clips.labels):
+        clip = clips[index]
+        assert (clip.waveform.shape, clip.waveform.dtype) == ((LENGTH,), torch.float32) and clip.label == label
+        assert strongest(clip.waveform.numpy()) == pytest.approx(HERTZ[BAND[label]], abs=2)
+        assert 0.08 <= clip.waveform.square().mean().sqrt() <= 0.12
+        assert (clip.frames.shape, clip.frames.dtype) == ((1, 3, 64, 64), torch.uint8)
+        drawn = torch.from_numpy(drawn_player(BAND[label], index, CONFIG)).permute(0, 3, 1, 2)
+        assert torch.equal(clip.frames, drawn)
+
+
+def test_the_drawing_is_that_of_a_held_out_solo_with_sound():
+    config = with_values(CONFIG, ["spectrogram.sample_rate=8191", "frames.count=2", "frames.stride=4"])  # 1 s
+    for name in INSTRUMENTS:
+        heard = solo(7, "validation", name, samples=11025, size=64, times=config.frames.times(0.5))
+        assert heard.mixture.any()
+        np.testing.assert_array_equal(drawn_player(name, 7, config), heard.frames)
+
+
+def test_every_file_serves_and_the_seed_decides_which_places_and_drawings(tmp_path):
+    files = {f"violin/{i}.wav": tone(500 + 100 * i) for i in range(3)} | {
+        "tuba/0.wav": tone(100),
+        "tuba/1.wav": tone(150),
+    }
+    write(tmp_path, files)
+    first, again, other = (SoundFolderClips(tmp_path, CONFIG, BAND, 8, seed) for seed in (0, 0, 1))
+    assert sorted({round(strongest(sound) / 50) * 50 for sound in first.waveforms}) == [100, 150, 500, 600, 700]
+    assert len(np.unique(first.waveforms, axis=0)) == 8
+    np.testing.assert_array_equal(first.waveforms, again.waveforms)
+    assert torch.equal(first[3].frames, again[3].frames) and not torch.equal(first[3].frames, other[3].frames)
+    assert not np.array_equal(first.waveforms, other.waveforms)
+
+
+def test_parts_are_loud_and_different_ones_while_there_are_any():
+    waveform = np.concatenate([np.zeros(4000), tone(400, 1), np.full(4000, 1e-4)]).astype(np.float32) + 0.3
+    parts = loud_parts(waveform, 1000, 60, 250, np.random.default_rng(0))
+    level = np.sqrt((parts**2).mean(1))
+    assert parts.shape == (60, 1000) and level.min() >= 0.5 * level.max() and abs(parts.mean()) < 1e-3
+    counts = np.unique(parts, axis=0, return_counts=True)[1]
+    assert len(counts) > 30 and counts.max() - counts.min() == 1
+    assert loud_parts(np.full(5000, 0.5, np.float32), 1000, 1, 250, np.random.default_rng(0)) is None
+
+
+def test_a_file_shorter_than_a_clip_is_followed_by_silence_and_counted(tmp_path):
+    write(tmp_path, {"violin/a.wav": tone(500, 0.3), "tuba/a.wav": tone(100)})
+    clips = SoundFolderClips(tmp_path, CONFIG, BAND, 4)
+    assert clips.notes == ["1 of 2 files are shorter than 0.74 s; silence follows them"]
+    sounding = np.flatnonzero(np.abs(clips.waveforms[0]) > 1e-3)
+    assert sounding[-1] < 0.3 * RATE and 0.08 <= np.sqrt((clips.waveforms[0] ** 2).mean()) <= 0.12
+
+
+def _missing(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def _without_sounds(folder: Path) -> None:
+    for path in folder.rglob("one.*"):
+        path.rename(path.with_suffix(".mid"))
+
+
+def _of_one_class(folder: Path) -> None:
+    for name in ("violin", "tuba"):
+        (folder / name).rename(folder / f"my {name}")
+
+
+MISTAKES = {
+    _missing: "sounds: no such folder; it should hold",
+    _without_sounds: "sounds: has .wav, .flac, .mp3, .ogg files of none alone, .* two or more of violin, tuba",
+    _of_one_class: "files of xylophone alone",
+    lambda folder: (folder / "tuba" / "one.ogg").write_bytes(b"no sound" * 99): "one.ogg: cannot be read as wav, flac",
+    lambda folder: (folder / "tuba" / "one.ogg").write_bytes(b""): "one.ogg: is empty",
+    lambda folder: write(folder, {"tuba/one.ogg": np.zeros(RATE)}): "one.ogg: is silent; replace it",
+}
+
+
+@pytest.mark.parametrize("spoil", MISTAKES)
+def test_bad_input_is_one_line_that_names_it(spoil, folder, checkpoint):
+    spoil(folder)
+    with pytest.raises(SopeduError, match=MISTAKES[spoil]) as caught:
+        evaluate(checkpoint, pairs=2, sounds=folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_sounds_do_not_go_with_an_index(folder, checkpoint):
+    with pytest.raises(SopeduError, match="index.csv cannot be used"):
+        evaluate(checkpoint, "index.csv", sounds=folder)
+
+
+def test_evaluation_puts_them_beside_the_usual_rows(folder, checkpoint, monkeypatch, tmp_path):
+    monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(evaluation, "_SOLOS_PER_CLASS", 3)
+    figures, pairs, rows = evaluation.evaluate_with_examples(checkpoint, pairs=3, sounds=folder)
+    toyband = evaluate(checkpoint, pairs=3)
+    assert set(figures) == {*toyband, "notes"} and set(figures["table"]) == set(toyband["table"])
+    assert figures["protocol"].startswith("3 held-out mixtures of 2 solos, all pairs of 3 classes")
+    assert f"in {folder}, 2 clips a class" in figures["protocol"] and figures["notes"][0].count("singer") == 1
+    assert figures["instruments"] == list(BAND)
+    for source, label in zip(pairs.sources.flatten(0, 1), pairs.labels.ravel(), strict=True):
+        assert strongest(source.numpy()) == pytest.approx(HERTZ[BAND[label]], abs=2)
+    # Tones half a kilohertz apart: masks that know them part them, those of an untrained model leave the mixture.
+    assert figures["sdr_ideal_ratio_mask"] > 25 and figures["sdr"] == pytest.approx(figures["sdr_mixture"], abs=1)
+    assert pairs.blank.float().std() > 1 and len(torch.unique(pairs.blank, dim=0)) == 3  # drawn rooms
+    some = evaluate(checkpoint, pairs=1, sounds=folder, instruments=("tuba", "violin"))
+    assert some["instruments"] == ["tuba", "violin"] and some["leak_absent"] is None
+
+
+def test_a_key_is_let_go_before_it_is_struck_again_and_every_key_in_the_end():
+    notes = [Note(0.0, 0.5, 60, 1.0), Note(0.2, 0.5, 60, 0.001), Note(0.2, 0.1, 64, 0.5), Note(1.0, 1.0, 60, 0.5)]
+    assert sampled.midi_events(notes) == [
+        (0.0, 60, 127), (0.2, 60, 0), (0.2, 60, 1), (0.2, 64, 64), (pytest.approx(0.3), 64, 0),
+        (pytest.approx(0.7), 60, 0), (1.0, 60, 64), (2.0, 60, 0),
+    ]  # fmt: skip
+    for name in INSTRUMENTS:
+        notes = compose(name, 8, 6.0)
+        events = sampled.midi_events(notes)
+        assert events == sorted(events, key=lambda event: event[0])
+        assert sum(velocity > 0 for *_, velocity in events) == len(notes)
+        for key in {key for _, key, _ in events}:
+            struck = [velocity > 0 for _, other, velocity in events if other == key]
+            assert struck == [True, False] * (len(struck) // 2)
+
+
+def clicks(program: int, events: list, seconds: float) -> np.ndarray:
+    """A stand-in for a synthesizer: a click and an offset for every key struck."""
+    sound = np.full(round(seconds * sampled.SAMPLE_RATE), 0.2)
+    for time, _, velocity in events:
+        if velocity and time < seconds:
+            sound[min(round(time * sampled.SAMPLE_RATE), len(sound) - 1)] += 1.0
+    return sound
+
+
+def test_held_out_melodies_are_written_in_time_at_the_level_of_the_toy_band_without_an_offset(tmp_path, monkeypatch):
+    composed = []
+
+    def spy(name: str, identity: int, seconds: float) -> list[Note]:
+        composed.append((name, identity, compose(name, identity, seconds)))
+        return composed[-1][2]
+
+    monkeypatch.setattr(sampled, "compose", spy)
+    out = sampled.render_sampled(tmp_path / "out", clicks, solos=12, seconds=2.0, seed=3, progress=False)
+    assert [name for name, *_ in composed] == [*INSTRUMENTS, INSTRUMENTS[0]] and composed[0][1] != composed[11][1]
+    assert all(identity % 10 == 8 for _, identity, _ in composed)  # of the validation split
+    for number, (name, _, notes) in enumerate(composed):
+        waveform = load_waveform(out / name / f"validation3-{number:06d}.wav", sampled.SAMPLE_RATE)
+        assert len(waveform) == 2 * sampled.SAMPLE_RATE
+        expected = {round(note.start * sampled.SAMPLE_RATE) for note in notes if note.start >= 0}
+        found = np.flatnonzero(waveform > 0.5 * waveform.max())
+        assert len(found) == len(expected) and np.abs(found - sorted(expected)).max() <= 1
+        assert abs(waveform[sampled.SAMPLE_RATE // 2 :].mean()) < 2e-3
+    assert len(list(out.rglob("*.wav"))) == 12
+    clips = SoundFolderClips(out, CONFIG, INSTRUMENTS, 11)
+    assert clips.class_names == INSTRUMENTS == tuple(sampled.PROGRAMS) and not clips.notes
+
+
+def test_a_soundfont_that_plays_nothing_leaves_no_folder(tmp_path):
+    with pytest.raises(SopeduError, match=r"plays nothing for accordion \(program 21\)"):
+        sampled.render_sampled(tmp_path / "out", lambda *_: np.full(300_000, 0.5) * 0, solos=1, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+class StandIn:
+    """What is used of ``tinysoundfont.Synth``: its sound counts the keys that are down, twice as loud on the right."""
+
+    def __init__(self, samplerate: int) -> None:
+        assert samplerate == 44100
+        self.down: set[int] = set()
+
+    def sfload(self, path: str) -> int:
+        if Path(path).read_bytes()[:4] != b"RIFF":
+            raise RuntimeError("could not load")
+        return 5
+
+    def program_select(self, channel: int, number: int, bank: int, program: int) -> None:
+        if (channel, number, bank) != (0, 5, 0) or program == 21:
+            raise RuntimeError("no such program")
+
+    def sounds_off(self) -> None:
+        self.down.clear()
+
+    def noteon(self, channel: int, key: int, velocity: int) -> None:
+        self.down.add(key)
+
+    def noteoff(self, channel: int, key: int) -> None:
+        self.down.remove(key)
+
+    def generate(self, samples: int) -> memoryview:
+        return memoryview(np.tile(np.array([1, 2], np.float32) * len(self.down), samples).tobytes())
+
+
+def test_a_soundfont_plays_events_at_their_samples(tmp_path, monkeypatch):
+    (tmp_path / "good.sf2").write_bytes(b"RIFF")
+    (tmp_path / "bad.sf2").write_bytes(b"nothing")
+    monkeypatch.setitem(sys.modules, "tinysoundfont", None)
+    with pytest.raises(SopeduError, match="pip install --no-deps tinysoundfont"):
+        sampled.soundfont_synthesizer(tmp_path / "good.sf2")
+    module = SimpleNamespace(Synth=StandIn, SoundFontException=type("SoundFontException", (Exception,), {}))
+    monkeypatch.setitem(sys.modules, "tinysoundfont", module)
+    with pytest.raises(SopeduError, match=r"bad.sf2: cannot be read as a SoundFont \(could not load\)"):
+        sampled.soundfont_synthesizer(tmp_path / "bad.sf2")
+    play = sampled.soundfont_synthesizer(tmp_path / "good.sf2")
+    events = sampled.midi_events([Note(0.25, 0.5, 60, 1.0), Note(0.5, 9.0, 64, 1.0)])
+    for _ in range(2):  # nothing of the first time is left in the second
+        sound = play(40, events, 1.0)
+        assert len(sound) == 44100 and sound.dtype == np.float32
+        np.testing.assert_array_equal(sound[[0, 11024, 11025, 22049, 22050, 33074, 33075]] / 1.5, [0, 0, 1, 1, 2, 2, 1])
+    with pytest.raises(SopeduError, match="good.sf2: has no program 21"):
+        sampled.render_with_soundfont(tmp_path / "out", tmp_path / "good.sf2", solos=11, seconds=1.0)
+    assert not (tmp_path / "out").exists()
+    save_waveform(tmp_path / "taken.wav", tone(100), RATE)
+    with pytest.raises(SopeduError, match="not an empty folder"):
+        sampled.render_with_soundfont(tmp_path, tmp_path / "missing.sf2")

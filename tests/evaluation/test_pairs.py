@@ -1,0 +1,220 @@
+"""Evaluation: the rows that need no learning are where theory puts them, and nothing can fool the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sopedu.audio.masks import ideal_ratio_mask
+from sopedu.audio.metrics import FLOOR, bss_eval
+from sopedu.audio.soundfiles import save_waveform
+from sopedu.audio.spectrogram import stft, warp
+from sopedu.config import preset, with_values
+from sopedu.data.clips import Clip, ClipDataset, ToyBandClips
+from sopedu.errors import SopeduError
+from sopedu.evaluation import pairs as evaluation
+from sopedu.evaluation.pairs import class_spectra, evaluate, held_out_pairs, leak, static_masks
+from sopedu.model.checkpoints import Checkpoint
+from sopedu.model.sound_of_pixels import SoundOfPixels
+
+BAND = ("tuba", "xylophone", "violin")
+VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
+spectrogram.samples=8191 toyband.instruments=tuba,xylophone,violin"""
+CONFIG = with_values(preset("tiny"), VALUES.split())
+KEYS = """sdr sir sar si_sdr sdr_mixture sdr_improvement sdr_static_mask sdr_ideal_binary_mask pairs seed
+sdr_ideal_ratio_mask sdr_swapped leak_blank leak_absent counted_silent silent_references protocol"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_solos_in_an_own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(evaluation, "_SOLOS_PER_CLASS", 6)
+        yield
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    return Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
+
+
+@pytest.fixture(scope="module")
+def figures(checkpoint) -> dict:
+    return evaluate(checkpoint, pairs=3, seed=3)
+
+
+class Noise(ClipDataset):
+    """Clips of noise with the given labels; the picture of clip n is of colour n."""
+
+    def __init__(self, labels: list[int]) -> None:
+        super().__init__(CONFIG, BAND, np.array(labels))
+
+    def __getitem__(self, index: int) -> Clip:
+        waveform = 0.1 * torch.randn(8191, generator=torch.Generator().manual_seed(index))
+        return Clip(waveform, torch.full((1, 3, 64, 64), index, dtype=torch.uint8), int(self.labels[index]))
+
+
+def test_every_figure_is_there_and_finite(figures):
+    assert set(KEYS.split()) <= set(figures)
+    numbers = [value for value in figures.values() if isinstance(value, (int, float))]
+    assert np.isfinite(numbers).all()
+    assert (figures["pairs"], figures["seed"], figures["counted_silent"], figures["silent_references"]) == (3, 3, 0, 0)
+    assert figures["instruments"] == list(BAND)
+    assert "3 held-out mixtures of 2 solos" in figures["protocol"]
+    # 15 hops of 512 samples at 11 025 Hz
+    assert "0.70 s at 11025 Hz" in figures["protocol"]
+
+
+def test_rows_without_learning_are_where_theory_puts_them(figures):
+    assert abs(figures["sdr_mixture"]) < 3  # what one source wins in level the other loses
+    assert figures["sdr_ideal_ratio_mask"] > 10
+    assert figures["sdr_ideal_binary_mask"] > 8
+    assert figures["sdr_ideal_ratio_mask"] > figures["sdr_static_mask"]
+    assert figures["sdr_improvement"] == pytest.approx(figures["sdr"] - figures["sdr_mixture"], abs=1e-3)
+
+
+def test_an_untrained_model_separates_nothing_whatever_it_sees(figures):
+    # All its masks are about one half everywhere: a quarter of the energy, −6 dB.
+    assert figures["sdr"] == pytest.approx(figures["sdr_mixture"], abs=1)
+    assert figures["sdr_swapped"] == pytest.approx(figures["sdr_mixture"], abs=1)
+    assert figures["leak_blank"] == pytest.approx(-6, abs=2)
+    assert figures["leak_absent"] == pytest.approx(-6, abs=2)
+
+
+def test_perfect_masks_reach_the_ideal_and_nothing_leaks(monkeypatch, checkpoint, figures):
+    pairs, sound = held_out_pairs(ToyBandClips(CONFIG, "validation", 6, seed=3), 3, 3), CONFIG.spectrogram
+    mixture = warp(stft(pairs.mixture, sound).abs(), sound)[:, None]
+    ideal = ideal_ratio_mask(warp(stft(pairs.sources, sound).abs(), sound), mixture).clamp(max=1)
+
+    def oracle(model, heard, frames):
+        torch.testing.assert_close(heard, pairs.mixture)
+        if frames.shape[1] == 1:  # blank or absent
+            return torch.zeros_like(ideal[:, :1])
+        return ideal if torch.equal(frames, pairs.frames) else ideal.flip(1)
+
+    monkeypatch.setattr(evaluation, "predict_masks", oracle)
+    found = evaluate(checkpoint, pairs=3, seed=3)
+    assert found["sdr"] == found["sdr_ideal_ratio_mask"] == figures["sdr_ideal_ratio_mask"]
+    assert found["sdr_swapped"] < -10
+    assert found["leak_blank"] == found["leak_absent"] == -100
+    for key in ("sdr_mixture", "sdr_static_mask", "sdr_ideal_binary_mask"):  # the same seed, the same pairs
+        assert found[key] == figures[key]
+
+
+def test_a_model_without_sound_scores_the_floor_and_is_counted():
+    length = CONFIG.spectrogram.counted_samples
+    pairs = held_out_pairs(Noise([0, 1, 0, 1]), 2)
+    table, counts = evaluation.score_rows(pairs, {"model": torch.zeros(2, 2, length)}, length)
+    assert table["model"] == dict.fromkeys(("sdr", "sir", "sar", "si_sdr"), FLOOR)
+    assert counts == {"counted_silent": 4, "silent_references": 0}
+
+
+def test_means_are_over_the_sources_that_sound_and_the_others_are_counted():
+    length = CONFIG.spectrogram.counted_samples
+    pairs = held_out_pairs(Noise([0, 1, 0, 1]), 2)
+    pairs.sources[1, 0] = 0
+    estimates = pairs.sources[..., :length] + 0.1 * pairs.sources[..., :length].flip(0)
+    table, counts = evaluation.score_rows(pairs, {"static_mask": estimates}, length)
+    scores = [bss_eval(*map(np.asarray, pair)) for pair in zip(pairs.sources[..., :length], estimates, strict=True)]
+    for name in ("sdr", "sir", "sar"):
+        alone = [value for score in scores for value in getattr(score, name) if np.isfinite(value)]
+        assert len(alone) == 3 and table["static_mask"][name] == pytest.approx(np.mean(alone), abs=0.01)
+    assert counts == {"counted_silent": 0, "silent_references": 1}
+    pairs.sources[:] = 0
+    with pytest.raises(SopeduError, match="all held-out clips are silent"):
+        evaluation.score_rows(pairs, {"static_mask": estimates}, length)
+
+
+@pytest.mark.parametrize("labels", [[0, 1] * 4, [0, 1, 2] * 5, [0] * 9 + [1] * 3, [0, 1, 1]])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pairs_are_of_different_classes_and_what_they_say(labels, seed):
+    clips = Noise(labels)
+    pairs = held_out_pairs(clips, 6, seed)
+    assert len(pairs.mixture) > 0
+    assert (pairs.labels[:, 0] != pairs.labels[:, 1]).all()
+    torch.testing.assert_close(pairs.sources.sum(1), pairs.mixture)
+    shown = pairs.frames[:, :, 0, 0, 0, 0].numpy()  # the colour says which clip
+    assert (shown[:, 0] != shown[:, 1]).all()
+    assert (np.array(labels)[shown] == pairs.labels).all()
+    for index, source in zip(shown.ravel(), pairs.sources.flatten(0, 1), strict=True):
+        torch.testing.assert_close(source, clips[int(index)].waveform / 2)
+    if len(set(labels)) == 2:
+        assert pairs.absent is None
+    else:
+        absent = np.array(labels)[pairs.absent[:, 0, 0, 0, 0].numpy()]
+        assert (absent[:, None] != pairs.labels).all()
+
+
+def test_each_clip_serves_once_where_there_are_enough_and_the_seed_decides():
+    clips = Noise([0, 1, 2] * 4)
+    first, again, other = (held_out_pairs(clips, 6, seed).frames[:, :, 0, 0, 0, 0] for seed in (0, 0, 1))
+    assert sorted(first.flatten().tolist()) == list(range(12))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_clips_of_one_class_cannot_be_evaluated():
+    with pytest.raises(SopeduError, match="all of one"):
+        held_out_pairs(Noise([1, 1, 1]), 2)
+
+
+def test_the_static_mask_is_the_wiener_filter_of_the_class_means():
+    spectra = np.array([[1.0, 9.0], [3.0, 1.0], [0.5, 0.5]])
+    masks = static_masks(spectra, np.array([[0, 1], [2, 0]]))
+    assert masks.shape == (2, 2, 2, 1)
+    np.testing.assert_allclose(masks[0, :, :, 0], [[1 / 4, 9 / 10], [3 / 4, 1 / 10]], rtol=1e-6)
+    np.testing.assert_allclose(masks[1, :, :, 0], [[1 / 3, 0.5 / 9.5], [2 / 3, 9 / 9.5]], rtol=1e-6)
+
+
+def test_class_spectra_are_mean_powers_of_that_class():
+    clips, sound = Noise([0, 1, 2, 0, 1, 2]), CONFIG.spectrogram
+    for label, spectrum in enumerate(class_spectra(clips)):
+        power = stft(torch.stack([clips[label].waveform, clips[label + 3].waveform]), sound).abs().square()
+        np.testing.assert_allclose(spectrum, power.mean((0, 2)), rtol=1e-5)
+
+
+def test_an_index_whose_held_out_part_lacks_a_class_keeps_the_classes_apart(checkpoint, tmp_path):
+    # Sines of 300, 900 and 2500 Hz: with the right class means the static mask alone separates them.
+    rows: dict[str, list[str]] = {"train.csv": [], "val.csv": []}
+    for number, (table, name) in enumerate((table, name) for table in rows for name in sorted(BAND)):
+        if (table, name) == ("val.csv", "tuba"):
+            continue
+        audio, frames = tmp_path / "audio" / name / f"{number}.wav", tmp_path / "frames" / name / f"{number}"
+        audio.parent.mkdir(parents=True, exist_ok=True)
+        frames.mkdir(parents=True)
+        frequency = {"tuba": 300, "violin": 900, "xylophone": 2500}[name]
+        save_waveform(audio, 0.3 * np.sin(2 * np.pi * frequency * np.arange(11025) / 11025), 11025)
+        for picture in range(1, 9):
+            Image.new("RGB", (80, 80)).save(frames / f"{picture:06d}.jpg")
+        rows[table].append(f"{audio.relative_to(tmp_path)},{frames.relative_to(tmp_path)},8")
+    for table, lines in rows.items():
+        (tmp_path / table).write_text("\n".join(lines))
+    assert evaluate(checkpoint, str(tmp_path / "train.csv"), pairs=1)["sdr_static_mask"] > 20
+
+
+def test_leak_is_the_mean_energy_against_the_mixture():
+    quiet = torch.tensor([[0.1], [0.3]])[..., None].expand(2, 1, 100)
+    assert leak(quiet, torch.ones(2, 2, 100)) == pytest.approx(10 * np.log10((0.01 + 0.09) / 2), abs=1e-3)
+
+
+def test_predicted_masks_do_not_depend_on_the_batch(checkpoint):
+    pairs = held_out_pairs(Noise([0, 1] * 18), 18)  # more than go through the model at once
+    together = evaluation.predict_masks(checkpoint.model, pairs.mixture, pairs.frames)
+    assert together.shape == (18, 2, 128, 16)
+    alone = evaluation.predict_masks(checkpoint.model, pairs.mixture[17:], pairs.frames[17:])
+    torch.testing.assert_close(together[17:], alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pooling", ["features", "energy"])
+def test_masks_of_a_model_in_training_mode_are_those_of_evaluation_and_it_is_not_changed(pooling):
+    torch.manual_seed(0)
+    model = SoundOfPixels(with_values(CONFIG, [f"model.region_pooling={pooling}"])).eval()
+    pairs = evaluation.held_out_pairs(Noise([0, 0, 1, 1]), 2)
+    expected = evaluation.predict_masks(model, pairs.mixture, pairs.frames)
+    before = {name: value.clone() for name, value in model.train().state_dict().items()}
+    found = evaluation.predict_masks(model, pairs.mixture, pairs.frames)
+    assert torch.equal(found, expected) and all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -1,0 +1,158 @@
+"""The toy band's held-out melodies on sampled instruments: the same music in a timbre that no model here was made for.
+
+A SoundFont holds recordings of single notes of real instruments; which one plays is said by a General MIDI program.
+``tinysoundfont`` plays it without a sound device. It asks for PyAudio, which it needs only for loudspeakers and which
+does not install without portaudio's headers: ``pip install --no-deps tinysoundfont`` leaves it out. Debian's
+``fluid-soundfont-gm`` is a SoundFont under the MIT licence. Explained in notebook 13_train_full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from sopedu.audio.soundfiles import save_waveform
+from sopedu.errors import SopeduError, real_number, whole_number
+from sopedu.files import folder_written_aside, require_file, require_new_folder
+from sopedu.toyband.melody import INSTRUMENTS, Note, compose
+from sopedu.toyband.splits import draw_identity, generator_for
+from sopedu.toyband.synthesis import normalized
+
+SAMPLE_RATE = 44100
+#: General MIDI programs, counted from 0. There is no erhu among them: the fiddle, also a bowed string, stands in.
+PROGRAMS: dict[str, int] = {
+    "accordion": 21, "acoustic_guitar": 24, "cello": 42, "clarinet": 71, "erhu": 110, "flute": 73,
+    "saxophone": 65, "trumpet": 56, "tuba": 58, "violin": 40, "xylophone": 13,
+}  # fmt: skip
+
+#: A second, a MIDI key, and how hard it is struck (1…127), or 0: it is let go.
+Event = tuple[float, int, int]
+#: Plays events on a program for so many seconds: (L,) float at 44 100 Hz.
+Synthesizer = Callable[[int, Sequence[Event], float], np.ndarray]
+
+
+def render_sampled(
+    out: str | Path,
+    synthesizer: Synthesizer,
+    solos: int = 132,
+    seconds: float = 6.0,
+    seed: int = 0,
+    instruments: Sequence[str] = INSTRUMENTS,
+    progress: bool = True,
+) -> Path:
+    """Write solos of the instruments in turn as ``OUT/<class>/<id>.wav``: input for ``sopedu evaluate --sounds``.
+
+    The melodies are of the validation split. What lies below 30 Hz is removed, for recorded notes may have an offset;
+    the level is that of the toy band's solos.
+
+    Args:
+        out: a new folder; it appears when all is written.
+        synthesizer: what plays, see :func:`soundfont_synthesizer`.
+        solos: how many.
+        seconds: length of each.
+        seed: which melodies.
+
+    Raises:
+        SopeduError: if the folder holds something already, or the synthesizer plays nothing for an instrument.
+    """
+    from scipy.signal import butter, sosfiltfilt
+
+    solos, seconds, seed = (
+        whole_number(solos, "solos", 1),
+        real_number(seconds, "seconds", 0.1),
+        whole_number(seed, "seed", 0),
+    )
+    high_pass = butter(2, 30.0, "highpass", fs=SAMPLE_RATE, output="sos")
+    with folder_written_aside(out) as folder:
+        for number in tqdm(range(solos), desc="rendering", unit="solo", disable=not progress):
+            name = instruments[number % len(instruments)]
+            generator = generator_for("sampled", seed, number)
+            events = midi_events(compose(name, draw_identity(generator, "validation"), seconds))
+            # Notes that began before the clip are played from their beginning, and the clip is cut out.
+            early = max(0.0, -events[0][0])
+            shifted = [(time + early, key, velocity) for time, key, velocity in events]
+            played = sosfiltfilt(high_pass, synthesizer(PROGRAMS[name], shifted, early + seconds))
+            sound = played[round(early * SAMPLE_RATE) :][: round(seconds * SAMPLE_RATE)]
+            if np.abs(sound).max() < 1e-4:
+                raise SopeduError(f"the SoundFont plays nothing for {name} (program {PROGRAMS[name]}); take another")
+            path = folder / name / f"validation{seed}-{number:06d}.wav"
+            path.parent.mkdir(exist_ok=True)
+            save_waveform(path, normalized(sound, generator.uniform(0.08, 0.12)), SAMPLE_RATE)
+    return Path(out)
+
+
+def midi_events(notes: Sequence[Note]) -> list[Event]:
+    """Turn notes into keys struck and let go, in order of time.
+
+    A key that is struck again while it sounds is let go first: synthesizers differ in what they do otherwise.
+    """
+    events, sounding = list[Event](), dict[int, float]()  # key → the second when it is to be let go
+    for note in sorted(notes, key=lambda one: one.start):
+        key, velocity = round(note.pitch), int(np.clip(round(127 * note.loudness), 1, 127))
+        if key in sounding:
+            events.append((min(sounding[key], note.start), key, 0))
+        events.append((note.start, key, velocity))
+        sounding[key] = note.start + note.duration
+    events += [(time, key, 0) for key, time in sounding.items()]
+    return sorted(events, key=lambda event: (event[0], event[2] > 0))
+
+
+def soundfont_synthesizer(soundfont: str | Path) -> Synthesizer:
+    """Open a SoundFont (.sf2, .sf3): a function that plays events on one of its programs.
+
+    Raises:
+        SopeduError: if the file is missing or no SoundFont, or ``tinysoundfont`` is not installed; and when played,
+            if the SoundFont has no such program.
+    """
+    path = require_file(soundfont)
+    try:
+        import tinysoundfont
+    except ImportError as error:
+        raise SopeduError(
+            "sampled instruments need tinysoundfont: pip install --no-deps tinysoundfont (it plays into files; "
+            "without --no-deps pip also wants PyAudio, which needs portaudio's headers)"
+        ) from error
+    unplayable = (tinysoundfont.SoundFontException, RuntimeError, OSError)
+    synth = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
+    try:
+        number = synth.sfload(str(path))
+    except unplayable as error:
+        raise SopeduError(f"{path}: cannot be read as a SoundFont ({error}); take an .sf2 or .sf3 file") from error
+
+    def play(program: int, events: Sequence[Event], seconds: float) -> np.ndarray:
+        try:
+            synth.program_select(0, number, 0, program)
+        except unplayable as error:
+            raise SopeduError(f"{path}: has no program {program}; take a General MIDI SoundFont") from error
+        synth.sounds_off()
+        length, blocks, now = round(seconds * SAMPLE_RATE), list[np.ndarray](), 0
+
+        def sound_until(sample: int) -> None:
+            nonlocal now
+            if sample > now:
+                stereo = np.frombuffer(synth.generate(sample - now), np.float32).reshape(-1, 2)
+                blocks.append(stereo.mean(axis=1))
+                now = sample
+
+        for time, key, velocity in events:
+            sound_until(min(round(time * SAMPLE_RATE), length))
+            if velocity:
+                synth.noteon(0, key, velocity)
+            else:
+                synth.noteoff(0, key)
+        sound_until(length)
+        synth.sounds_off()
+        return np.concatenate(blocks)
+
+    return play
+
+
+def render_with_soundfont(
+    out: str | Path, soundfont: str | Path, solos: int = 132, seconds: float = 6.0, seed: int = 0
+) -> Path:
+    """Write solos played by a SoundFont, see :func:`render_sampled`; a mistaken ``out`` is said before it is opened."""
+    require_new_folder(out)
+    return render_sampled(out, soundfont_synthesizer(soundfont), solos, seconds, seed)
