@@ -15,8 +15,9 @@ import torch
 
 from sopedu.audio.metrics import batched_bss_eval, bss_eval
 from sopedu.config import Config
-from sopedu.data.clips import ClipDataset, ToyBandClips, open_clips
+from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.index_clips import IndexClips
+from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.machine import fastest_convolutions, full_float32
 from sopedu.model.sound_of_pixels import count_parameters

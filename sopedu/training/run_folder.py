@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from sopedu.config import Config, from_dict, preset, to_dict
-from sopedu.data.clips import open_clips
+from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.files import require_new_folder, through_links, write_json, writing
 from sopedu.machine import device_name
