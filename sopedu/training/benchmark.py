@@ -20,7 +20,7 @@ from sopedu.data.index_clips import IndexClips
 from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.machine import fastest_convolutions, full_float32
-from sopedu.model.sound_of_pixels import count_parameters
+from sopedu.model.modes import count_parameters
 from sopedu.toyband.export import render_dataset
 from sopedu.toyband.scenes import solo
 from sopedu.training.precision import choose_precision

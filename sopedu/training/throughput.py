@@ -18,14 +18,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from sopedu.audio.masks import ideal_binary_mask, ideal_ratio_mask
 from sopedu.audio.spectrogram import log_magnitude, stft, warp
 from sopedu.config import Config
+from sopedu.data.augmentation import augment
 from sopedu.data.batches import Failures, collate
 from sopedu.data.clips import ClipDataset
 from sopedu.data.mixing import mix
 from sopedu.data.sampling import TrainingSampler
 from sopedu.machine import compile_mode, loading_processes
-from sopedu.model.sound_of_pixels import normalise_frames, untrained
+from sopedu.model.modes import untrained
+from sopedu.model.sound_of_pixels import normalise_frames
 from sopedu.training.loop import train
-from sopedu.training.loss import augment, loss_weight, mask_loss, mixture_loss
+from sopedu.training.loss import loss_weight, mask_loss, mixture_loss
 from sopedu.training.optimizer import MovingAverage, freeze, make_optimizer, training_mode
 
 
