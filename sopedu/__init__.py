@@ -48,7 +48,6 @@ _EXPORTS: dict[str, str] = {
             "read_history",
         ),
         "training.compare": ("compare_runs", "plot_comparison"),
-        "model.warm_start": ("pretrain",),
         "evaluation.pairs": ("evaluate", "predict_masks"),
         "evaluation.localization": ("evaluate_localization",),
         "evaluation.vggss": ("evaluate_vggss", "read_vggss", "score_vggss"),

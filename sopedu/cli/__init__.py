@@ -1,42 +1,10 @@
-"""The command line: one command for what one function of the library does.
+"""The command line: each command calls one function of the library.
 
-Start with `commands`; `plans` says beforehand how long a command takes.
+Start with `commands`; `plans` estimates how long a command takes, `terminal` handles errors, signals and lost output.
 """
 
 from __future__ import annotations
 
 from sopedu.lazy import exports
 
-__getattr__, __dir__, __all__ = exports(
-    __name__,
-    {
-        "commands": (
-            "demo",
-            "train",
-            "evaluate",
-            "compare",
-            "separate",
-            "samples",
-            "import_original",
-            "benchmark",
-            "toyband_detector",
-            "main",
-        ),
-        "plans": (
-            "spoken",
-            "training_seconds",
-            "evaluation_seconds",
-            "rendering_seconds",
-            "pretraining_seconds",
-            "detector_seconds",
-            "benchmark_seconds",
-            "separation_seconds",
-        ),
-        "terminal": (
-            "patient_streams",
-            "Told",
-            "ends_tidily",
-            "restart_where_names_are_no_text",
-        ),
-    },
-)
+__getattr__, __dir__, __all__ = exports(__name__, {"commands": ("main",), "terminal": ("run_command",)})

@@ -31,11 +31,6 @@ __getattr__, __dir__, __all__ = exports(
             "untrained",
             "count_parameters",
         ),
-        "warm_start": (
-            "object_picture",
-            "pretrain",
-            "save_warm_start",
-            "load_warm_start",
-        ),
+        "warm_start": ("load_warm_start",),
     },
 )
