@@ -309,7 +309,6 @@ def benchmark(
     preset: Annotated[str, typer.Option(help="Which preset's training to measure.")] = "tiny",
     data: Annotated[str | None, typer.Option(help="An index CSV to read from; default: rendered solos.")] = None,
     steps: Annotated[int, typer.Option(help="How often to measure what is compared, turn by turn.", min=1)] = 5,
-    everything: Annotated[bool, typer.Option("--all", help="Also each measure, rendering and scoring.")] = False,
     changes: SetOption = None,
     json_file: JsonOption = None,
 ) -> None:
@@ -321,9 +320,9 @@ def benchmark(
 
     say, config = _speaker(json_file), with_values(preset_named(preset), changes or [])
     goal = "" if json_file is None else f"; figures go to {json_file}"
-    guess = spoken(benchmark_seconds(steps, everything))
+    guess = spoken(benchmark_seconds(steps))
     say(f"plan: measure loader and training step of preset {config.name} on this machine, {guess}{goal}")
-    figures = measure(config, steps, data, everything)
+    figures = measure(config, steps, data)
     for name, value in figures.items():
         say(f"{name:36}{value}")
     _write_figures(json_file, figures)

@@ -30,7 +30,7 @@ _RENDERED = 5.0  # seconds for the solos that a model is judged on
 _LOCALIZED = 0.08  # seconds per scene
 _SEPARATED = 0.5  # seconds per second of sound
 _DECODED, _WRITTEN = 0.02, 0.03  # seconds per million pixels, decoded in three walks, and written to one video
-_MEASURED, _EVERYTHING = 15.0, 60.0  # seconds of a benchmark, and of one with --all
+_MEASURED = 15.0  # seconds of a benchmark
 
 
 def spoken(seconds: float) -> str:
@@ -99,9 +99,9 @@ def _step_seconds(net: torch.nn.Module, height: int, width: int) -> float:
     return seconds_of(step)
 
 
-def benchmark_seconds(steps: int, everything: bool) -> float:
+def benchmark_seconds(steps: int) -> float:
     """Guess what a benchmark takes that measures every step so many times."""
-    return (_EVERYTHING if everything else _MEASURED) * (0.5 + steps / 10)
+    return _MEASURED * (0.5 + steps / 10)
 
 
 def separation_seconds(info: VideoInfo, seconds: float, videos: int) -> float:
