@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sopedu.audio.soundfiles import load_waveform
+from sopedu.audio.soundfiles import from_int16, load_waveform
 from sopedu.errors import SopeduError
 from sopedu.video.resizing import resize_frames, size_in_proportion
 
@@ -237,7 +237,7 @@ def _pcm_segment(path: str, start: float, samples: int, sample_rate: int) -> np.
             data = file.readframes(samples)
     except (OSError, EOFError, ValueError, wave.Error):
         return None  # whoever reads every format says what is wrong with it
-    return np.frombuffer(data, "<i2", len(data) // 2).astype(np.float32) / np.float32(32768)
+    return from_int16(np.frombuffer(data, "<i2", len(data) // 2))
 
 
 def _resized(size: tuple[int, int], short_side: int) -> tuple[int, int]:

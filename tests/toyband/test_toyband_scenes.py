@@ -173,7 +173,7 @@ def test_a_data_set_on_disk_is_read_back_as_it_was_drawn(tmp_path):
     for number, name in enumerate(clips.class_names):
         drawn = solo(number, "validation", name, size=64, times=np.arange(24) / 8, samples=3 * 11025)
         clip, first = clips[number], round((1.5 - sound.seconds / 2) * 11025)
-        np.testing.assert_allclose(clip.waveform, drawn.mixture[first:][: sound.samples] / 32768, atol=2 / 32768)
+        np.testing.assert_allclose(clip.waveform, drawn.waveform()[first:][: sound.samples], atol=2 / 32768)
         distances = np.abs(clip.frames[0].permute(1, 2, 0).numpy() - drawn.frames.astype(int)).mean(axis=(1, 2, 3))
         assert (distances.argmin(), clip.label) == (12, number) and distances[12] < 6
     with pytest.raises(SopeduError, match=r"val\.csv: already there"):
