@@ -30,20 +30,13 @@ import sopedu
 from sopedu.errors import SopeduError
 from sopedu.files import require_place, write_json
 from sopedu.machine import full_float32, usable_cores
-from tools.gpu_check.correct import Check, Place, copies, losses, queries, resume, synchronisations
+from tools.gpu_check.check import Check, Place
+from tools.gpu_check.correct import copies, losses, queries, resume, synchronisations
 from tools.gpu_check.speed import compiled, speed
 
 
 def card(check: Check, place: Place) -> str:
-    """Report what the card is, and check that this torch computes on it.
-
-    Args:
-        check: to write figures and faults into.
-        place: where to check.
-
-    Returns:
-        name and memory of the card.
-    """
+    """Report what the card is, and check that this torch computes on it."""
     known = torch.cuda.get_device_properties(place.device)
     check.figure("memory", known.total_memory / 2**30, "GiB")
     check.figure("compute_capability", f"{known.major}.{known.minor}", "version")

@@ -9,221 +9,41 @@ from __future__ import annotations
 import copy
 import math
 import shutil
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from sopedu.config import Config, preset, with_values
-from sopedu.data.batches import collate
-from sopedu.data.clips import ClipDataset, ToyBandClips
+from sopedu.config import Config
+from sopedu.data.clips import ToyBandClips
 from sopedu.evaluation.localization import evaluate_localization
 from sopedu.evaluation.pairs import evaluate, held_out_pairs, predict_masks
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.model.checkpoints import Checkpoint
-from sopedu.training.benchmark import Step
 from sopedu.training.loop import Callback, Run, train
 from sopedu.training.resume import load_state
+from tools.gpu_check.check import NEAR_LOSS, Check, Place, apart, losses_of, rendered_step, require_near
 from tools.gpu_check.host_waits import per_step
 
 # float32 on two devices: what tests/training/test_one_number.py allows between instruction sets and thread counts.
 _SAME_LOSS = 1e-4
-# bf16 and compiled steps against float32, relative, over ten steps. Training itself falls back to float32 from 5 % on.
-_NEAR_LOSS = 0.02
 # Masks (0 … 1) and waveforms (−1 … 1) of two devices, both in float32 without TF32; scores in dB, which are rounded.
 _SAME_MASK, _SAME_SCORE = 1e-4, 0.01
 # CUDA copies from pageable memory without waiting only up to this many bytes (CUDA runtime API, synchronization).
 _STAGED_BYTES = 64 * 1024
 
-# On the CPU. Not AdamW: it reads its step count back there, which fused optimizers on a GPU do not.
-_TINY = """model.audio_channels=8,8,8 model.frame_width=8 model.components=4 frames.size=32 frames.resize=35
-spectrogram.samples=8191 training.batch_size=4 training.optimizer=sgd toyband.solos=9"""
-# What depends on the machine is fixed here; checks that are about it change it.
-_FIXED = """model.frame_weights=none training.compile=none training.workers=0
-toyband.instruments=violin,tuba,xylophone toyband.empty_scenes=4"""
-
-
-@dataclass
-class Check:
-    """One check: what it measured, and what it found wrong.
-
-    Attributes:
-        result: ``ok``, ``failed``, ``skipped`` or ``out of time``.
-        line: one line that says what holds or what is wrong.
-        seconds: that the check took.
-        figures: name → value and unit.
-        faults: one line each.
-        traceback: of errors in the check.
-    """
-
-    result: str = "ok"
-    line: str = ""
-    seconds: float = 0.0
-    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    traceback: str = ""
-
-    def figure(self, name: str, value: Any, unit: str) -> Any:
-        """Keep a figure for the JSON file, rounded to four digits.
-
-        Args:
-            name: of the figure.
-            value: number, text or list of them.
-            unit: of the value.
-
-        Returns:
-            the value as it was.
-        """
-
-        def kept(one: Any) -> Any:
-            if not isinstance(one, float):
-                return one
-            return float(f"{one:.4g}") if math.isfinite(one) else str(one)
-
-        self.figures[name] = {"value": [*map(kept, value)] if isinstance(value, list) else kept(value), "unit": unit}
-        return value
-
-    def require(self, holds: bool, fault: str) -> None:
-        """Note a fault unless a condition holds.
-
-        Args:
-            holds: the condition.
-            fault: one line that says what is wrong otherwise.
-        """
-        if not holds:
-            self.faults.append(fault)
-
-    @contextmanager
-    def part(self, name: str = "") -> Iterator[None]:
-        """Turn an error into a fault, so that what comes after this part is still checked.
-
-        Args:
-            name: of the part.
-        """
-        try:
-            yield
-        except Exception as error:
-            line = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
-            self.faults.append(f"{name}: {line}" if name else line)
-            self.traceback += traceback.format_exc(limit=-20)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where checks run.
-
-    Attributes:
-        device: to compute on.
-        folder: for files.
-    """
-
-    device: torch.device
-    folder: Path
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether the device is a GPU."""
-        return self.device.type == "cuda"
-
-    @property
-    def presets(self) -> tuple[str, ...]:
-        """Names of the presets to check, the largest last."""
-        return ("tiny", "paper") if self.on_gpu else ("tiny",)
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """Precisions to check."""
-        return ("float32", "bf16") if self.on_gpu else ("float32",)
-
-    @property
-    def turns(self) -> int:
-        """Number of turns of a measurement; on a GPU each is that of ten steps."""
-        return 4 if self.on_gpu else 1
-
-    def config(self, name: str, *changes: str) -> Config:
-        """Return a preset with few solos and, on the CPU, small nets.
-
-        Args:
-            name: of the preset.
-            *changes: further ones, such as ``training.steps=10``.
-        """
-        small = [] if self.on_gpu else _TINY.split()
-        solos = ["toyband.solos=24", "training.batch_size=8"] if self.on_gpu else []
-        return with_values(preset(name), [*_FIXED.split(), *solos, *small, *changes])
-
-    def free(self) -> None:
-        """Give unused GPU memory back and forget the peak."""
-        if self.on_gpu:
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-
-
-def rendered_step(config: Config, clips: ClipDataset, device: torch.device, precision: str = "float32") -> Step:
-    """Build a step on rendered clips; weights, clips and mixtures are the same each time and on every device.
-
-    Args:
-        config: of the training.
-        clips: to take the batch from.
-        device: where to compute.
-        precision: ``float32`` or ``bf16``.
-    """
-    torch.manual_seed(0)  # weights are drawn on the CPU, before anything else
-    step = Step(config, device, precision)
-    batch = collate([clips[place % len(clips)] for place in range(len(step.labels))])
-    step.waveforms, step.frames = batch.waveforms.to(device), batch.frames.to(device)
-    step.labels = batch.labels.numpy()
-    return step
-
-
-def losses_of(step: Step, count: int) -> list[float]:
-    """Do some steps and return their losses.
-
-    Args:
-        step: to repeat.
-        count: number of steps.
-    """
-    return torch.stack([step() for _ in range(count)]).tolist()
-
-
-def _apart(losses: list[float], others: list[float]) -> float:
-    """Return the largest relative difference between two lists of losses; infinity where one is not finite."""
-    apart = [abs(a - b) / max(abs(b), 1e-12) for a, b in zip(losses, others, strict=True)]
-    return max(apart) if all(map(math.isfinite, apart)) else math.inf
-
-
-def require_near(check: Check, name: str, losses: list[float], others: list[float]) -> None:
-    """Note a fault if losses are not finite or not near those of float32.
-
-    Args:
-        check: to write figures and faults into.
-        name: of the losses.
-        losses: to check.
-        others: of the same steps in float32.
-    """
-    check.figure(f"{name}_losses", losses, "loss")
-    check.require(all(map(math.isfinite, losses)), f"{name}: a loss is not finite")
-    apart = check.figure(f"{name}_from_float32", 100 * _apart(losses, others), "percent")
-    check.require(apart <= 100 * _NEAR_LOSS, f"{name}: losses differ from float32's by {apart:.3g} %")
-
 
 def losses(check: Check, place: Place) -> str:
-    """Check ten steps in float32 and bf16: finite, near each other, and the first equal to the CPU's.
-
-    Args:
-        check: to write figures and faults into.
-        place: where to check.
-    """
+    """Check ten steps in float32 and bf16: finite, near each other, and the first equal to the CPU's."""
     for name in place.presets:
         with check.part(name):
             _compare_losses(check, place, name)
         place.free()
-    return f"finite, bf16 within {100 * _NEAR_LOSS:g} % of float32 over ten steps"
+    return f"finite, bf16 within {100 * NEAR_LOSS:g} % of float32 over ten steps"
 
 
 def _compare_losses(check: Check, place: Place, name: str) -> None:
@@ -232,8 +52,8 @@ def _compare_losses(check: Check, place: Place, name: str) -> None:
     if place.on_gpu:
         there, here = (rendered_step(config, clips, device) for device in (place.device, torch.device("cpu")))
         first, same = losses_of(there, 1), losses_of(here, 1)
-        apart = check.figure(f"{name}_first_loss_from_cpu", _apart(first, same), "relative difference")
-        check.require(apart <= _SAME_LOSS, f"{name}: the first loss {first[0]:.6g} is not the CPU's {same[0]:.6g}")
+        difference = check.figure(f"{name}_first_loss_from_cpu", apart(first, same), "relative difference")
+        check.require(difference <= _SAME_LOSS, f"{name}: the first loss {first[0]:.6g} is not the CPU's {same[0]:.6g}")
     plain = losses_of(rendered_step(config, clips, place.device), 10)
     check.figure(f"{name}_float32_losses", plain, "loss")
     check.require(all(map(math.isfinite, plain)), f"{name} float32: a loss is not finite")
@@ -244,10 +64,6 @@ def synchronisations(check: Check, place: Place) -> str:
     """Check that no step waits for a value of the device.
 
     On a GPU whole trainings are checked, on solos and on pasted scenes; on the CPU single steps.
-
-    Args:
-        check: to write figures and faults into.
-        place: where to check.
     """
     for name in place.presets:
         config = place.config(name)
@@ -280,12 +96,7 @@ def _watch(check: Check, kind: str, work: Callable[[int], object], place: Place)
 
 
 def copies(check: Check, place: Place) -> str:
-    """Check that batches are copied to the device from pinned memory, and that no copy is waited for.
-
-    Args:
-        check: to write figures and faults into.
-        place: where to check.
-    """
+    """Check that batches are copied to the device from pinned memory, and that no copy is waited for."""
     for name in place.presets:
         with check.part(name):
             config = place.config(name, "training.workers=2", "mixing.pasted_share=0.5")
@@ -308,12 +119,7 @@ def _train(config: Config, steps: int) -> Run:
 
 
 def queries(check: Check, place: Place) -> str:
-    """Check that evaluation, localization and single places give the CPU's results (on the CPU: the other layout's).
-
-    Args:
-        check: to write figures and faults into.
-        place: where to check.
-    """
+    """Check that evaluation, localization and single places give the CPU's results (on the CPU: the other layout's)."""
     config = place.config("tiny", "training.steps=10")
     clips = ToyBandClips(config)
     model = train(config, clips).model
@@ -335,9 +141,9 @@ def queries(check: Check, place: Place) -> str:
         )
     for name, ours in results[0].items():
         scores = name in ("evaluation", "localization")
-        apart = (ours.cpu() - results[1][name]).abs().max().item()
-        check.figure(f"{name}_difference", apart, "dB" if scores else "of full scale")
-        check.require(apart <= (_SAME_SCORE if scores else _SAME_MASK), f"{name}: differs by {apart:.3g}")
+        difference = (ours.cpu() - results[1][name]).abs().max().item()
+        check.figure(f"{name}_difference", difference, "dB" if scores else "of full scale")
+        check.require(difference <= (_SAME_SCORE if scores else _SAME_MASK), f"{name}: differs by {difference:.3g}")
     return "evaluation, localization and places as " + ("on the CPU" if place.on_gpu else "in the other memory layout")
 
 
@@ -354,12 +160,7 @@ class _StopAt(Callback):
 
 
 def resume(check: Check, place: Place) -> str:
-    """Check that a training that is stopped halfway and resumed equals the training that was not stopped.
-
-    Args:
-        check: to write figures and faults into.
-        place: where to check.
-    """
+    """Check that a training that is stopped halfway and resumed equals the training that was not stopped."""
     lines: list[str] = []
     for name in place.presets:
         for precision in place.precisions:
@@ -403,8 +204,8 @@ def _difference(one: tuple[list[float], dict], other: tuple[list[float], dict]) 
     (losses, tensors), (others, tensors_too) = one, other
     if len(losses) != len(others) or tensors.keys() != tensors_too.keys():
         return math.inf
-    apart = [(value.double() - tensors_too[name].double()).abs().max().item() for name, value in tensors.items()]
-    return max(*apart, *(abs(a - b) for a, b in zip(losses, others, strict=True)))
+    differences = [(value.double() - tensors_too[name].double()).abs().max().item() for name, value in tensors.items()]
+    return max(*differences, *(abs(a - b) for a, b in zip(losses, others, strict=True)))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from sopedu.data.clips import ToyBandClips
 from sopedu.machine import fastest_convolutions
 from sopedu.toyband.export import render_dataset
 from sopedu.training.benchmark import Step, peak_memory_gib, run_benchmark, seconds_in_turns
-from tools.gpu_check.correct import Check, Place, losses_of, rendered_step, require_near
+from tools.gpu_check.check import Check, Place, losses_of, rendered_step, require_near
 
 #: Figures of :func:`sopedu.training.benchmark.run_benchmark` that are kept, with their units.
 _UNITS = {
@@ -30,12 +30,7 @@ _UNITS = {
 
 
 def speed(check: Check, place: Place) -> str:
-    """Measure training, step and loader in float32 and bf16, and the share of a matrix product's rate.
-
-    Args:
-        check: to write figures into.
-        place: where to measure.
-    """
+    """Measure training, step and loader in float32 and bf16, and the share of a matrix product's rate."""
     config, lines = _fitting(place, "training.workers=auto"), []
     data = None  # on the CPU the toy band in memory; on a GPU files, as real data has
     if place.on_gpu:
@@ -52,12 +47,7 @@ def speed(check: Check, place: Place) -> str:
 
 
 def compiled(check: Check, place: Place) -> str:
-    """Check that compiled steps give nearly float32's losses; measure the time for compiling and the speed after it.
-
-    Args:
-        check: to write figures into.
-        place: where to measure.
-    """
+    """Check that compiled steps give nearly float32's losses; measure the time for compiling and the speed after it."""
     lines: list[str] = []
     for name in place.presets:
         with check.part(name):
