@@ -36,7 +36,7 @@ _EXPORTS: dict[str, str] = {
         "training.losses": ("mask_loss", "mask_targets"),
         "model.checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
         "model.original": ("import_original",),
-        "audio.metrics": ("bss_eval", "batched_bss_eval", "si_sdr", "sdr_improvement"),
+        "audio.metrics": ("bss_eval", "batched_bss_eval", "si_sdr"),
         "training.loop": ("train", "new_model"),
         "training.run_folder": ("train_run",),
         "training.callbacks": (

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from sopedu.cli import run_command
 from sopedu.config import PRESETS, Config, preset
 from sopedu.errors import SopeduError, whole_number
-from sopedu.files import require_place, write_tensors, writing, written_aside
+from sopedu.files import require_place, write_tensors
 from sopedu.model import FrameNet, normalise_frames
 from sopedu.toyband.backgrounds import paint
 from sopedu.toyband.raster import Canvas, Placement
@@ -165,13 +165,9 @@ def save_warm_start(net: FrameNet, path: str | Path) -> Path:
     Raises:
         SopeduError: the file cannot be written.
     """
-    path = Path(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     body = {name: value.half() if value.is_floating_point() else value for name, value in net.body.state_dict().items()}
-    with written_aside(path) as unfinished:
-        write_tensors(unfinished, body)
-    return path
+    write_tensors(path, body)
+    return Path(path)
 
 
 if __name__ == "__main__":

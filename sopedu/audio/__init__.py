@@ -33,7 +33,6 @@ __getattr__, __dir__, __all__ = exports(
             "bss_eval",
             "batched_bss_eval",
             "bss_eval_rows",
-            "sdr_improvement",
             "si_sdr",
         ),
         "soundfiles": (
@@ -43,6 +42,10 @@ __getattr__, __dir__, __all__ = exports(
             "resample",
             "resample_blocks",
             "encode_mp3",
+            "encode_wav",
+            "mp3_rate",
+            "to_int16",
+            "from_int16",
             "player",
             "Player",
             "as_waveform",

@@ -357,7 +357,6 @@ def benchmark(
     preset: Annotated[str, typer.Option(help="Which preset's training to measure.")] = "tiny",
     data: Annotated[str | None, typer.Option(help="An index CSV to read from; default: rendered solos.")] = None,
     steps: Annotated[int, typer.Option(help="How many times to measure each step, in turns.", min=1)] = 5,
-    everything: Annotated[bool, typer.Option("--all", help="Also each part, rendering and scoring.")] = False,
     changes: SetOption = None,
     json_file: JsonOption = None,
 ) -> None:
@@ -371,10 +370,10 @@ def benchmark(
     from sopedu.training import run_benchmark
 
     say, config = printer(json_file), with_values(preset_named(preset), changes or [])
-    duration = spoken(benchmark_seconds(steps, everything))
+    duration = spoken(benchmark_seconds(steps))
     say(f"plan: measure loader and training step of preset {config.name} on this machine, {duration}"
         f"{goal_of(json_file)}")  # fmt: skip
-    figures = run_benchmark(config, steps, data, everything)
+    figures = run_benchmark(config, steps, data)
     for name, value in figures.items():
         say(f"{name:36}{value}")
     write_figures(json_file, figures)

@@ -27,7 +27,7 @@ _RENDERING = 5.0  # seconds for the solos that a model is scored on
 _LOCALIZATION = 0.08  # seconds per scene
 _SEPARATION = 0.5  # seconds per second of sound
 _DECODING, _WRITING = 0.02, 0.03  # seconds per million pixels: decoded three times, and written to one video
-_BENCHMARK, _WHOLE_BENCHMARK = 15.0, 60.0  # seconds of a benchmark, and of one with --all
+_BENCHMARK = 15.0  # seconds of a benchmark
 
 
 def spoken(seconds: float) -> str:
@@ -91,14 +91,13 @@ def rendering_seconds(solos: int, seconds: float, size: int, frame_rate: float) 
     return 2 + 1.3 * solos * seconds * _duration(lambda: solo(0, samples=11025, size=size, times=times))
 
 
-def benchmark_seconds(steps: int, everything: bool) -> float:
+def benchmark_seconds(steps: int) -> float:
     """Estimate the seconds of a benchmark.
 
     Args:
         steps: how many times each step is measured.
-        everything: with ``--all``.
     """
-    return (_WHOLE_BENCHMARK if everything else _BENCHMARK) * (0.5 + steps / 10)
+    return _BENCHMARK * (0.5 + steps / 10)
 
 
 def separation_seconds(info: VideoInfo, seconds: float, videos: int) -> float:

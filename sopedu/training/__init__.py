@@ -11,8 +11,12 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "benchmark": (
+            "MUSIC_MIXTURES",
+            "MatrixProduct",
+            "flop_per_mixture",
             "measure_step",
             "run_benchmark",
+            "seconds_in_turns",
         ),
         "callbacks": (
             "Progress",
@@ -77,18 +81,6 @@ __getattr__, __dir__, __all__ = exports(
             "train_run",
             "require_new_run",
             "requested",
-        ),
-        "throughput": (
-            "Measures",
-            "Step",
-            "flop_per_mixture",
-            "MatrixProduct",
-            "seconds_in_turns",
-            "measure_by_measure",
-            "workers_here",
-            "loader_speed",
-            "training_speed",
-            "peak_memory_gib",
         ),
         "validation": ("Validation",),
         "validation_preview": ("ValidationPreview",),

@@ -34,7 +34,7 @@ OPTIONS = {
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",
     "compare": "plot json",
     "samples": "",
-    "benchmark": "preset steps set data all json",
+    "benchmark": "preset steps set data json",
     "toyband sheet": "out split",
     "toyband render": "out solos split video seconds size seed",
     "toyband film": "pair seed split seconds",
