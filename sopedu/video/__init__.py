@@ -42,6 +42,11 @@ __getattr__, __dir__, __all__ = exports(
             "frames_at",
             "read_frames",
         ),
+        "resizing": (
+            "size_in_proportion",
+            "frame_size",
+            "resize_frames",
+        ),
         "writing": (
             "VideoWriter",
             "write_video",

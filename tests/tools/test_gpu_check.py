@@ -12,8 +12,8 @@ import pytest
 import torch
 from accelerate.state import PartialState
 
+from sopedu.training import benchmark, objective
 from sopedu.training import loop as training
-from sopedu.training import objective, throughput
 from tools.gpu_check import __main__ as gpu_check
 from tools.gpu_check import correct as gpu_correct
 from tools.gpu_check.__main__ import SECTIONS, Section, main, run_check
@@ -89,11 +89,12 @@ def test_figures_are_those_that_the_sections_promise(report):
     assert len(figures["losses"]["tiny_bf16_losses"]["value"]) == 10
     assert 0 < figures["losses"]["tiny_bf16_from_float32"]["value"] < 2
     assert figures["synchronisations"]["tiny_values_read_back"] == {"value": 0.0, "unit": "per step"}
-    # On one machine with one number of threads a resumed run is the same bit for bit (tests/test_resuming.py).
+    # On one machine with one number of threads a resumed run is equal bit for bit (tests/training/test_resume.py).
     assert figures["resume"]["tiny_float32_resumed"]["value"] == 0.0
-    assert {"loader", "step_float32", "training_float32", "waiting_float32"} <= set(figures["throughput"])
-    speed, flop = figures["roofline"]["step_float32"]["value"], figures["roofline"]["matrix_float32"]["value"]
-    assert figures["roofline"]["share_float32"]["value"] == pytest.approx(speed / flop, rel=2e-3)
+    speed = {name: figure["value"] for name, figure in figures["speed"].items()}
+    for name in ("mixtures_per_second", "loader_mixtures_per_second", "step_mixtures_per_second", "matrix_tflops"):
+        assert speed[f"float32_{name}"] > 0
+    assert 0 < speed["float32_share_of_matrix_rate"] < 1
 
 
 def failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> str:
@@ -109,7 +110,7 @@ def failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> str:
 
 
 def test_losses_that_are_not_finite_are_found(monkeypatch, tmp_path):
-    monkeypatch.setattr(throughput, "mixture_loss", lambda *a: (objective.mixture_loss(*a)[0] * torch.nan, None))
+    monkeypatch.setattr(benchmark, "mixture_loss", lambda *a: (objective.mixture_loss(*a)[0] * torch.nan, None))
     assert "tiny float32: a loss is not finite" in failed(monkeypatch, tmp_path, "losses")
 
 
@@ -118,7 +119,7 @@ def test_bf16_that_differs_from_float32_is_found(monkeypatch, tmp_path):
         loss, mixtures = objective.mixture_loss(*given)
         return loss * (1.03 if torch.is_autocast_enabled("cpu") else 1.0), mixtures
 
-    monkeypatch.setattr(throughput, "mixture_loss", worse)
+    monkeypatch.setattr(benchmark, "mixture_loss", worse)
     assert "tiny_bf16: losses differ from float32's by " in failed(monkeypatch, tmp_path, "losses")
 
 
