@@ -1,6 +1,6 @@
 """From a batch to a trained model: loss, loop, and what a long training needs.
 
-Read `objective`, `losses` and `loop` first; the other modules may be skipped until they are needed.
+Read `loss` and `loop` first; the other modules may be skipped until they are needed.
 """
 
 from __future__ import annotations
@@ -35,21 +35,18 @@ __getattr__, __dir__, __all__ = exports(
         "distributed": (
             "join_processes",
             "lost_process_told",
+            "agreed_to_stop",
         ),
         "level": ("training_level",),
+        "loading": ("BatchLoader",),
         "loop": (
-            "Run",
-            "Callback",
-            "Judge",
+            "Trainer",
             "train",
-            "new_model",
         ),
-        "losses": (
-            "mask_targets",
+        "loss": (
             "loss_weight",
             "mask_loss",
-        ),
-        "objective": (
+            "shown_loss",
             "mixture_loss",
             "augment",
         ),
@@ -61,6 +58,8 @@ __getattr__, __dir__, __all__ = exports(
             "training_mode",
             "MovingAverage",
         ),
+        "out_of_memory": ("advice",),
+        "pasted_loss": ("pasted_scene_loss",),
         "precision": (
             "choose_precision",
             "FiniteState",
@@ -77,12 +76,35 @@ __getattr__, __dir__, __all__ = exports(
             "restore_optimizer",
             "different_settings",
         ),
+        "run": (
+            "Run",
+            "Callback",
+            "as_callback",
+            "Validator",
+        ),
         "run_folder": (
             "train_run",
             "require_new_run",
             "requested",
         ),
-        "validation": ("Validation",),
+        "setup": (
+            "Prepared",
+            "new_model",
+            "prepare",
+            "prepare_net",
+        ),
+        "signals": (
+            "gentle_signals",
+            "leave_signals_to_the_parent",
+        ),
+        "snapshot": (
+            "save",
+            "restore",
+        ),
+        "validation": (
+            "Validation",
+            "validate",
+        ),
         "validation_preview": ("ValidationPreview",),
     },
 )

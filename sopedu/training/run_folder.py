@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from sopedu.config import Config, from_dict, preset, to_dict
-from sopedu.data.clips import ClipDataset, open_clips
+from sopedu.data.clips import ClipDataset
+from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.files import require_new_folder, through_links, write_json, writing
 from sopedu.machine import device_name
@@ -27,8 +28,9 @@ from sopedu.model.checkpoints import load_checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels, untrained
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.training.distributed import join_processes, lost_process_told
-from sopedu.training.loop import Callback, Run, train
+from sopedu.training.loop import train
 from sopedu.training.resume import holds_state
+from sopedu.training.run import Callback, Run
 from sopedu.training.validation import Validation
 
 

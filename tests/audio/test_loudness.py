@@ -32,7 +32,7 @@ from sopedu.separation.regions import regions_asked_for
 from sopedu.separation.video import _Walk, separate_video
 from sopedu.toyband.scenes import Scene, scene
 from sopedu.training.level import training_level
-from sopedu.training.loop import new_model
+from sopedu.training.setup import new_model
 from sopedu.video.reading import probe
 from sopedu.video.writing import write_video
 

@@ -15,8 +15,8 @@ from sopedu.audio.soundfiles import load_waveform, save_waveform
 from sopedu.config import preset, with_values
 from sopedu.data.recordings import SoundFolderClips, drawn_player, loud_parts
 from sopedu.errors import SopeduError
-from sopedu.evaluation import pairs as evaluation
-from sopedu.evaluation.pairs import evaluate
+from sopedu.evaluation import separation as evaluation
+from sopedu.evaluation.separation import evaluate
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.toyband import INSTRUMENTS, solo

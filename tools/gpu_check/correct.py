@@ -21,11 +21,13 @@ import torch
 from sopedu.config import Config
 from sopedu.data.clips import ToyBandClips
 from sopedu.evaluation.localization import evaluate_localization
-from sopedu.evaluation.pairs import evaluate, held_out_pairs, predict_masks
+from sopedu.evaluation.pairs import held_out_pairs, predict_masks
+from sopedu.evaluation.separation import evaluate
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.model.checkpoints import Checkpoint
-from sopedu.training.loop import Callback, Run, train
+from sopedu.training.loop import train
 from sopedu.training.resume import load_state
+from sopedu.training.run import Callback, Run
 from tools.gpu_check.check import NEAR_LOSS, Check, Place, apart, losses_of, rendered_step, require_near
 from tools.gpu_check.host_waits import per_step
 
