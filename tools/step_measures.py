@@ -23,12 +23,13 @@ from sopedu.audio.masks import MASK_KINDS
 from sopedu.audio.metrics import batched_bss_eval, bss_eval
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import Config, preset, with_values
+from sopedu.data.augmentation import augment
 from sopedu.data.mixing import mix
 from sopedu.machine import fastest_convolutions, full_float32
 from sopedu.model.sound_of_pixels import normalise_frames
 from sopedu.toyband.scenes import solo
 from sopedu.training.benchmark import Step, seconds_in_turns
-from sopedu.training.loss import augment, shown_loss
+from sopedu.training.loss import shown_loss
 
 _RENDERED = 22  # solos to time
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from sopedu.config import Config
-from sopedu.model.sound_of_pixels import untrained
+from sopedu.model.modes import untrained
 from sopedu.plots import NotebookFigure
 
 

@@ -32,7 +32,7 @@ from sopedu.data.opening import open_clips
 from sopedu.data.sampling import TrainingSampler
 from sopedu.errors import SopeduError, whole_number
 from sopedu.machine import compile_mode, fastest_convolutions, full_float32, loading_processes
-from sopedu.model.sound_of_pixels import count_parameters, untrained
+from sopedu.model.modes import count_parameters, untrained
 from sopedu.toyband.export import render_dataset
 from sopedu.training.loop import Trainer, train
 from sopedu.training.optimizer import MovingAverage, freeze, make_optimizer, training_mode

@@ -25,7 +25,8 @@ from sopedu.errors import SopeduError, whole_number
 from sopedu.files import require_new_folder, through_links, write_json, writing
 from sopedu.machine import device_name
 from sopedu.model.checkpoints import load_checkpoint
-from sopedu.model.sound_of_pixels import SoundOfPixels, untrained
+from sopedu.model.modes import untrained
+from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.training.distributed import join_processes, lost_process_told
 from sopedu.training.loop import train

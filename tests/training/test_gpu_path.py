@@ -19,7 +19,8 @@ from sopedu.data.clips import ToyBandClips
 from sopedu.data.mixing import choose_absent, to_device
 from sopedu.errors import SopeduError
 from sopedu.model import layers, nets
-from sopedu.model.sound_of_pixels import SoundOfPixels, untrained
+from sopedu.model.modes import untrained
+from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training import loading, setup
 from sopedu.training import loop as training
 from sopedu.training.callbacks import Progress
