@@ -13,14 +13,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 
-from sopedu.audio.masks import ideal_binary_mask, ideal_ratio_mask
+from sopedu.audio.masks import MASK_KINDS
 from sopedu.audio.metrics import batched_bss_eval, bss_eval
-from sopedu.audio.spectrogram import log_magnitude, stft, warp
+from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import Config, preset, with_values
 from sopedu.data.augmentation import augment
 from sopedu.data.mixing import mix
@@ -28,7 +29,7 @@ from sopedu.machine import fastest_convolutions, full_float32
 from sopedu.model.sound_of_pixels import normalise_frames
 from sopedu.toyband.scenes import solo
 from sopedu.training.benchmark import Step, seconds_in_turns
-from sopedu.training.loss import loss_weight, mask_loss, mixture_loss
+from sopedu.training.loss import shown_loss
 
 _RENDERED = 22  # solos to time
 
@@ -70,21 +71,33 @@ class MeasuredStep(Step):
         if measures != Measures():
             config = replace(config, training=replace(config.training, compile="none"))
         super().__init__(config, device, precision if measures.bf16 else "float32")
-        self.measures = measures
+        self.measures, run = measures, self.trainer.run
         if not measures.channels_last:
-            self.frames = self.frames.contiguous()
-            for model in (self.model, *([self.average.model] if self.average else [])):
+            self.batch = self.batch._replace(frames=self.batch.frames.contiguous())
+            for model in (self.model, *([run.average.model] if run.average else [])):
                 model.to(memory_format=torch.contiguous_format)
         if not measures.optimizer:
-            for group in self.optimizer.param_groups:
+            for group in self.trainer.optimizer.param_groups:
                 group.update(foreach=False, fused=False)
 
-    def loss(self) -> torch.Tensor:
-        """Compute the loss of the batch, each time with new mixtures."""
+    def __call__(self) -> torch.Tensor:
+        """Do the step and return its loss, still on the device."""
         if self.measures.frames_once and self.measures.spectrograms_once:
-            return super().loss()
-        batch = self.waveforms, self.frames, self.labels, self.config, self.generator
-        return plain_loss(self.net, *batch, self.measures)
+            return super().__call__()
+        run, settings, optimizer = self.trainer.run, self.config.training, self.trainer.optimizer
+        waveforms, frames, labels = self.batch[:3]
+        generator = np.random.default_rng([settings.seed, run.step])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
+            loss = plain_loss(self.model, waveforms, frames, labels.numpy(), self.config, generator, self.measures)
+        loss.backward()
+        if settings.clip_gradient:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_gradient)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if run.average:
+            run.average.update(self.model, run.step)
+        run.step += 1
+        return loss.detach()
 
 
 def plain_loss(
@@ -98,8 +111,7 @@ def plain_loss(
 ) -> torch.Tensor:
     """Compute what the training's ``mixture_loss`` returns without sharing work between mixtures.
 
-    Each picture passes the frame net for each mixture that it is shown with. In training mode pictures that are shown
-    more often then weigh more in its batch statistics.
+    In training mode pictures that are shown more often then weigh more in the frame net's batch statistics.
 
     Args:
         net: model to train.
@@ -113,22 +125,18 @@ def plain_loss(
     Returns:
         the loss, a scalar.
     """
-    if measures.spectrograms_once:
-        return mixture_loss(_Repeating(net), waveforms, frames, labels, config, generator)[0]
     mixtures, sound = mix(waveforms, labels, config.mixing, generator), config.spectrogram
     with torch.autocast(waveforms.device.type, enabled=False):
-        source = warp(stft(mixtures.sources, sound).abs(), sound)
-        mixture = warp(stft(mixtures.mixture, sound).abs(), sound)[:, None]
-    ideal = ideal_binary_mask if config.loss.target == "binary" else ideal_ratio_mask
-    target, weight = ideal(source, mixture), loss_weight(mixture, config.loss)
+        if measures.spectrograms_once:
+            spectra = mixtures.spectra(sound)
+        else:
+            source, mixture = (warp(stft(waves, sound).abs(), sound) for waves in (mixtures.sources, mixtures.mixture))
+            spectra = SimpleNamespace(source=source, mixture=mixture[:, None], config=sound)
+        target = MASK_KINDS[config.loss.target].target(spectra)
     pictures = augment(normalise_frames(frames), config, generator)
     shown = torch.cat([mixtures.members, mixtures.absent], dim=1)
-    silence = torch.zeros_like(target[:, :1]).expand(-1, mixtures.absent.shape[1], -1, -1)
-    weight = weight * (shown >= 0)[..., None, None]
-    logits = (net if measures.frames_once else _Repeating(net))(
-        log_magnitude(mixture, sound), pictures, shown.clamp_min(0)
-    )
-    return mask_loss(logits, torch.cat([target, silence], dim=1), weight, config.loss)
+    net = net if measures.frames_once else _Repeating(net)
+    return shown_loss(net, spectra, target, pictures, shown, config)
 
 
 class _Repeating:

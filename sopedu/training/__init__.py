@@ -1,6 +1,6 @@
 """From a batch to a trained model: loss, loop, and what a long training needs.
 
-Read `objective`, `losses` and `loop` first; the other modules may be skipped until they are needed.
+Read `loss` and `loop` first; the other modules may be skipped until they are needed.
 """
 
 from __future__ import annotations

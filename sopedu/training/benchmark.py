@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from sopedu.config import Config
-from sopedu.data.batches import Failures, collate
+from sopedu.data.batches import Batch, Failures, collate
 from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.index_clips import IndexClips
 from sopedu.data.opening import open_clips
@@ -33,10 +34,11 @@ from sopedu.errors import SopeduError, whole_number
 from sopedu.machine import compile_mode, fastest_convolutions, full_float32, loading_processes
 from sopedu.model.modes import count_parameters, untrained
 from sopedu.toyband.export import render_dataset
-from sopedu.training.loop import train
-from sopedu.training.loss import mixture_loss
+from sopedu.training.loop import Trainer, train
 from sopedu.training.optimizer import MovingAverage, freeze, make_optimizer, training_mode
 from sopedu.training.precision import choose_precision
+from sopedu.training.run import Run
+from sopedu.training.setup import Prepared
 
 #: Mixtures of a whole training: the paper's on MUSIC, and an assumption for VGGSound.
 MUSIC_MIXTURES, VGGSOUND_MIXTURES = 4_700_000, 7_000_000
@@ -45,47 +47,42 @@ _LONG_STEP = 8.0  # seconds; on the CPU a longer step is measured with a smaller
 
 
 class Step:
-    """A training step on random clips that can be repeated: loss, gradients, update of the weights.
+    """The step of a training, on random clips that lie on the device; call it to do a step and get its loss.
 
     Args:
         config: of the training; scenes are not pasted.
         device: where to compute.
         precision: ``float32`` or ``bf16``.
+
+    Attributes:
+        model: that is trained.
+        batch: of clips, on the device except for its labels.
+        trainer: whose :meth:`~sopedu.training.loop.Trainer.step` is done.
     """
 
     def __init__(self, config: Config, device: torch.device, precision: str = "float32") -> None:
+        config = replace(config, mixing=replace(config.mixing, pasted_share=0.0))
         settings, size, solos = config.training, config.frames.size, _solos_per_batch(config)
-        self.config, self.device, self.bf16, self.count = config, device, precision == "bf16", 0
-        self.model = untrained(config)
+        self.config, self.device, self.model = config, device, untrained(config)
         frozen = freeze(self.model, settings.freeze)
         self.model.to(device, memory_format=torch.channels_last)
         training_mode(self.model, frozen)
-        self.average = MovingAverage(self.model, settings.average_decay) if settings.average_decay else None
-        self.optimizer = make_optimizer(self.model, settings)
+        average = MovingAverage(self.model, settings.average_decay) if settings.average_decay else None
+        run = Run(config, self.model, (), settings.steps, precision=precision, device=str(device), average=average)
+        optimizer, process = make_optimizer(self.model, settings), SimpleNamespace(process_index=0)
+        self.trainer = Trainer(Prepared(run, optimizer, frozen, process, device), None, None, 1, 1)
         mode, _ = compile_mode(config, device)
-        self.net = self.model if mode == "none" else torch.compile(self.model, mode=mode, dynamic=False)
-        self.waveforms = 0.1 * torch.randn(solos, config.spectrogram.samples, device=device)
+        self.trainer.net = self.model if mode == "none" else torch.compile(self.model, mode=mode, dynamic=False)
+        self.trainer.batches = SimpleNamespace(to_device=lambda *parts: parts)  # nothing to load or to copy
+        waveforms = 0.1 * torch.randn(solos, config.spectrogram.samples, device=device)
         frames = torch.randint(256, (solos, config.frames.count, size, size, 3), dtype=torch.uint8, device=device)
-        self.frames = frames.permute(0, 1, 4, 2, 3)  # the memory layout of batches of clips
-        self.labels, self.generator = np.arange(solos) % 4, np.random.default_rng(0)
-
-    def loss(self) -> torch.Tensor:
-        """Compute the loss of the batch, each time with new mixtures."""
-        return mixture_loss(self.net, self.waveforms, self.frames, self.labels, self.config, self.generator)[0]
+        frames = frames.permute(0, 1, 4, 2, 3)  # the memory layout of batches of clips
+        self.batch = Batch(waveforms, frames, torch.arange(solos) % 4, [])
 
     def __call__(self) -> torch.Tensor:
         """Do the step and return its loss, still on the device."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            loss = self.loss()
-        loss.backward()
-        if self.config.training.clip_gradient:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_gradient)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average:
-            self.average.update(self.model, self.count)
-        self.count += 1
-        return loss.detach()
+        self.trainer.step(self.batch)
+        return self.trainer.losses.pop()
 
 
 class MatrixProduct:

@@ -153,7 +153,7 @@ def test_the_model_compiles_as_one_graph(on_a_gpu, monkeypatch):
 
 
 @pytest.mark.parametrize("on_a_gpu", [False, True])
-def test_an_audio_net_compiled_for_a_gpu_add_up_nothing_cell_by_cell(on_a_gpu, monkeypatch):
+def test_an_audio_net_compiled_for_a_gpu_adds_up_nothing_cell_by_cell(on_a_gpu, monkeypatch):
     """Such a gradient takes atomics on a GPU, and torch.compile makes one of its own bilinear interpolation."""
     monkeypatch.setattr(layers, "_for_gpu", lambda features: on_a_gpu)
     operations = set()

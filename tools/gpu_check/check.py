@@ -154,9 +154,8 @@ def rendered_step(config: Config, clips: ClipDataset, device: torch.device, prec
     """
     torch.manual_seed(0)  # weights are drawn on the CPU, before anything else
     step = Step(config, device, precision)
-    batch = collate([clips[place % len(clips)] for place in range(len(step.labels))])
-    step.waveforms, step.frames = batch.waveforms.to(device), batch.frames.to(device)
-    step.labels = batch.labels.numpy()
+    batch = collate([clips[place % len(clips)] for place in range(len(step.batch.labels))])
+    step.batch = batch._replace(waveforms=batch.waveforms.to(device), frames=batch.frames.to(device))
     return step
 
 
