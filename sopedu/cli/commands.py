@@ -230,8 +230,8 @@ def separate(
     """Hear regions of a video, see where its sound comes from. Python: sopedu.separate_video(video, checkpoint, out)"""
     from sopedu.cli.plans import separation_seconds, spoken
     from sopedu.files import next_free_folder, printable
-    from sopedu.localization.windows import VideoPart
     from sopedu.model.checkpoints import SHIPPED, load_checkpoint
+    from sopedu.separation.parts import VideoPart
     from sopedu.separation.video import separate_video
     from sopedu.video.reading import probe
 

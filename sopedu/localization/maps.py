@@ -69,7 +69,8 @@ def smooth_over_time(maps: np.ndarray, times: Sequence[float], seconds: float = 
     """Average maps ``(n, h, w)`` with their neighbours in time, weighted by a Gaussian; same shape.
 
     Args:
-        maps: of the frames or windows of a video; times: of each, in seconds, at any spacing.
+        maps: of the frames or windows of a video.
+        times: of each map, in seconds, at any spacing.
         seconds: standard deviation of the Gaussian; 0 changes nothing.
 
     Raises:
