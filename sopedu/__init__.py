@@ -37,7 +37,7 @@ _EXPORTS: dict[str, str] = {
         "training.loss": ("mask_loss", "mixture_loss"),
         "model.checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
         "model.original": ("import_original",),
-        "audio.metrics": ("bss_eval", "batched_bss_eval", "si_sdr", "sdr_improvement"),
+        "audio.metrics": ("bss_eval", "batched_bss_eval", "si_sdr"),
         "training.loop": ("train",),
         "training.setup": ("new_model",),
         "training.run_folder": ("train_run",),

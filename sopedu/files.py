@@ -9,9 +9,11 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sopedu.errors import SopeduError
 
@@ -50,10 +52,18 @@ def require_file(path: str | Path) -> Path:
 
 
 @contextmanager
-def written_aside(path: str | Path) -> Iterator[Path]:
+def written_aside(path: str | Path, parents: bool = False, synced: bool = False) -> Iterator[Path]:
     """Yield a temporary name in the folder of `path`; rename it to `path` on success, remove it on failure.
 
     So a reader never sees half a file, and an interrupted run keeps the file that was there before.
+
+    Args:
+        path: the file to write; one that is there is replaced.
+        parents: make the folder of `path` if it does not exist.
+        synced: wait until the file is on the disk, so that it survives a power failure.
+
+    Yields:
+        The temporary name, with the same suffix.
 
     Raises:
         SopeduError: the folder does not exist, `path` is a folder, or writing fails (a full disk).
@@ -61,17 +71,21 @@ def written_aside(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise SopeduError(f"{path}: is a folder; give the name of the file to write")
-    if not path.parent.is_dir():
+    if not parents and not path.parent.is_dir():
         raise SopeduError(f"{path}: the folder {path.parent} does not exist; make it first")
     _check_name(path, 255)
     # Short, because the name itself may be as long as the system allows.
     unfinished = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-    try:
-        with writing(path):
+    with writing(path), _made_parents(path):
+        try:
             yield unfinished
+            if synced:
+                _sync(unfinished)
             os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            if synced:
+                _sync(path.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -155,50 +169,95 @@ def printable(name: str) -> str:
 
 
 @contextmanager
-def folder_written_aside(folder: str | Path) -> Iterator[Path]:
+def folder_written_aside(folder: str | Path, replace: bool = False, synced: bool = False) -> Iterator[Path]:
     """Yield a hidden folder beside `folder`; rename it to `folder` on success, remove it on failure or Ctrl-C.
 
-    A lock keeps a second run away from the same folder. It ends with the process that holds it, so what a killed run
-    left behind is swept away by the next one.
+    A new folder is locked against a second run. The lock ends with the process that holds it, so what a killed run
+    left behind is removed by the next one.
+
+    Args:
+        folder: the folder to write; folders above it are made.
+        replace: an earlier folder of that name is replaced once the new one is complete; otherwise there must be none,
+            or an empty one.
+        synced: wait until all files are on the disk, so that they survive a power failure.
+
+    Yields:
+        The hidden folder, which is empty.
 
     Raises:
-        SopeduError: `folder` holds something, cannot be made, is being written by another run, or writing fails.
+        SopeduError: `folder` holds something (unless it is replaced), cannot be made, is being written by another run,
+            or writing fails (a full disk).
     """
-    from filelock import FileLock, Timeout
-
-    folder = require_new_folder(folder)
+    folder = Path(folder) if replace else require_new_folder(folder)
     absolute = through_links(folder).absolute()
-    made = [place for place in absolute.parents if not place.exists()]
-    unfinished = absolute.with_name(f".{absolute.name}.unfinished")
-    lock, finished = FileLock(absolute.with_name(f".{absolute.name}.lock"), timeout=0), False
-    try:
-        with writing(folder):
-            absolute.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire()
-            except Timeout as error:
-                raise SopeduError(
-                    f"{folder}: another run is writing there; wait for it or choose another --out"
-                ) from error
-            require_new_folder(folder)  # the other run may have ended between the first look and the lock
+    unfinished, earlier = (absolute.with_name(f".{absolute.name}.{what}") for what in ("unfinished", "earlier"))
+    with writing(folder), _made_parents(absolute), nullcontext() if replace else _locked(folder, absolute):
+        try:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             yield unfinished
-            if absolute.is_dir():
-                absolute.rmdir()  # empty, or it had been refused; not every system renames onto a folder
+            if synced:
+                _sync(*unfinished.iterdir(), unfinished)
+            if absolute.exists():
+                if not replace:
+                    absolute.rmdir()  # empty, or it had been refused; not every system renames onto a folder
+                else:
+                    shutil.rmtree(earlier, ignore_errors=True)
+                    absolute.rename(earlier)
             unfinished.rename(absolute)
-        finished = True
-    finally:
-        if lock.is_locked:
+            if synced:
+                _sync(absolute.parent)
+            shutil.rmtree(earlier, ignore_errors=True)
+        except SopeduError as error:
+            if str(unfinished) not in str(error):
+                raise
+            raise SopeduError(str(error).replace(str(unfinished), str(folder))) from error  # the name as it was given
+        finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
-        if not finished:
-            for place in made:  # innermost first; one that somebody else uses by now stays
-                try:
-                    place.rmdir()
-                except OSError:
-                    break
+            if replace and earlier.is_dir() and not absolute.exists():
+                earlier.rename(absolute)
+
+
+@contextmanager
+def _locked(folder: Path, absolute: Path) -> Iterator[None]:
+    """Keep a second run away from a new folder."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(absolute.with_name(f".{absolute.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise SopeduError(f"{folder}: another run is writing there; wait for it or choose another --out") from error
+    try:
+        require_new_folder(folder)  # the other run may have ended between the first look and the lock
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def _made_parents(path: Path) -> Iterator[None]:
+    """Make the folders above `path`; if what follows fails, remove those that were made."""
+    made = [place for place in path.absolute().parents if not place.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):  # one that holds something else by now stays
+            for place in made:  # innermost first
+                place.rmdir()
+        raise
+
+
+def _sync(*paths: Path) -> None:
+    """Wait until files and lists of folders are on the disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def next_free_folder(parent: str | Path, name: str) -> Path:
@@ -224,30 +283,45 @@ def new_run_folder(parent: str | Path = "runs", name: str = "demo") -> Path:
 
 
 def write_json(path: str | Path, values: Any) -> None:
-    """Write JSON aside and rename it, so that a reader never sees half a file; its folder is made if need be."""
-    path = Path(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as unfinished:
+    """Write values as indented JSON, aside and renamed.
+
+    Args:
+        path: the file to write; its folder is made if it does not exist.
+        values: what JSON can hold, without NaN and infinity.
+
+    Raises:
+        SopeduError: it cannot be written.
+    """
+    with written_aside(path, parents=True) as unfinished:
         unfinished.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors as safetensors, with the permissions that any new file gets.
+def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray]) -> None:
+    """Write tensors of torch, or arrays of NumPy, as safetensors, aside and renamed.
+
+    Args:
+        path: the file to write; its folder is made if it does not exist.
+        tensors: name → tensor on the CPU, or name → array; not both kinds.
 
     Raises:
-        OSError: it cannot be written, e.g. because the disk is full.
+        SopeduError: it cannot be written, e.g. because the disk is full.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
 
-    Path(path).write_bytes(b"")
-    mode = os.stat(path).st_mode  # as the user's files are; safetensors lets only the owner read
-    try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, path)
-    except SafetensorError as error:  # what it makes of a full disk
-        raise OSError(str(error)) from error
-    os.chmod(path, mode)
+    if all(isinstance(value, np.ndarray) for value in tensors.values()):
+        from safetensors.numpy import save_file  # needs no torch
+    else:
+        from safetensors.torch import save_file
+
+        tensors = {name: value.contiguous() for name, value in tensors.items()}
+    with written_aside(path, parents=True) as unfinished:
+        unfinished.write_bytes(b"")
+        mode = os.stat(unfinished).st_mode  # as the user's files are; safetensors lets only the owner read
+        try:
+            save_file(tensors, unfinished)
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(str(error)) from error
+        os.chmod(unfinished, mode)
 
 
 def _reason(error: Exception) -> str:

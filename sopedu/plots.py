@@ -29,7 +29,7 @@ from sopedu.audio.soundfiles import as_waveform
 from sopedu.audio.spectrogram import row_hertz
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
-from sopedu.files import writing, written_aside
+from sopedu.files import written_aside
 from sopedu.localization.overlays import overlay_map
 from sopedu.localization.places import Box, check_box
 
@@ -75,9 +75,7 @@ def save_figure(path: str | Path, figure: Figure) -> Path:
     if path.suffix.lower() not in (".png", ".webp"):
         raise SopeduError(f"{path}: a figure is written as .png or .webp; choose another name")
     encoded = encode_figure(figure, path.suffix.lower()[1:])
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as unfinished:
+    with written_aside(path, parents=True) as unfinished:
         unfinished.write_bytes(encoded)
     return path
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import multiprocessing
 import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from matplotlib.figure import Figure
 
+import sopedu
+from sopedu.audio.soundfiles import save_waveform
+from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.files import (
     folder_written_aside,
@@ -16,8 +27,21 @@ from sopedu.files import (
     require_file,
     require_new_folder,
     write_json,
+    write_tensors,
     written_aside,
 )
+from sopedu.model.checkpoints import Checkpoint, save_checkpoint
+from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.model.warm_start import save_warm_start
+from sopedu.objects.toyband_detector import ToyBandDetector, ToyBandNet, save_toyband_detector
+from sopedu.plots import save_figure
+from sopedu.shipped import copy_samples
+from sopedu.toyband.export import contact_sheet, render_dataset
+from sopedu.training.callbacks import JsonLinesHistory
+from sopedu.training.resume import State, save_state
+from sopedu.video.writing import write_video
+
+PACKAGE = Path(sopedu.__file__).parent
 
 
 def everything_in(folder: Path) -> set[str]:
@@ -133,3 +157,86 @@ def test_a_folder_that_may_not_be_written_is_refused_before_the_work(tmp_path, m
     monkeypatch.setattr("sopedu.files.os.access", lambda *_: False)  # root may write everywhere
     with pytest.raises(SopeduError, match=r"new: no folder can be made there, [^\n]* may not be written; choose"):
         require_new_folder(tmp_path / "new")
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let every write beyond the first 20 bytes of a file fail."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def model() -> SoundOfPixels:
+    return SoundOfPixels(with_values(preset("tiny"), ["model.frame_weights=none"])).eval()
+
+
+#: What is written → how; what replaces an earlier one of its name comes first.
+REPLACING: dict[str, Callable[[Path], object]] = {
+    "json": lambda folder: write_json(folder / "new" / "figures.json", list(range(99))),
+    "tensors": lambda folder: write_tensors(folder / "new" / "one.safetensors", {"weight": torch.zeros(99)}),
+    "arrays": lambda folder: write_tensors(folder / "new" / "one.safetensors", {"weight": np.zeros(99)}),
+    "checkpoint": lambda folder: save_checkpoint(folder / "new" / "model", Checkpoint(model(), ("tuba",))),
+    "state of a training": lambda folder: save_state(folder / "resume", State(3, {"weight": torch.zeros(99)}, {})),
+    "warm start": lambda folder: save_warm_start(model().frame_net, folder / "new" / "small.safetensors"),
+    "history": lambda folder: JsonLinesHistory(folder / "new" / "history.jsonl").on_start(
+        SimpleNamespace(step=0, history=[{"step": 1, "loss": 0.123456789}])
+    ),
+    "sound": lambda folder: save_waveform(folder / "one.wav", np.zeros(99), 11025),
+    "video": lambda folder: write_video(folder / "one.mp4", np.zeros((2, 32, 32, 3), np.uint8), 2),
+    "figure": lambda folder: save_figure(folder / "new" / "one.png", Figure(figsize=(1, 1))),
+    "contact sheet": lambda folder: contact_sheet(folder / "sheet.png", individuals=1, size=16),
+}
+NEW: dict[str, Callable[[Path], object]] = {
+    "detector": lambda folder: save_toyband_detector(folder / "new", ToyBandDetector(ToyBandNet()), {}),
+    "data set": lambda folder: render_dataset(folder / "new", 1, seconds=0.5, size=16, progress=False),
+    "samples": lambda folder: copy_samples(folder / "new"),
+}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", [*REPLACING, *NEW])
+def test_a_full_disk_leaves_no_unfinished_file_of_any_kind(tmp_path, kind):
+    write = (REPLACING | NEW)[kind]
+    with pytest.raises(SopeduError, match="cannot be written"), full_disk():
+        write(tmp_path)
+    assert contents(tmp_path) == {}
+    if kind in REPLACING:
+        write(tmp_path)
+        before = contents(tmp_path)
+        assert before
+        with pytest.raises(SopeduError, match="cannot be written"), full_disk():
+            write(tmp_path)
+        assert contents(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_earlier_one(tmp_path, monkeypatch):
+    write_json(tmp_path / "out" / "figures.json", 1)
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name.endswith(".unfinished"):
+            raise OSError(28, os.strerror(28))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(SopeduError, match="out: cannot be written"), folder_written_aside(tmp_path / "out", True):
+        pass
+    assert everything_in(tmp_path) == {"out", "out/figures.json"}
+
+
+def test_files_are_renamed_in_one_module_only():
+    renaming = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and (node.attr in ("rename", "move") or ast.unparse(node) in ("os.replace", "os.rename", "tempfile.mkstemp"))
+    }
+    assert renaming == {"files.py"}

@@ -38,7 +38,6 @@ __getattr__, __dir__, __all__ = exports(
             "bss_eval",
             "batched_bss_eval",
             "bss_eval_rows",
-            "sdr_improvement",
             "si_sdr",
         ),
         "soundfiles": (
@@ -48,6 +47,10 @@ __getattr__, __dir__, __all__ = exports(
             "resample",
             "resample_blocks",
             "encode_mp3",
+            "encode_wav",
+            "mp3_rate",
+            "to_int16",
+            "from_int16",
             "player",
             "Player",
             "as_waveform",

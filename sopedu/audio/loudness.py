@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from sopedu.audio.soundfiles import FULL_SCALE
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 
@@ -22,7 +23,7 @@ BROADCAST_LEVEL = -23.0
 #: A recording below this is faint: what its makers did not mean to be heard may be louder than what they did.
 FAINT = -60.0
 # Below the step of 16-bit samples there is nothing but rounding, which no gain turns into sound.
-_LEAST = 20 * np.log10(1 / 32768)
+_LEAST = 20 * np.log10(1 / FULL_SCALE)
 # Of a recording only what lies no more than so much below it is brought up to the training level: the rest is noise in
 # a pause. Of white noise 60 dB below the toy band's music, in 24 scenes whose players rest, the loudest cell of
 # `toyband` (`toyband-tiny`) lets through 0.26 (0.52) as it is, 0.18 (0.37) if this is 20, 0.09 (0.24) at 40 and 60.

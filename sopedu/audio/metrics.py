@@ -250,23 +250,6 @@ def _cholesky(matrix: torch.Tensor, width: int = 64) -> torch.Tensor:
     return matrix
 
 
-def sdr_improvement(references: torch.Tensor, estimates: torch.Tensor, mixture: torch.Tensor) -> np.ndarray:
-    """How many dB better than the unseparated mixture an estimate is: its SDR minus that of the mixture.
-
-    Args:
-        references, estimates: as for :func:`batched_bss_eval`, ``(B, N, L)``.
-        mixture: ``(B, L)``.
-
-    Returns:
-        ``(B, N)`` dB, NaN where the reference is silent.
-
-    Notebook: 03_measuring_separation.
-    """
-    mixture = torch.as_tensor(mixture)[:, None].expand(references.shape)
-    rows = bss_eval_rows(references, {"separated": estimates, "mixture": mixture})
-    return rows["separated"].sdr - rows["mixture"].sdr
-
-
 def _usable(signals: np.ndarray, silent: float = _SILENT_ESTIMATE) -> np.ndarray:
     """Which signals ``(…, L)`` are finite and not silent."""
     finite = np.isfinite(signals).all(axis=-1)
@@ -292,9 +275,3 @@ def si_sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
         score = 10 * np.log10((target**2).sum(-1) / noise)
     score = np.where(usable & ~np.isnan(score), score, FLOOR)
     return np.where(sounding, np.clip(score, FLOOR, 100), np.nan)
-
-
-def level_below(part: np.ndarray, whole: np.ndarray) -> float:
-    """Energy of ``part`` relative to ``whole`` in dB, not below −100; what leaks is measured with it."""
-    ratio = float(np.sum(np.square(part, dtype=float)) / max(np.sum(np.square(whole, dtype=float)), 1e-12))
-    return 10 * np.log10(max(ratio, 1e-10))

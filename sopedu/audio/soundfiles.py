@@ -23,7 +23,9 @@ from sopedu.audio.channels import ChannelLevels
 from sopedu.errors import SopeduError, whole_number
 from sopedu.files import require_file, written_aside
 
-MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+#: The integer that stands for 1.0 in 16-bit sound files. The int16 arrays of the toy band have a scale of their own.
+FULL_SCALE = 32768
+_MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def load_waveform(
@@ -122,13 +124,56 @@ def save_waveform_blocks(
     written_rate = _whole_rate(written_rate or sample_rate)
     if written_rate != sample_rate:
         blocks = resample_blocks(blocks, sample_rate, written_rate)
-    with written_aside(path) as unfinished, wave.open(str(unfinished), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(written_rate)
+    with written_aside(path) as unfinished:
+        _write_wav(str(unfinished), blocks, written_rate)
+
+
+def _write_wav(file: Any, blocks: Iterable[np.ndarray], sample_rate: int) -> None:
+    with wave.open(file, "wb") as opened:
+        opened.setnchannels(1)
+        opened.setsampwidth(2)
+        opened.setframerate(sample_rate)
         for block in blocks:
-            # Readers divide by 32768: multiplying by it keeps levels, at the price of one unit at +1.0.
-            file.writeframesraw(np.clip(np.round(block * 32768), -32768, 32767).astype("<i2").tobytes())
+            opened.writeframesraw(to_int16(block).tobytes())
+
+
+def to_int16(waveform: np.ndarray) -> np.ndarray:
+    """Return a waveform as samples of a 16-bit file; what is above full scale is clipped.
+
+    Args:
+        waveform: float array in [-1, 1], any shape.
+
+    Returns:
+        Little-endian int16 of the same shape. Levels stay as they are; +1.0 becomes 32767, one unit less.
+    """
+    return np.clip(np.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+
+
+def from_int16(samples: np.ndarray) -> np.ndarray:
+    """Return the samples of a 16-bit file as a waveform.
+
+    Args:
+        samples: int16, any shape.
+
+    Returns:
+        float32 in [-1, 1), of the same shape.
+    """
+    return samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def encode_wav(waveform: np.ndarray, sample_rate: int) -> bytes:
+    """Encode a waveform as a 16-bit WAV file in memory; what is above full scale is clipped, so levels compare.
+
+    Args:
+        waveform: (L,) float array in [-1, 1].
+        sample_rate: in hertz, a whole number.
+
+    Returns:
+        The content of the file.
+    """
+    encoded = io.BytesIO()
+    _write_wav(encoded, [waveform], sample_rate)
+    return encoded.getvalue()
 
 
 def resample(waveform: Any, from_rate: int, to_rate: int) -> np.ndarray:
@@ -181,6 +226,16 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
         yield rest
 
 
+def mp3_rate(sample_rate: int) -> int:
+    """Return the rate at which a waveform is stored as MP3: the next one that MP3 knows, or the highest.
+
+    Args:
+        sample_rate: of the waveform, in hertz, a whole number.
+    """
+    rate = _whole_rate(sample_rate)
+    return next((known for known in _MP3_SAMPLE_RATES if known >= rate), _MP3_SAMPLE_RATES[-1])
+
+
 def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
     """Encode a waveform as MP3, for players in notebooks and reports (six seconds at 11 025 Hz: some 20 kB).
 
@@ -195,13 +250,12 @@ def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
     """
     import soundfile
 
-    samples, sample_rate = peak_limited(waveform)[0], _whole_rate(sample_rate)
-    mp3_rate = next((rate for rate in MP3_SAMPLE_RATES if rate >= sample_rate), MP3_SAMPLE_RATES[-1])
+    samples, rate = peak_limited(waveform)[0], mp3_rate(sample_rate)
     encoded = io.BytesIO()
     soundfile.write(
         encoded,
-        resample(samples, sample_rate, mp3_rate),
-        mp3_rate,
+        resample(samples, sample_rate, rate),
+        rate,
         format="MP3",
         bitrate_mode="VARIABLE",
         compression_level=0.5,  # 26 to 42 dB to the original on toy-band solos, at half the size of 0.0
@@ -336,6 +390,6 @@ def _opened_wav(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.
         def read(first: int, count: int) -> np.ndarray:
             file.setpos(first)
             samples = np.frombuffer(file.readframes(count), dtype="<i2").reshape(-1, file.getnchannels())
-            return samples.astype(np.float32) / np.float32(32768)
+            return from_int16(samples)
 
         yield file.getframerate(), file.getnframes(), read

@@ -18,11 +18,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sopedu.audio.soundfiles import load_waveform
+from sopedu.audio.soundfiles import from_int16, load_waveform
 from sopedu.errors import SopeduError
+from sopedu.video.resizing import resize_frames, size_in_proportion
 
 SILENT = 1e-4  # a recording that never exceeds this (−80 dB full scale) holds nothing to learn from
 SHORTEST_SOUND = 0.1  # seconds; a clip that holds less is broken, not short
+_LONGEST_SHAPE = 16  # a frame longer than this many times its shorter side is no picture
 
 
 class IndexEntry(NamedTuple):
@@ -144,13 +146,8 @@ class ClipIndex:
                 f"{paths[0]}: frames of different sizes in this clip ({sizes[0]}, …); prepare the clip again"
             )
         # Resizing the whole with torch's vector instructions is faster than resizing the wanted part with Pillow.
-        resized = torch.nn.functional.interpolate(
-            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2),
-            size=_resized(sizes[0], short_side)[::-1],
-            mode="bicubic",
-            antialias=True,
-        )
-        return resized.permute(0, 2, 3, 1).numpy()
+        frames = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        return resize_frames(frames, _resized(sizes[0], short_side)[::-1], "bicubic").permute(0, 2, 3, 1).numpy()
 
 
 def read_index(path: str | Path) -> ClipIndex:
@@ -240,12 +237,11 @@ def _pcm_segment(path: str, start: float, samples: int, sample_rate: int) -> np.
             data = file.readframes(samples)
     except (OSError, EOFError, ValueError, wave.Error):
         return None  # whoever reads every format says what is wrong with it
-    return np.frombuffer(data, "<i2", len(data) // 2).astype(np.float32) / np.float32(32768)
+    return from_int16(np.frombuffer(data, "<i2", len(data) // 2))
 
 
 def _resized(size: tuple[int, int], short_side: int) -> tuple[int, int]:
-    scale = short_side / min(size)
-    return max(short_side, round(size[0] * scale)), max(short_side, round(size[1] * scale))
+    return size_in_proportion(*size, short_side, _LONGEST_SHAPE)
 
 
 def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
@@ -255,7 +251,7 @@ def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
     try:
         with Image.open(path) as image:
             size = image.size
-            if max(size) > 16 * min(size):
+            if max(size) > _LONGEST_SHAPE * min(size):
                 raise ValueError(f"{size[0]} × {size[1]} pixels are no picture")
             image.draft(None, _resized(size, short_side))
             return size, np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

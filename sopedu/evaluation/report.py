@@ -32,7 +32,7 @@ from sopedu.model.checkpoints import Checkpoint
 from sopedu.pages import figure_html, write_page
 from sopedu.plots import two_digits
 from sopedu.toyband.scenes import Scene, from_int16
-from sopedu.video.reading import frames_tensor
+from sopedu.video.resizing import resize_frames, size_in_proportion
 
 _EXPLANATIONS = {
     "mixture": "Nothing is separated: improvements are measured from here. Its SAR is no merit.",
@@ -227,7 +227,9 @@ def _duet(checkpoint: Checkpoint, scene: Scene) -> str:
             f"render it with sample_rate={rate}"
         )
     mixture = torch.nn.functional.pad(scene.waveform(), (0, max(0, samples - len(scene.mixture))))
-    pixels = PixelSounds(checkpoint.model, mixture[:samples], _reduced(scene.frames, checkpoint.config.frames.size))
+    frames = scene.frames_tensor()
+    seen = resize_frames(frames, size_in_proportion(*frames.shape[-2:], checkpoint.config.frames.size))
+    pixels = PixelSounds(checkpoint.model, mixture[:samples], seen)
     volume = pixels.sound_map()
     frame = int(volume.max(axis=(1, 2)).argmax())
     boxes = [tuple(float(value) for value in box) for box in scene.boxes[:, frame]]
@@ -246,16 +248,6 @@ def _duet(checkpoint: Checkpoint, scene: Scene) -> str:
         f"{figure_html(figure, 'sound map', alt)}\n{_players(sounds[:1], rate)}\n"
         f"{_players(sounds[1:], rate, columns=2)}"
     )
-
-
-def _reduced(pictures: np.ndarray, size: int) -> torch.Tensor:
-    """Pictures ``(S, H, W, 3)`` as frames ``(S, 3, h, w)`` uint8 whose shorter side is ``size``."""
-    frames, shorter = frames_tensor(pictures), min(pictures.shape[1:3])
-    if shorter == size:
-        return frames
-    shape = [round(side * size / shorter) for side in frames.shape[2:]]
-    frames = torch.nn.functional.interpolate(frames.float(), shape, mode="bilinear", antialias=True)
-    return frames.round().clamp(0, 255).to(torch.uint8)
 
 
 def _players(sounds: Sequence[tuple[str, torch.Tensor]], sample_rate: int, columns: int = 3) -> str:

@@ -219,8 +219,8 @@ def map_of_clip(checkpoint: Checkpoint, path: Path, kind: str = MAP_KINDS[0]) ->
     Raises:
         SopeduError: the video cannot be read, lacks picture or sound, or is silent there.
     """
-    from sopedu.localization.windows import frame_size
     from sopedu.video.reading import probe, read_frames, read_sound
+    from sopedu.video.resizing import frame_size
 
     config, sound, info = checkpoint.config, checkpoint.config.spectrogram, probe(path)
     if not (info.has_picture and info.has_sound):

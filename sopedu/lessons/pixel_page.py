@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sopedu.audio.soundfiles import MP3_SAMPLE_RATES, encode_mp3
+from sopedu.audio.soundfiles import encode_mp3, mp3_rate
 from sopedu.errors import SopeduError
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.places import box_of_cell
@@ -63,7 +63,7 @@ def export_stretch(
     path: str | Path, stretch: LongClip, title: str = "Hear any pixel", largest: int = LARGEST_PAGE
 ) -> Path:
     """Write the page of :func:`export_html` for a stretch that was looked at and listened to already."""
-    rate = next((rate for rate in MP3_SAMPLE_RATES if rate >= stretch.sound.sample_rate), MP3_SAMPLE_RATES[-1])
+    rate = mp3_rate(stretch.sound.sample_rate)
     moments, loudest = _moments(stretch)
     data = {
         "rate": rate,

@@ -11,7 +11,6 @@ What it shows is drawn by `pixel_probe.js`; what it says is computed here, from 
 from __future__ import annotations
 
 import io
-import wave
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -29,7 +28,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from sopedu.audio.soundfiles import Player, resample
+from sopedu.audio.soundfiles import Player, encode_wav, resample
 from sopedu.audio.spectrogram import row_hertz, stft, warp
 from sopedu.errors import SopeduError
 from sopedu.localization.long_clips import LongClip
@@ -318,7 +317,7 @@ class PixelProbe(anywidget.AnyWidget):
             "maps": self.maps.astype("<f4").tobytes(),
             "maps_now": self.maps_now.astype("<f4").tobytes(),
             "boxes": [{"name": name, "box": list(box)} for name, box in self.boxes.items()],
-            "mixture": _wav(stretch.waveform, sound.sample_rate),
+            "mixture": encode_wav(stretch.waveform, sound.sample_rate),
             "rows": sound.log_frequency_bins,
             "ticks": [[hertz, row] for hertz, row in zip(ticks, rows, strict=True)],
             "floor": _FLOOR_DB,
@@ -334,7 +333,7 @@ class PixelProbe(anywidget.AnyWidget):
             "text": answer.text,
             "place": [] if painted else [float(value) for value in answer.place],
             "cells": np.flatnonzero(answer.place).tolist() if painted else [],
-            "sound": _wav(answer.waveform, self.stretch.sound.sample_rate),
+            "sound": encode_wav(answer.waveform, self.stretch.sound.sample_rate),
             "spectrogram": np.rint(255 * (1 - level / _FLOOR_DB).clip(0, 1)).astype(np.uint8).tobytes(),
             "mask": np.rint(255 * answer.mask.clip(0, 1)).astype(np.uint8).tobytes(),
             "request": request,
@@ -390,15 +389,4 @@ def _encoded(picture: np.ndarray) -> bytes:
     image, encoded = Image.fromarray(picture), io.BytesIO()
     image.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
     image.save(encoded, "WEBP", quality=85, method=2)
-    return encoded.getvalue()
-
-
-def _wav(waveform: np.ndarray, sample_rate: int) -> bytes:
-    """A waveform as a 16-bit WAV file; what is above full scale is clipped, so that levels can be compared."""
-    encoded = io.BytesIO()
-    with wave.open(encoded, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(np.clip(np.round(waveform * 32768), -32768, 32767).astype("<i2").tobytes())
     return encoded.getvalue()

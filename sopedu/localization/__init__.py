@@ -57,8 +57,6 @@ __getattr__, __dir__, __all__ = exports(
             "window_centres",
             "windows_of",
             "recording_level",
-            "frame_size",
-            "size_in_proportion",
             "crossfade",
         ),
     },

@@ -17,8 +17,9 @@ from sopedu.audio.soundfiles import as_waveform
 from sopedu.errors import SopeduError
 from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds
 from sopedu.localization.places import Place
-from sopedu.localization.windows import crossfade, size_in_proportion, window_centres, window_starts
+from sopedu.localization.windows import crossfade, window_centres, window_starts
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
+from sopedu.video.resizing import resize_frames, size_in_proportion
 
 _SLACK_SECONDS = 0.1  # how much later than the end of the sound a picture may begin: timestamps are rounded
 
@@ -63,7 +64,8 @@ class LongClip:
         frames = self.checkpoint.config.frames
         shown = [self.picture_at(time) for time in frames.times(centre)]
         seen = torch.from_numpy(self.pictures[shown]).permute(0, 3, 1, 2)
-        return PixelSounds(self.checkpoint.model, piece, _resized(seen, frames.size), level=self.level)
+        seen = resize_frames(seen, size_in_proportion(*seen.shape[-2:], frames.size))
+        return PixelSounds(self.checkpoint.model, piece, seen, level=self.level)
 
     def picture_at(self, time: float) -> int:
         """Number of the picture shown at a time: the last that begins not later, or the first."""
@@ -93,14 +95,6 @@ class LongClip:
         low = np.floor(position).astype(int)
         share = (position - low)[:, None, None]
         return (1 - share) * of_clips[low] + share * of_clips[np.minimum(low + 1, len(of_clips) - 1)]
-
-
-def _resized(frames: torch.Tensor, shorter: int) -> torch.Tensor:
-    """Frames ``(S, 3, H, W)`` uint8 whose shorter side is ``shorter`` pixels, in the proportions they had."""
-    size = size_in_proportion(*frames.shape[-2:], shorter)
-    if tuple(frames.shape[-2:]) == size:
-        return frames
-    return torch.nn.functional.interpolate(frames, size, mode="bilinear", antialias=True)
 
 
 def _check(pictures: np.ndarray, times: np.ndarray, seconds: float) -> None:

@@ -20,11 +20,10 @@ from sopedu.errors import SopeduError
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.video.reading import VideoInfo, frames_at, iterate_frames, iterate_sound
+from sopedu.video.resizing import frame_size
 
 # A slide may stand for long; what stands longer has a damaged timestamp.
 _LONGEST_STILL_SECONDS = 3600.0
-# A picture much longer than wide is squeezed to this many times its shorter side before the model sees it.
-_LONGEST_SHAPE = 4
 
 
 @dataclass(frozen=True)
@@ -172,17 +171,6 @@ def _frames_of_windows(part: VideoPart, config: Config, centres: Sequence[float]
             kept[time] = picture
         yield torch.from_numpy(np.stack([kept[time] for time in times])).permute(0, 3, 1, 2)
         kept = {time: picture for time, picture in kept.items() if time >= times[0]}
-
-
-def frame_size(info: VideoInfo, shorter: int) -> tuple[int, int]:
-    """(height, width) of what the model sees of a video, in the proportions of the picture as it is shown."""
-    return size_in_proportion(float(info.height), float(info.width * info.pixel_aspect), shorter)
-
-
-def size_in_proportion(height: float, width: float, shorter: int) -> tuple[int, int]:
-    """(height, width) in whole pixels whose shorter side is ``shorter``; what is very long is squeezed."""
-    scale, longest = shorter / min(width, height), _LONGEST_SHAPE * shorter
-    return min(max(1, round(height * scale)), longest), min(max(1, round(width * scale)), longest)
 
 
 def crossfade(pieces: Iterable[tuple[int, np.ndarray]], length: int) -> Iterator[np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors.torch import load_file
 from sopedu.audio.loudness import BROADCAST_LEVEL, checked_level
 from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
-from sopedu.files import write_json, write_tensors, writing
+from sopedu.files import folder_written_aside, write_json, write_tensors
 from sopedu.machine import full_float32
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.shipped import checkpoint_folder, checkpoint_names, shipped_path
@@ -70,7 +69,6 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dty
         SopeduError: it cannot be written, e.g. because the disk is full; an earlier one stays.
     """
     folder, level = Path(folder), checkpoint.model.level_db
-    aside, before = (folder.with_name(folder.name + end) for end in (".partial", ".before"))
     tensors = {
         name: value.detach().to("cpu", dtype if value.is_floating_point() else None)
         for name, value in checkpoint.model.state_dict().items()
@@ -81,21 +79,11 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dty
         "trained_on": checkpoint.trained_on | ({} if level is None else {"level_db": level}),
         "config": to_dict(checkpoint.config),
     }
-    try:
-        with writing(folder):
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
-            write_tensors(aside / "model.safetensors", tensors)
-            write_json(aside / "config.json", notes)
-            if checkpoint.metrics:
-                write_json(aside / "metrics.json", checkpoint.metrics)
-            if folder.exists():
-                shutil.rmtree(before, ignore_errors=True)
-                folder.rename(before)
-            aside.rename(folder)
-            shutil.rmtree(before, ignore_errors=True)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with folder_written_aside(folder, replace=True) as unfinished:
+        write_tensors(unfinished / "model.safetensors", tensors)
+        write_json(unfinished / "config.json", notes)
+        if checkpoint.metrics:
+            write_json(unfinished / "metrics.json", checkpoint.metrics)
     return folder
 
 

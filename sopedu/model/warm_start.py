@@ -109,14 +109,11 @@ def _accuracy(net: FrameNet, size: int, seed: int) -> float:
 def save_warm_start(net: FrameNet, path: str | Path = WARM_START) -> Path:
     """Keep the body of a frame net (not its head) in half precision, written aside and renamed."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     halved = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in net.body.state_dict().items()
     }
-    aside = path.with_name(path.name + ".partial")
-    write_tensors(aside, halved)
-    aside.replace(path)
+    write_tensors(path, halved)
     return path
 
 

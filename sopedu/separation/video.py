@@ -30,7 +30,6 @@ from sopedu.localization.windows import (
     VideoPart,
     Window,
     crossfade,
-    frame_size,
     recording_level,
     window_centres,
     window_starts,
@@ -53,6 +52,7 @@ from sopedu.separation.regions import (
     regions_of_objects,
 )
 from sopedu.video.reading import probe, sound_channels
+from sopedu.video.resizing import frame_size
 from sopedu.video.writing import WRITTEN_SAMPLE_RATE
 
 MOST_CELLS = 16

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from sopedu.audio.soundfiles import save_waveform
 from sopedu.audio.spectrogram import stft
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError, real_number, whole_number
-from sopedu.files import written_aside
+from sopedu.files import folder_written_aside, written_aside
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import SAMPLE_RATE, Scene, duet, solo
 from sopedu.toyband.splits import check_split
@@ -94,12 +93,10 @@ def render_dataset(
         clip = f"{split}{seed}-{number:06d}"
         audio, frames = out / "audio" / name / f"{clip}.wav", out / "frames" / name / clip
         audio.parent.mkdir(parents=True, exist_ok=True)
-        frames.mkdir(parents=True, exist_ok=True)
-        save_waveform(audio, scene.mixture / 32767, scene.sample_rate)
-        for place, frame in enumerate(scene.frames, 1):
-            picture = BytesIO()
-            Image.fromarray(frame).save(picture, "JPEG", quality=92)
-            (frames / f"{place:06d}.jpg").write_bytes(picture.getvalue())
+        save_waveform(audio, scene.waveform(), scene.sample_rate)
+        with folder_written_aside(frames, replace=True) as unfinished:
+            for place, frame in enumerate(scene.frames, 1):
+                Image.fromarray(frame).save(unfinished / f"{place:06d}.jpg", "JPEG", quality=92)
         rows.append([f"audio/{name}/{clip}.wav", f"frames/{name}/{clip}", len(scene.frames)])
     with written_aside(index) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
@@ -166,7 +163,7 @@ def render_film(
 
 def write_scene_video(path: str | Path, scene: Scene, frame_rate: float) -> None:
     """Write a scene whose frames are 1 / frame_rate apart as an mp4 with its mixture as sound."""
-    write_video(path, scene.frames, frame_rate, scene.mixture / np.float32(32767), scene.sample_rate)
+    write_video(path, scene.frames, frame_rate, scene.waveform(), scene.sample_rate)
 
 
 def _checked(

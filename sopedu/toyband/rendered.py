@@ -22,9 +22,11 @@ from types import ModuleType
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from tqdm.auto import tqdm
 
+from sopedu.errors import SopeduError
+from sopedu.files import write_tensors
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import SAMPLE_RATE, scene
 
@@ -89,20 +91,11 @@ def rendered_set(description: SetDescription, workers: int = 1, progress: bool =
         _note_without_cache("this user has no home folder")
     else:
         try:
-            _keep(arrays, path)
-        except (OSError, SafetensorError) as error:  # the latter is what safetensors makes of a full disk
-            _note_without_cache(f"{folder}: {getattr(error, 'strerror', None) or error}")
+            write_tensors(path, arrays)
+        except SopeduError as error:
+            reason = error.__cause__ or error
+            _note_without_cache(f"{folder}: {getattr(reason, 'strerror', None) or reason}")
     return RenderedSet(**arrays)
-
-
-def _keep(arrays: dict[str, np.ndarray], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        save_file(arrays, aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _note_without_cache(why: str) -> None:

@@ -89,9 +89,7 @@ class JsonLinesHistory(Callback):
             kept = {entry["step"]: entry for entry in read_history(self.path) if entry["step"] <= run.step}
         kept |= {entry["step"]: entry for entry in run.history}  # what a checkpoint restored counts more than the file
         self.written = max(kept, default=-1)
-        with writing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        with written_aside(self.path) as unfinished:
+        with written_aside(self.path, parents=True) as unfinished:
             unfinished.write_text("".join(_json_line(kept[step]) for step in sorted(kept)), encoding="utf-8")
 
     def on_record(self, run: Run) -> None:

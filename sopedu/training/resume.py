@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sopedu.errors import SopeduError
-from sopedu.files import write_tensors, writing
+from sopedu.files import folder_written_aside, write_json, write_tensors, written_aside
 
 #: Exit status of a training that was told to end (SIGTERM) and can go on: EX_TEMPFAIL of sysexits.h, "try again".
 RESUME_STATUS = 75
@@ -50,27 +49,15 @@ def save_state(folder: str | Path, state: State, keep: int = 2) -> Path:
         SopeduError: it cannot be written, e.g. because the disk is full; the states that were there stay.
     """
     folder = Path(folder)
-    place, aside = folder / f"{state.step:09d}", folder / f".{state.step:09d}.unfinished"
-    try:
-        with writing(place):
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir()
-            write_tensors(aside / "tensors.safetensors", state.tensors)
-            values = {**state.values, "step": state.step, "tensors_sha256": _checksum(aside / "tensors.safetensors")}
-            text = json.dumps(values, allow_nan=False)
-            (aside / "state.json").write_text(json.dumps({"sha256": _text_checksum(text), "values": text}), "utf-8")
-            for file in (*aside.iterdir(), aside):
-                _sync(file)
-            shutil.rmtree(place, ignore_errors=True)  # a state of that step which proved damaged
-            aside.rename(place)
-            pointer = folder / ".latest.unfinished"
-            pointer.write_text(place.name, encoding="utf-8")
-            _sync(pointer)
-            os.replace(pointer, folder / "latest")
-            _sync(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    place = folder / f"{state.step:09d}"
+    # Replaced is a state of that step which proved damaged.
+    with folder_written_aside(place, replace=True, synced=True) as unfinished:
+        tensors = unfinished / "tensors.safetensors"
+        write_tensors(tensors, state.tensors)
+        values = json.dumps({**state.values, "step": state.step, "tensors_sha256": _checksum(tensors)}, allow_nan=False)
+        write_json(unfinished / "state.json", {"sha256": _text_checksum(values), "values": values})
+    with written_aside(folder / "latest", synced=True) as pointer:
+        pointer.write_text(place.name, encoding="utf-8")
     for old in sorted(_numbered(folder), reverse=True)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return place
@@ -170,14 +157,6 @@ def _checksum(path: Path) -> str:
 
 def _text_checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -42,6 +42,7 @@ __getattr__, __dir__, __all__ = exports(
             "frames_at",
             "read_frames",
         ),
+        "resizing": ("frame_size", "resize_frames", "size_in_proportion"),
         "writing": (
             "VideoWriter",
             "write_video",

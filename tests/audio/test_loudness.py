@@ -55,7 +55,7 @@ def duet() -> Scene:
 @pytest.fixture(scope="module")
 def film(duet, tmp_path_factory) -> VideoPart:
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    write_video(path, duet.frames, FRAME_RATE, duet.mixture / 32768, RATE)
+    write_video(path, duet.frames, FRAME_RATE, duet.waveform().numpy(), RATE)
     return VideoPart(probe(path))
 
 
@@ -135,7 +135,7 @@ def test_a_clip_is_heard_alike_at_every_level(checkpoint, duet, level):
 
 def test_a_film_is_separated_alike_at_every_level(checkpoint, duet, film, tmp_path):
     boxes = [tuple(box) for box in duet.boxes.mean(1).clip(0, 1).tolist()]
-    waveform, stems = (duet.mixture / 32768).astype(np.float32), duet.stems / 32768
+    waveform, stems = duet.waveform().numpy(), duet.stem_waveforms().numpy()
     reference, maps = separated(film, checkpoint, waveform, tmp_path, boxes)
     scores = si_sdr(stems, reference)
     assert (scores > si_sdr(stems, np.stack([waveform] * 2)) + 3).all()  # else being equal would say little
@@ -149,7 +149,7 @@ def test_a_film_is_separated_alike_at_every_level(checkpoint, duet, film, tmp_pa
 def test_a_soft_film_of_16_bits_is_separated_like_the_loud_one(checkpoint, duet, tmp_path):
     # What rounding adds 48 dB below the music is heard a little: 0.05 and 0.17 dB were found.
     boxes = {name: tuple(box) for name, box in zip(duet.labels, duet.boxes.mean(1).clip(0, 1).tolist(), strict=True)}
-    stems, scores = duet.stems / 32768, []
+    stems, scores = duet.stem_waveforms().numpy(), []
     for name, gain in (("loud", 1.0), ("soft", 10 ** (-30 / 20))):
         write_lossless(tmp_path / f"{name}.mkv", duet.frames, np.round(duet.mixture * gain))
         result = separate_video(tmp_path / f"{name}.mkv", checkpoint, tmp_path / name, boxes, progress=False)
@@ -202,7 +202,7 @@ def test_noise_in_a_pause_lights_the_map_less_than_before(checkpoint):
 
 @pytest.mark.parametrize("below", [60, np.inf])
 def test_a_film_s_pause_is_heard_as_a_pause(checkpoint, duet, tmp_path, below):
-    music = duet.mixture / 32768
+    music = duet.waveform().numpy()
     pause = np.random.default_rng(0).normal(0, 10 ** (-below / 20) * music.std(), len(music))
     mixture, frames = DiskWaveform(tmp_path / "mixture"), np.concatenate([duet.frames, duet.frames])
     mixture.append(np.concatenate([music, pause]))
@@ -220,7 +220,7 @@ def test_a_film_s_pause_is_heard_as_a_pause(checkpoint, duet, tmp_path, below):
 
 
 def test_a_long_recording_and_the_padding_of_its_end_keep_their_level(checkpoint, duet, tmp_path):
-    waveform = (duet.mixture / 32768).astype(np.float32)
+    waveform = duet.waveform().numpy()
     spool = DiskWaveform(tmp_path / "spool")
     for block in np.array_split(np.tile(waveform, 10), 7):
         spool.append(block)

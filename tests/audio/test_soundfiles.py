@@ -204,6 +204,14 @@ def test_python_own_reader_sees_what_was_written(tmp_path):
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
         samples = np.frombuffer(file.readframes(5), dtype="<i2")
     assert samples.tolist() == [-32768, -16384, 0, 16384, 32767]
+    assert sound.encode_wav(np.array([-1.0, -0.5, 0.0, 0.5, 1.0]), 8000) == (tmp_path / "steps.wav").read_bytes()
+
+
+def test_every_sample_of_16_bits_survives_reading_and_writing():
+    samples = np.arange(-32768, 32768).astype("<i2")
+    waveform = sound.from_int16(samples)
+    assert waveform.dtype == np.float32 and waveform.min() == -1 and waveform.max() == 32767 / 32768
+    assert np.array_equal(sound.to_int16(waveform), samples)
 
 
 @settings(deadline=None, max_examples=60)

@@ -40,7 +40,7 @@ def stretch() -> LongClip:
     times = np.arange(0, 6, 0.4)
     scene = duet(3, "test", pair=("xylophone", "tuba"), samples=66150, size=(180, 240), times=times)
     checkpoint = load_checkpoint(ROOT / "data_samples" / "checkpoints" / "toyband")
-    return LongClip(checkpoint, scene.mixture.astype(np.float32) / 32768, scene.frames, times)
+    return LongClip(checkpoint, scene.waveform().numpy(), scene.frames, times)
 
 
 @pytest.fixture(scope="module")

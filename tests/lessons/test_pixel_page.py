@@ -76,7 +76,7 @@ def alike(first: np.ndarray, second: np.ndarray) -> float:
 def stretch() -> LongClip:
     times = np.arange(0, 6, 0.4)
     scene = duet(3, "test", pair=("xylophone", "tuba"), samples=66150, size=(64, 64), times=times)
-    return LongClip(load_checkpoint(SHIPPED), scene.mixture.astype(np.float32) / 32768, scene.frames, times)
+    return LongClip(load_checkpoint(SHIPPED), scene.waveform().numpy(), scene.frames, times)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from sopedu.audio.soundfiles import from_int16
 from sopedu.errors import SopeduError
 from sopedu.lessons.pixel_probe import PixelProbe
 from sopedu.localization.pixel_sounds import PixelSounds
@@ -47,7 +48,7 @@ def test_one_clip_answers_as_the_model_does(checkpoint):
     samples, size = checkpoint.config.spectrogram.samples, checkpoint.config.frames.size
     one = scene(2, 5, "test", samples=samples, size=size, times=(samples / 11025 / 2,))
     probe = PixelProbe.from_scene(checkpoint, one)
-    waveform = torch.from_numpy(one.mixture.astype(np.float32) / 32768)
+    waveform = one.waveform()
     waveform[checkpoint.config.spectrogram.counted_samples :] = 0
     pixels = PixelSounds(checkpoint.model, waveform, torch.from_numpy(one.frames).permute(0, 3, 1, 2))
     for place in [(0.3, 0.6), (0.1, 0.2, 0.6, 0.9), np.eye(8)]:
@@ -60,7 +61,7 @@ def test_one_clip_answers_as_the_model_does(checkpoint):
 
 
 def test_two_players_are_heard_each_at_their_place(probe, two_playing):
-    stems = two_playing.stems.astype(np.float32) / 32768
+    stems = two_playing.stem_waveforms().numpy()
     for number, name in enumerate(probe.boxes):
         answer = probe.listen(probe.boxes[name])
         likeness = [np.corrcoef(answer.waveform, stem)[0, 1] for stem in stems]
@@ -71,7 +72,7 @@ def test_two_players_are_heard_each_at_their_place(probe, two_playing):
 def test_the_map_of_a_moment_follows_the_sound(checkpoint):
     """One plays; its sound is cut off half way: then nobody has a share, and where it plays its share is the clip's."""
     one = scene(1, 4, "test", samples=44100, size=64, times=np.arange(0, 4, 0.5))
-    mixture = one.mixture.astype(np.float32) / 32768
+    mixture = one.waveform().numpy()
     mixture[22050:] = 0
     probe = PixelProbe(checkpoint, mixture, one.frames, one.times)
     loudest = probe.maps_now.reshape(8, -1).max(1)
@@ -87,7 +88,7 @@ def test_the_browser_asks_and_python_answers(probe):
     assert probe.answer.name == "2 painted cells" and (rows.tolist(), columns.tolist()) == ([1, 1], [2, 3])
     with wave.open(io.BytesIO(probe._shown["sound"])) as file:
         assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (11025, 33075, 2)
-        played = np.frombuffer(file.readframes(33075), "<i2") / 32768
+        played = from_int16(np.frombuffer(file.readframes(33075), "<i2"))
     np.testing.assert_allclose(played, probe.answer.waveform, atol=1e-4)
     assert len(probe._shown["spectrogram"]) == len(probe._shown["mask"]) == probe.answer.mask.size
 
@@ -175,7 +176,7 @@ def test_plain_buttons_give_the_same_answers(checkpoint, two_playing, probe):
 
 def test_a_video_is_probed_in_its_proportions(checkpoint, two_playing, tmp_path):
     path = tmp_path / "duet.mp4"
-    write_video(path, two_playing.frames, 2, two_playing.mixture.astype(np.float32) / 32768, 11025)
+    write_video(path, two_playing.frames, 2, two_playing.waveform().numpy(), 11025)
     probe = PixelProbe.from_video(checkpoint, path, start=0.5, seconds=2)
     assert probe.stretch.pictures.shape == (8, 120, 160, 3) and probe.stretch.grid == (8, 11)
     assert probe.stretch.seconds == pytest.approx(2, abs=0.01)
@@ -186,7 +187,7 @@ def test_a_video_is_probed_in_its_proportions(checkpoint, two_playing, tmp_path)
 
 
 def test_what_does_not_fit_is_refused(checkpoint, two_playing):
-    wave_3s, pictures = two_playing.mixture.astype(np.float32) / 32768, two_playing.frames
+    wave_3s, pictures = two_playing.waveform().numpy(), two_playing.frames
     with pytest.raises(SopeduError, match="the last picture begins at 0.50 s, but the sound lasts 3.00 s"):
         PixelProbe(checkpoint, wave_3s, pictures[:2], (0, 0.5))
     with pytest.raises(SopeduError, match="cut both"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,13 @@ from sopedu.localization.windows import (
     DiskWaveform,
     VideoPart,
     crossfade,
-    frame_size,
     window_centres,
     window_starts,
     windows_of,
 )
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
-from sopedu.video.reading import VideoInfo, probe, read_frames, read_sound
+from sopedu.video.reading import probe, read_frames, read_sound
 from sopedu.video.writing import VideoWriter, write_video
 
 RATE = 11025
@@ -137,18 +135,3 @@ def test_a_part_that_makes_no_sense_is_refused(film, start, end):
 def test_a_part_after_the_end_is_refused_with_the_length(film):
     with pytest.raises(SopeduError, match=r"film\.mp4: is 4\.0\d s long, nothing is there from 9\.00 s on"):
         VideoPart(probe(film), 9.0)
-
-
-@pytest.mark.parametrize(
-    "width, height, aspect, size",
-    [
-        (1280, 720, Fraction(1), (64, 114)),
-        (360, 640, Fraction(1), (114, 64)),
-        (720, 576, Fraction(16, 15), (64, 85)),  # PAL: 768 × 576 as it is shown
-        (720, 576, Fraction(64, 45), (64, 114)),  # anamorphic: 1024 × 576
-        (4096, 16, Fraction(1), (64, 256)),  # squeezed to four times its height
-    ],
-)
-def test_the_model_sees_a_picture_in_the_proportions_in_which_it_is_shown(width, height, aspect, size):
-    info = VideoInfo(Path("x"), width, height, 25, None, 1, None, 0, True, True, 0, aspect)
-    assert frame_size(info, 64) == size

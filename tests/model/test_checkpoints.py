@@ -173,7 +173,10 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_checkpoint_as_it_was(tmp
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=120)
-    assert done.stdout.startswith(f"SopeduError {folder}: cannot be written") and done.stdout.count("\n") == 1
+    assert (
+        done.stdout.startswith(f"SopeduError {folder}/model.safetensors: cannot be written")
+        and done.stdout.count("\n") == 1
+    )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert list(tmp_path.iterdir()) == [folder]
 

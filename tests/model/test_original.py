@@ -180,7 +180,7 @@ def test_the_papers_nets_separate_a_duet_as_the_original_does(tmp_path):
     checkpoint = import_original(*original.save(tmp_path, lambda net: {f"module.{name}": net[name] for name in net}))
     assert checkpoint.config.model == replace(preset("paper").model, frame_weights="none")
     scene = duet(2, size=64, times=[0.0, 0.75, 1.5], samples=256 * 127)
-    magnitude = stft(torch.from_numpy(scene.mixture) / 32768, checkpoint.config.spectrogram).abs()[None, None]
+    magnitude = stft(scene.waveform(), checkpoint.config.spectrogram).abs()[None, None]
     frames = normalise_frames(torch.from_numpy(scene.frames).permute(0, 3, 1, 2)).transpose(0, 1)[None]
     ours, theirs = our_masks(checkpoint, magnitude, frames), original.masks(magnitude, frames)
     assert theirs.std() > 0.1  # masks that are all the same would prove nothing

@@ -46,7 +46,7 @@ def film(tmp_path_factory) -> Path:
     times = [i / FRAME_RATE for i in range(4 * FRAME_RATE)]
     scene = duet(1, size=(48, 80), times=times, samples=4 * RATE)
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    write_video(path, scene.frames, FRAME_RATE, scene.mixture / 32768, RATE)
+    write_video(path, scene.frames, FRAME_RATE, scene.waveform().numpy(), RATE)
     return path
 
 
@@ -220,7 +220,7 @@ def test_an_unknown_kind_of_sound_and_picture_is_said_and_a_known_one_is_not(tmp
     scenes = [duet(seed, "test", size=64, times=[0.75], samples=spectrogram.samples) for seed in range(4)]
     with Familiarity(model) as known:
         for scene in scenes:
-            PixelSounds(model, torch.from_numpy(scene.mixture / 32768).float(), scene.frames_tensor())
+            PixelSounds(model, scene.waveform(), scene.frames_tensor())
     with Familiarity(model) as unknown:
         PixelSounds(
             model,

@@ -91,7 +91,7 @@ def test_where_nothing_can_be_kept_the_work_goes_on_with_one_note(tmp_path, monk
         monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home")))
         assert cache_folder() is None
     elif fault.startswith("full"):
-        monkeypatch.setattr(rendered, "save_file", unserializable if "safetensors" in fault else full)
+        monkeypatch.setattr("safetensors.numpy.save_file", unserializable if "safetensors" in fault else full)
     for _ in range(2):
         assert rendered_set(SET, progress=False).frames.shape == (3, 1, 16, 16, 3)
     notes = capsys.readouterr().err.splitlines()
