@@ -14,7 +14,7 @@ from sopedu.config import Config, preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import whole_number
 from sopedu.evaluation.localization import evaluate_localization
-from sopedu.evaluation.pairs import evaluate_with_examples
+from sopedu.evaluation.separation import evaluate_with_examples
 from sopedu.files import new_run_folder, require_new_folder, through_links, write_json
 from sopedu.model.checkpoints import load_checkpoint, save_checkpoint
 from sopedu.toyband import duet

@@ -25,7 +25,7 @@ from sopedu.evaluation.localization import evaluate_localization
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.training import callbacks
 from sopedu.training.callbacks import KeepCheckpoint, LivePlot, Progress
-from sopedu.training.loop import Run
+from sopedu.training.run import Run
 
 FEW = """toyband.solos=8 toyband.empty_scenes=2 training.batch_size=4 training.precision=float32
 model.audio_channels=4,4,4 model.components=4"""

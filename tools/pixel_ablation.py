@@ -17,7 +17,7 @@ import torch
 
 from sopedu.config import preset, with_values
 from sopedu.evaluation.localization import evaluate_localization
-from sopedu.evaluation.pairs import evaluate
+from sopedu.evaluation.separation import evaluate
 from sopedu.files import write_json
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint
 from sopedu.shipped import shipped_path

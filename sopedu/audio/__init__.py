@@ -23,8 +23,13 @@ __getattr__, __dir__, __all__ = exports(
             "checked_level",
         ),
         "masks": (
+            "Spectra",
             "ideal_binary_mask",
             "ideal_ratio_mask",
+            "MaskKind",
+            "mask_from_logits",
+            "mask_from_values",
+            "mask_power",
             "threshold",
             "apply_mask",
         ),

@@ -1,7 +1,9 @@
 """Waveforms to spectrograms and back: STFT, inverse STFT, and the warp to a logarithmic frequency axis.
 
 Shapes: waveform ``(…, L)``, spectrogram ``(…, F, T)``, log-frequency spectrogram ``(…, Q, T)``. Everything is batched
-torch and runs on the device its input is on. Explained in notebook 01_sound_and_spectrograms.
+torch and runs on the device of its input.
+
+Notebook: 01_sound_and_spectrograms.
 """
 
 from __future__ import annotations
@@ -19,16 +21,17 @@ _STRETCH = 21.0
 
 
 def stft(waveform: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
-    """Short-time Fourier transform with a Hann window, padded with zeros as librosa does today.
+    """Compute the short-time Fourier transform with a Hann window, padded with zeros as librosa does.
 
     Args:
         waveform: ``(…, L)`` float.
+        config: of the spectrogram.
 
     Returns:
         ``(…, F, T)`` complex, F = n_fft // 2 + 1, T = 1 + L // hop_length.
 
     Raises:
-        SopeduError: no tensor, or one whose last axis is not time.
+        SopeduError: not a tensor, or its last axis is not time.
     """
     if not isinstance(waveform, torch.Tensor) or not waveform.ndim or waveform.shape[-1] < min(waveform.ndim, 2):
         found = tuple(waveform.shape) if isinstance(waveform, torch.Tensor) else type(waveform).__name__
@@ -42,13 +45,13 @@ def stft(waveform: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
 
 
 def istft(spectrogram: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
-    """Inverse STFT over the samples that count: ``(T − 1) · hop_length`` of them.
+    """Compute the inverse STFT up to the centre of the last frame.
 
-    What lies behind the centre of the last frame is left out: there the overlapping windows add up to almost nothing,
-    and dividing by that would turn rounding into noise.
+    Behind it the overlapping windows add up to almost 0, and dividing by that would turn rounding into noise.
 
     Args:
         spectrogram: ``(…, F, T)`` complex.
+        config: of the spectrogram.
 
     Returns:
         ``(…, (T − 1) · hop_length)`` float32.
@@ -61,32 +64,53 @@ def istft(spectrogram: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
 
 
 def warp(magnitude: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
-    """Resample the frequency axis to log-frequency rows: ``(…, F, T)`` → ``(…, Q, T)``.
+    """Resample the frequency axis to log-frequency rows.
 
     ``bilinear`` interpolates between the two nearest linear bins, as the paper's code does with ``grid_sample``
-    (``align_corners=True``); ``area`` averages all the bins that a row covers, so that none is skipped.
+    (``align_corners=True``); ``area`` averages all bins that a row covers, so that none is skipped.
+
+    Args:
+        magnitude: ``(…, F, T)``.
+        config: of the spectrogram; its ``warp`` chooses.
+
+    Returns:
+        ``(…, Q, T)``.
     """
     return _matrix(config, "warp", magnitude) @ magnitude
 
 
 def unwarp(mask: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
-    """Bring masks from log-frequency rows back to linear bins: ``(…, Q, T)`` → ``(…, F, T)``."""
+    """Bring masks ``(…, Q, T)`` from log-frequency rows back to linear bins ``(…, F, T)``.
+
+    Args:
+        mask: real or complex.
+        config: of the spectrogram.
+    """
     return _matrix(config, "unwarp", mask) @ mask
 
 
 def log_magnitude(warped: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
-    """The network's input: natural logarithm of the warped magnitude plus a floor, same shape."""
+    """Compute the audio net's input: natural logarithm of the warped magnitude plus a floor, same shape.
+
+    Args:
+        warped: magnitude ``(…, Q, T)``.
+        config: of the spectrogram.
+    """
     return torch.log(warped + config.floor)
 
 
 def row_hertz(config: SpectrogramConfig) -> np.ndarray:
-    """Centre frequency in hertz of every log-frequency row, ``(Q,)`` float64, low to high."""
+    """Return the centre frequency in hertz of each log-frequency row, ``(Q,)`` float64, low to high.
+
+    Args:
+        config: of the spectrogram.
+    """
     rows = np.arange(config.log_frequency_bins)
     return _row_to_bin(rows, config) * config.sample_rate / config.n_fft
 
 
 def _row_to_bin(rows: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
-    """Position on the linear axis, in bins, of (fractional) log-frequency rows: y ↦ (21^((y+1)/2) − 11) / 10."""
+    """Position in linear bins of (fractional) log-frequency rows: y ↦ (21^((y+1)/2) − 11) / 10."""
     y = 2 * rows / (config.log_frequency_bins - 1) - 1
     x = (_STRETCH ** ((y + 1) / 2) - 11) / 10
     return (x + 1) / 2 * (config.linear_bins - 1)
@@ -134,7 +158,7 @@ def _numpy_matrix(config: SpectrogramConfig, direction: str) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _device_matrix(config: SpectrogramConfig, direction: str, device: str) -> torch.Tensor:
-    # A matrix first asked for while separating would be an "inference tensor", which no later training may use.
+    # A matrix made in inference mode could not be used in training.
     with torch.inference_mode(False):
         return torch.from_numpy(_numpy_matrix(config, direction)).float().to(device)
 

@@ -141,7 +141,7 @@ def evaluate(
     from sopedu.cli.plans import evaluation_seconds, spoken
     from sopedu.demo import score_table
     from sopedu.evaluation.localization import evaluate_localization, localization_table, map_table
-    from sopedu.evaluation.pairs import evaluate as judge
+    from sopedu.evaluation.separation import evaluate as judge
     from sopedu.evaluation.vggss import evaluate_vggss
     from sopedu.model.checkpoints import load_checkpoint
 

@@ -18,14 +18,14 @@ __getattr__, __dir__, __all__ = exports(
             "Failures",
             "tolerated",
         ),
+        "checks": ("check_classes",),
         "clips": (
             "SampleKey",
             "ClipDataset",
             "ToyBandClips",
-            "IndexClips",
             "open_clips",
-            "TrainingSampler",
         ),
+        "index_clips": ("IndexClips",),
         "mixing": (
             "Mixtures",
             "choose_partners",
@@ -39,5 +39,6 @@ __getattr__, __dir__, __all__ = exports(
         ),
         "prepared": ("read_index",),
         "recordings": ("SoundFolderClips",),
+        "sampling": ("TrainingSampler",),
     },
 )

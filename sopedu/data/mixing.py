@@ -1,7 +1,9 @@
-"""Mix-and-separate: solos become mixtures whose parts are known, so nobody has to label anything.
+"""Mix-and-separate: solos become mixtures whose parts are known, so no labels are needed.
 
-Everything is batched and runs on the device the solos are on. Explained in notebook 05_mix_and_separate.
+Everything is batched and runs on the device of the solos.
+
 Source: The Sound of Pixels, section 3.2.
+Notebook: 05_mix_and_separate.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from sopedu.config import MixingConfig
+from sopedu.audio.masks import Spectra
+from sopedu.audio.spectrogram import stft
+from sopedu.config import MixingConfig, SpectrogramConfig
 
-#: Label of a clip in which nobody plays: an empty, silent scene.
+#: Label of an empty, silent scene.
 NOBODY = -1
 
 
@@ -23,11 +27,11 @@ class Mixtures:
     """M mixtures of N sources each, made of the solos of one batch.
 
     Attributes:
-        solos: the waveforms ``(B, L)`` they are made of.
-        members: ``(M, N)`` which solo is which source.
-        absent: ``(M, A)`` solos whose picture is shown though they are not in the mixture, −1 where there is none.
-        gains: ``(M, N)`` what each solo is multiplied with; the division by N is in it.
-        same_class: how many mixtures had to pair two solos of one class.
+        solos: waveforms ``(B, L)`` of the batch.
+        members: ``(M, N)`` int, which solo is which source.
+        absent: ``(M, A)`` int, solos that are shown but are not in the mixture; −1 where none is available.
+        gains: ``(M, N)``, what each solo is multiplied with, division by N included.
+        same_class: number of mixtures that had to pair two solos of one class.
     """
 
     solos: torch.Tensor
@@ -38,31 +42,41 @@ class Mixtures:
 
     @cached_property
     def sources(self) -> torch.Tensor:
-        """Waveforms ``(M, N, L)``, gains applied, divided by N."""
+        """Waveforms of the sources, gains applied, ``(M, N, L)``."""
         return self.solos[self.members] * self.gains[..., None]
 
     @cached_property
     def mixture(self) -> torch.Tensor:
-        """The sum of the sources ``(M, L)``."""
+        """The sum of the sources, ``(M, L)``."""
         return self.sources.sum(1)
+
+    def spectra(self, config: SpectrogramConfig) -> Spectra:
+        """Return the spectrograms of sources and mixtures.
+
+        Args:
+            config: of the spectrograms.
+        """
+        return Spectra(stft(self.solos, config), self.members, self.gains.float(), config)
 
 
 def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Decide which solos of a batch meet: no solo meets itself, and classes differ wherever that can be had.
+    """Choose the solos of each mixture: never one twice, and of different classes where possible.
 
-    The solos stand in a circle, sorted by class (classes in random order, solos within a class too), and everybody
-    meets those who stand 1, 2, … N − 1 times ``shift`` places further on. A shift at least as long as the largest
-    class leads out of every class. ``in-batch``: each of the B solos starts a mixture, serves in N of them and passes
-    the frame net once. ``independent``: only the first B // N start one, so each solo serves once.
+    The solos are arranged in a circle, sorted by class (classes in random order, and solos within a class). A mixture
+    holds a solo and those 1, 2, … N − 1 times ``shift`` places after it; a shift of at least the size of the largest
+    class always leads to another class. ``in-batch``: each of the B solos begins a mixture and is in N of them.
+    ``independent``: only the first B // N begin one, so each solo is in one.
 
     Args:
-        labels: ``(B,)`` class of every solo, or :data:`NOBODY`.
+        labels: ``(B,)`` class of each solo, or :data:`NOBODY`.
+        config: number of sources, and the pairing.
+        generator: source of randomness.
 
     Returns:
-        members ``(M, N)`` with M = B in-batch and B // N independent, and the number of mixtures with a class twice.
+        members ``(M, N)``, with M = B in-batch and B // N independent; number of mixtures that hold a class twice.
 
     Raises:
-        ValueError: if there are fewer solos than sources in a mixture.
+        ValueError: fewer solos than sources in a mixture.
     """
     sources, count = config.sources, len(labels)
     if count < sources:
@@ -78,7 +92,7 @@ def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.rand
     for shift in shifts:
         steps = shift * np.arange(sources)
         if len(set(steps % count)) < sources:
-            continue  # somebody would meet himself
+            continue  # this shift would pair a solo with itself
         members = circle[(starts[:, None] + steps) % count]
         classes = np.sort(labels[members], axis=1)
         same = int((classes[:, 1:] == classes[:, :-1]).any(axis=1).sum())
@@ -91,7 +105,17 @@ def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.rand
 
 
 def choose_absent(members: np.ndarray, labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """For every mixture draw ``count`` solos of the batch whose class it does not hold; ``(M, count)``, −1 if none."""
+    """Draw for each mixture solos of classes that it does not hold.
+
+    Args:
+        members: ``(M, N)`` solos of each mixture.
+        labels: ``(B,)`` class of each solo.
+        count: how many per mixture.
+        generator: source of randomness.
+
+    Returns:
+        ``(M, count)`` int; −1 where there is none.
+    """
     chosen = np.full((len(members), count), -1)
     if not count:
         return chosen
@@ -107,8 +131,9 @@ def mix(waveforms: torch.Tensor, labels: np.ndarray, config: MixingConfig, gener
 
     Args:
         waveforms: ``(B, L)`` float, on any device.
-        labels: ``(B,)`` class of every solo.
-        generator: decides who meets whom and how loud; nothing else is random here.
+        labels: ``(B,)`` class of each solo.
+        config: number of sources, gains, absent pictures.
+        generator: source of randomness.
     """
     members, same_class = choose_partners(labels, config, generator)
     absent = choose_absent(members, labels, config.absent, generator)
@@ -118,6 +143,11 @@ def mix(waveforms: torch.Tensor, labels: np.ndarray, config: MixingConfig, gener
 
 
 def to_device(values: np.ndarray, device: torch.device) -> torch.Tensor:
-    """An array as a tensor on a device, without waiting for what is queued there: a GPU gets it from pinned memory."""
+    """Copy an array to a device; to a GPU from pinned memory, without waiting for queued work.
+
+    Args:
+        values: any shape.
+        device: where the tensor should be.
+    """
     tensor = torch.from_numpy(values)
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

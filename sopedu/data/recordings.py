@@ -16,7 +16,8 @@ import torch
 
 from sopedu.audio.soundfiles import load_waveform
 from sopedu.config import Config
-from sopedu.data.clips import Clip, ClipDataset
+from sopedu.data.batches import Clip
+from sopedu.data.clips import ClipDataset
 from sopedu.errors import SopeduError
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import solo

@@ -25,12 +25,15 @@ __getattr__, __dir__, __all__ = exports(
             "TestPairs",
             "held_out_pairs",
             "predict_masks",
+            "separate_pairs",
+        ),
+        "report": ("write_report",),
+        "separation": (
             "estimates_by_row",
             "evaluate",
             "evaluate_with_examples",
             "leak",
         ),
-        "report": ("write_report",),
         "vggss": (
             "read_vggss",
             "score_vggss",

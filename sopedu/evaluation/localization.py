@@ -17,7 +17,7 @@ import torch
 
 from sopedu.audio.metrics import bss_eval_rows
 from sopedu.errors import SopeduError, whole_number
-from sopedu.evaluation.pairs import leak
+from sopedu.evaluation.separation import leak
 from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds
 from sopedu.localization.places import WHOLE, Box, Point, cell_weights, centre, inside, map_on_picture
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from sopedu.config import Config, preset, with_values
-from sopedu.data.clips import Clip, ClipDataset, SampleKey, ToyBandClips
+from sopedu.data.batches import Clip
+from sopedu.data.clips import ClipDataset, SampleKey, ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.files import write_json
 from sopedu.shipped import shipped_path

@@ -31,7 +31,8 @@ from sopedu.evaluation.pairs import TestPairs, predict_masks
 from sopedu.lessons.widgets import choice, slider
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.plots import NotebookFigure, encode_figure, plot_runs, two_digits
-from sopedu.training.loop import Callback, Run, train
+from sopedu.training.loop import train
+from sopedu.training.run import Callback, Run
 
 #: What can be turned: name → (field of the configuration, values to choose from).
 CHOICES: dict[str, tuple[str, tuple[Any, ...]]] = {

@@ -1,12 +1,13 @@
-"""Every pixel has a sound: what one hears at a pixel, in a box, under a brush (notebook 10_localize).
+"""The sound of a pixel, a box or a painted region of a clip, and a map of where it sounds.
 
     >>> pixels = PixelSounds(model, mixture, frames)
     >>> pixels.separate((0.3, 0.6))                 # a point, x and y
     >>> pixels.separate((0.0, 0.2, 0.5, 0.9))       # a box
     >>> pixels.sound_map()                          # how much every cell sounds
 
-Which cells a place covers is in :mod:`sopedu.localization.places`; what is drawn from maps in
-:mod:`sopedu.localization.maps`.
+Which cells a place covers is computed in :mod:`sopedu.localization.places`.
+
+Notebook: 10_localize.
 """
 
 from __future__ import annotations
@@ -17,32 +18,32 @@ import numpy as np
 import torch
 
 from sopedu.audio.loudness import hearing_gain
-from sopedu.audio.masks import apply_mask
+from sopedu.audio.masks import mask_power
 from sopedu.audio.spectrogram import istft, log_magnitude, stft, warp
 from sopedu.errors import SopeduError
 from sopedu.localization.places import WHOLE, Box, Place, cell_weights, cells_of_box, check_place, into_view
 from sopedu.model.nets import activate
-from sopedu.model.sound_of_pixels import REGION_POOLINGS, SoundOfPixels, evaluating, normalise_frames
+from sopedu.model.sound_of_pixels import SoundOfPixels, evaluating, normalise_frames
 
-#: How volume is measured in a cell; the first is the default, for it finds the player most often (docs/design.md).
+#: Ways to measure the volume of a cell; the first is the default: it finds the player most often.
 MAP_KINDS = ("energy", "log", "mean")
 
 
 class PixelSounds:
-    """What is seen and heard in one clip, kept ready to answer what any pixel, box or painted region sounds like.
+    """The components of a mixture and the feature map of its frames, from which any place's sound is computed.
 
-    Kept are the K components of the mixture and the feature map, a few megabytes; masks are made on demand.
+    They take a few megabytes; masks are computed when asked for.
 
     Args:
-        model: in any mode; it answers in evaluation mode.
-        mixture: waveform ``(L,)``, of the length that the model was trained with and of any level: the nets hear it at
-            the level that they were trained at (:mod:`sopedu.audio.loudness`).
-        frames: ``(S, 3, H, W)`` uint8; any height and width, the nets are convolutional.
-        view: the part of the picture that the frames show, if they are a crop or a letterbox of it; places are then
-            still given in fractions of the picture. See ``centre_crop`` and ``letterbox`` in
+        model: in any mode; it is used in evaluation mode.
+        mixture: waveform ``(L,)`` of the length that the model was trained with. It may have any level: the audio net
+            gets it at the level of the training (:mod:`sopedu.audio.loudness`).
+        frames: ``(S, 3, H, W)`` uint8, of any height and width.
+        view: the part of the picture that the frames show, if they are a crop or a letterbox of it; places are still
+            given as fractions of the picture. See ``centre_crop`` and ``letterbox`` in
             :mod:`sopedu.localization.places`.
-        level: of the recording that the mixture is cut from, in dB full scale, by which a pause is told from music;
-            by default the mixture's own.
+        level: of the recording that the mixture is cut from, in dB full scale, to tell a pause from music; None: the
+            mixture's own.
 
     Raises:
         SopeduError: the waveform or the frames have another shape or length than the model needs.
@@ -62,7 +63,7 @@ class PixelSounds:
         _check(mixture, frames, self.sound.samples, self.view)
         self.spectrogram = stft(mixture.to(device), self.sound)  # (F, T) complex
         self.magnitude = warp(self.spectrogram.abs(), self.sound)  # (Q, T)
-        #: The same as loud as the nets hear it; masks are applied to the mixture as it is.
+        #: The magnitude at the level of the training; masks are applied to the mixture as it is.
         self.heard = self.magnitude * hearing_gain(mixture, self.sound, model.level_db, level).to(device)
         with evaluating(model):
             self.components = model.components(log_magnitude(self.heard, self.sound)[None, None])
@@ -70,27 +71,41 @@ class PixelSounds:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the feature map."""
+        """Number of rows and columns of the feature map."""
         return self.features.shape[-2], self.features.shape[-1]
 
     @torch.inference_mode()
     def masks(self, features: torch.Tensor) -> torch.Tensor:
-        """Raw visual features ``(n, K)`` → masks ``(n, Q, T)`` in 0…1."""
+        """Compute the masks of cells.
+
+        Args:
+            features: without activation, ``(n, K)``.
+
+        Returns:
+            ``(n, Q, T)``.
+        """
         visual = activate(features, self.model.config.model.visual_activation)
-        return torch.sigmoid(self.model.synthesizer(visual[None], self.components)[0].float())
+        return self.model.masks(visual, self.components)
 
     def rows_of_masks(self, frame: int) -> Iterator[torch.Tensor]:
-        """Masks ``(w, Q, T)`` of all cells of a frame, one row of the map at a time: all of them would fill memory."""
+        """Yield the masks ``(w, Q, T)`` of one row of cells after the other; all at once would fill memory.
+
+        Args:
+            frame: number of the frame.
+        """
         self._check_frame(frame)
         for row in range(self.grid[0]):
             yield self.masks(self.features[:, frame, row].T)
 
     def sound_map(self, kind: str = MAP_KINDS[0]) -> np.ndarray:
-        """How much every cell sounds, ``(S, h, w)`` in 0…1.
+        """Compute the volume of each cell.
 
         Args:
-            kind: ``energy``: of the masked mixture over the mixture's own; ``mean``: of the mask; ``log``: mean of the
-                mask weighted with log(1 + the mixture's magnitude as the nets hear it), as the loss weights it.
+            kind: ``energy``: energy of the masked mixture over that of the mixture; ``mean``: mean of the mask;
+                ``log``: mean of the mask weighted by log(1 + magnitude of the mixture), as the loss weights it.
+
+        Returns:
+            ``(S, h, w)`` float64 in 0 … 1.
 
         Raises:
             SopeduError: an unknown kind.
@@ -102,30 +117,30 @@ class PixelSounds:
         volume = np.zeros((self.features.shape[1], *self.grid))
         for frame in range(len(volume)):
             for row, masks in enumerate(self.rows_of_masks(frame)):
-                let_through = masks.square() if kind == "energy" else masks
-                volume[frame, row] = torch.einsum("wqt,qt->w", let_through, weight).cpu().numpy()
+                kept = mask_power(masks) if kind == "energy" else masks.abs()
+                volume[frame, row] = torch.einsum("wqt,qt->w", kept, weight).cpu().numpy()
         return volume
 
     @torch.inference_mode()
     def mask(self, place: Place, pooling: str | None = None, frame: int | None = None) -> torch.Tensor:
-        """Mask ``(Q, T)`` of a place: a point, a box, or weights of the cells ``(h, w)``.
+        """Compute the mask of a place.
 
         Args:
-            place: see :func:`sopedu.localization.places.cell_weights`, in fractions of the picture.
-            pooling: how the cells of a region answer together. ``features``: pooled as in training, one answer;
-                ``energy``: masks weighted with the energy they let through; ``area``: masks weighted with the area
-                of each cell that the region covers. By default as the model's configuration says
-                (``region_pooling``); for a point always ``area``, which is bilinear interpolation.
-            frame: look at this frame of the clip only, not at all of them.
+            place: a point (x, y) or a box (x0, y0, x1, y1) in fractions of the picture, or weights of the cells
+                ``(h, w)``, see :func:`sopedu.localization.places.cell_weights`.
+            pooling: how cells are combined, see :meth:`sopedu.SoundOfPixels.region_mask`; a point always uses ``area``,
+                 which is bilinear interpolation. None: as configured.
+            frame: number of the only frame to use; None: all of them.
+
+        Returns:
+            ``(Q, T)``.
 
         Raises:
             SopeduError: a place outside the picture, empty or not a number; an unknown pooling; no such frame.
         """
         if frame is not None:
             self._check_frame(frame)
-        pooling = pooling or self.model.config.model.region_pooling
-        if pooling not in REGION_POOLINGS:
-            raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")
+        pooling = self.model.region_pooling(pooling)
         painted = isinstance(place, np.ndarray) and place.ndim == 2
         if not painted:
             place = check_place(place)
@@ -138,18 +153,35 @@ class PixelSounds:
         rows, columns = np.nonzero(weights)
         features = self.features[:, :, rows, columns]  # (K, S, n)
         features = features if frame is None else features[:, frame : frame + 1]
-        # Only ratios count; the largest is made 1, so that faint paint does not vanish in float32.
+        # Only ratios count; the largest becomes 1, so that faint paint does not vanish in float32.
         share = torch.from_numpy(weights[rows, columns] / weights.max()).to(features).expand(features.shape[1], -1)
         return self.model.region_mask(features.flatten(1), self.components, self.heard, pooling, share.flatten())
 
     def separate(self, place: Place, pooling: str | None = None, frame: int | None = None) -> torch.Tensor:
-        """Waveform ``((T − 1)·hop,)`` of what sounds at a place; arguments as for :meth:`mask`."""
+        """Compute the sound of a place.
+
+        Args:
+            place: as for :meth:`mask`.
+            pooling: as for :meth:`mask`.
+            frame: as for :meth:`mask`.
+
+        Returns:
+            waveform ``((T − 1) · hop_length,)`` float32.
+        """
         return self.heard_through(self.mask(place, pooling, frame))
 
     def separate_all(
         self, places: Sequence[Place], normalise: bool = False, pooling: str | None = None
     ) -> torch.Tensor:
-        """Waveforms ``(N, (T − 1)·hop)`` of N places; normalised, they add up to :meth:`mixture`.
+        """Compute the sounds of several places.
+
+        Args:
+            places: N of them, each as for :meth:`mask`.
+            normalise: make the sounds add up to :meth:`mixture`.
+            pooling: as for :meth:`mask`.
+
+        Returns:
+            waveforms ``(N, (T − 1) · hop_length)`` float32.
 
         Raises:
             SopeduError: no place at all; what :meth:`mask` raises.
@@ -159,12 +191,19 @@ class PixelSounds:
         return self.heard_through(torch.stack([self.mask(place, pooling) for place in places]), normalise)
 
     def heard_through(self, masks: torch.Tensor, normalise: bool = False) -> torch.Tensor:
-        """Masks ``(…, Q, T)`` on the mixture: waveforms ``(…, (T − 1)·hop)``, on the CPU."""
-        binary = self.model.config.loss.target == "binary"
-        return apply_mask(masks, self.spectrogram, self.sound, binary, normalise).cpu()
+        """Apply masks to the mixture.
+
+        Args:
+            masks: ``(…, Q, T)``.
+            normalise: make the sounds add up to :meth:`mixture`.
+
+        Returns:
+            waveforms ``(…, (T − 1) · hop_length)`` float32, on the CPU.
+        """
+        return self.model.separate(masks, self.spectrogram, normalise).cpu()
 
     def mixture(self) -> torch.Tensor:
-        """The mixture itself through STFT and back, of the same length as the estimates."""
+        """Return the mixture after STFT and inverse STFT, as long as the estimates."""
         return istft(self.spectrogram, self.sound).cpu()
 
     def _check_frame(self, frame: int) -> None:
@@ -174,7 +213,7 @@ class PixelSounds:
 
 
 def _cells_that_count(place: Place, weights: np.ndarray) -> np.ndarray:
-    """Pooled features know no shares: of a box count the cells whose centres lie in it, of painted ones all."""
+    """Choose whole cells, for pooled features have no weights: of a box those whose centres lie in it."""
     if isinstance(place, np.ndarray) and place.ndim == 2:
         return weights > 0
     chosen = np.zeros(weights.shape)

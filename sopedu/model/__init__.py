@@ -16,6 +16,11 @@ __getattr__, __dir__, __all__ = exports(
             "load_checkpoint",
             "as_checkpoint",
         ),
+        "layers": (
+            "StridedPointwiseConv",
+            "twice_as_large",
+            "dense_gradient",
+        ),
         "nets": (
             "activate",
             "FrameNet",

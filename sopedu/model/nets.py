@@ -1,13 +1,15 @@
-"""The three small nets: eyes (FrameNet), ears (AudioUNet), and the Synthesizer that brings them together.
+"""The three nets: FrameNet looks, AudioUNet listens, and the Synthesizer combines both into masks.
 
-Notebooks 06_ears, 07_eyes and 08_synthesizer take them apart. Source: The Sound of Pixels (Zhao et al., ECCV 2018),
-section 3.1 and its supplement.
+K (``model.components``) is the number of channels in which the two nets meet.
+
+Source: The Sound of Pixels (Zhao et al., ECCV 2018), section 3.1 and supplement.
+Notebook: 06_ears, 07_eyes, 08_synthesizer.
 """
 
 from __future__ import annotations
 
 import urllib.error
-from functools import lru_cache
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -15,29 +17,47 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 from torchvision.models.resnet import BasicBlock
 
-from sopedu.config import ModelConfig
+from sopedu.config import ModelConfig, Registry
 from sopedu.errors import SopeduError
+from sopedu.model.layers import StridedPointwiseConv, dense_gradient, twice_as_large
 
-_ACTIVATIONS = {
-    "sigmoid": torch.sigmoid,
-    "softmax": lambda x: torch.softmax(x, dim=1),
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "none": lambda x: x,
-}
+#: Activations by the values of ``model.visual_activation`` and ``model.audio_activation``; axis 1 is K.
+ACTIVATIONS: Registry[Callable[[torch.Tensor], torch.Tensor]] = Registry(
+    "model.visual_activation model.audio_activation",
+    {
+        "sigmoid": torch.sigmoid,
+        "softmax": lambda x: torch.softmax(x, dim=1),
+        "relu": torch.relu,
+        "tanh": torch.tanh,
+        "none": lambda x: x,
+    },
+)
 
 
 def activate(features: torch.Tensor, name: str) -> torch.Tensor:
-    """Apply an activation by name (``sigmoid``, ``softmax`` over axis 1, ``relu``, ``tanh``, ``none``)."""
-    return _ACTIVATIONS[name](features)
+    """Apply an activation by name.
+
+    Args:
+        features: ``(B, K, …)``.
+        name: a key of :data:`ACTIVATIONS`.
+
+    Returns:
+        same shape.
+    """
+    return ACTIVATIONS[name](features)
 
 
 class FrameNet(nn.Module):
-    """A dilated ResNet that gives every cell of a frame a vector of K features.
+    """A dilated ResNet that gives each cell of a frame a vector of K features.
 
-    ``resnet18`` is torchvision's, without its classifier; ``small`` has four stages of one block each (widths ×1, 2,
-    4, 4) and no pooling in the stem. In both the last stage keeps its resolution and looks wider by dilation instead
-    (Yu et al. 2017, dilated residual networks), so that 224 px give 14 × 14 cells and 64 px give 8 × 8.
+    ``resnet18`` is torchvision's, without its classifier. ``small`` has four stages of one block each (widths ×1, 2,
+    4, 4) and no pooling in the stem. In both, the last stage uses dilation instead of a stride, so that 224 px
+    give 14 × 14 cells and 64 px give 8 × 8.
+
+    Args:
+        config: sizes and starting weights.
+
+    Source: Yu et al. 2017, dilated residual networks.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -53,7 +73,14 @@ class FrameNet(nn.Module):
         self.head = nn.Conv2d(channels, config.components, kernel, padding=kernel // 2)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Normalised frames ``(B, 3, H, W)`` → feature map ``(B, K, h, w)``, without activation."""
+        """Compute the feature map, without activation.
+
+        Args:
+            frames: normalised, ``(B, 3, H, W)``.
+
+        Returns:
+            ``(B, K, h, w)``.
+        """
         return self.head(self.body(frames))
 
 
@@ -84,23 +111,11 @@ def _small_layers(width: int) -> tuple[list[nn.Module], int]:
 
 
 def _shortcut(channels: int, out: int, stride: int) -> nn.Conv2d:
-    return (nn.Conv2d if channels % 8 == 0 else _ConvOfEverySecondCell)(channels, out, 1, stride, bias=False)
-
-
-class _ConvOfEverySecondCell(nn.Conv2d):
-    """A 1 × 1 convolution with a stride, written as one without a stride on the cells that it looks at.
-
-    For channels_last input whose channels are no multiple of 8, oneDNN's backward kernel for AVX2 writes beyond its
-    memory (torch 2.14.1: a crash, or worse, none). The numbers are the same.
-    """
-
-    def forward(self, cells: torch.Tensor) -> torch.Tensor:
-        down, right = self.stride
-        return nn.functional.conv2d(cells[..., ::down, ::right], self.weight, self.bias)
+    return (nn.Conv2d if channels % 8 == 0 else StridedPointwiseConv)(channels, out, 1, stride, bias=False)
 
 
 def _keep_resolution(stage: nn.Module, dilation: int) -> None:
-    """Replace the stride of a stage by dilation: the strided convolution itself looks half as wide."""
+    """Replace the stride of a stage by dilation; the strided convolution itself gets half of it."""
     for module in stage.modules():
         if isinstance(module, nn.Conv2d):
             reach = max(1, dilation // 2) if module.stride == (2, 2) else dilation
@@ -112,11 +127,17 @@ def _keep_resolution(stage: nn.Module, dilation: int) -> None:
 class AudioUNet(nn.Module):
     """A U-Net that splits the mixture's log-frequency spectrogram into K components.
 
-    Every step down halves both axes with a 4 × 4 convolution; every step up doubles them and also sees what the step
-    down on the same level saw (Ronneberger et al. 2015). With 7 steps 256 × 256 shrinks to 2 × 2.
+    Each step down halves both axes with a 4 × 4 convolution. Each step up doubles them and also gets the output of the
+    step down on the same level. With 7 steps, 256 × 256 shrinks to 2 × 2.
+
+    Args:
+        config: sizes.
+        parts: numbers per component and cell; 1 for real masks, see :class:`sopedu.audio.masks.MaskKind`.
+
+    Source: Ronneberger et al. 2015, U-Net.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, parts: int = 1) -> None:
         super().__init__()
         channels = config.audio_channels
         depth = len(channels)
@@ -131,15 +152,21 @@ class AudioUNet(nn.Module):
             self.down_norm.append(nn.BatchNorm2d(out) if 0 < level < depth - 1 else nn.Identity())
         for level in reversed(range(depth)):
             inputs = channels[level] * (1 if level == depth - 1 else 2)
-            out = config.components if level == 0 else channels[level - 1]
+            out = config.components * parts if level == 0 else channels[level - 1]
             self.up.append(nn.Conv2d(inputs, out, 3, padding=1, bias=level == 0))
             self.up_norm.append(nn.BatchNorm2d(out) if level > 0 else nn.Identity())
 
     def forward(self, log_magnitude: torch.Tensor) -> torch.Tensor:
-        """Log magnitude ``(B, 1, Q, T)`` → components ``(B, K, Q, T)``, without activation.
+        """Compute the components, without activation.
+
+        Args:
+            log_magnitude: of the mixtures, ``(B, 1, Q, T)``.
+
+        Returns:
+            ``(B, parts · K, Q, T)``.
 
         Raises:
-            SopeduError: if Q or T is not a multiple of 2 to the number of steps down.
+            SopeduError: Q or T is not a multiple of 2 to the number of steps down.
         """
         multiple = 2 ** len(self.down)
         if log_magnitude.shape[-2] % multiple or log_magnitude.shape[-1] % multiple:
@@ -154,71 +181,17 @@ class AudioUNet(nn.Module):
             levels.append(x)
         for step, (convolution, norm) in enumerate(zip(self.up, self.up_norm, strict=True)):
             if step > 0:
-                x = torch.cat([_dense_gradient(levels[-1 - step]), _dense_gradient(x)], dim=1)
+                x = torch.cat([dense_gradient(levels[-1 - step]), dense_gradient(x)], dim=1)
             x = norm(convolution(twice_as_large(F.relu(x))))
         return x
 
 
-def twice_as_large(x: torch.Tensor) -> torch.Tensor:
-    """Double rows and columns of ``(B, C, H, W)``: bilinear, corners on corners.
-
-    On a GPU by two matrix products: torch's own works in float32 there even where all else is bf16, and its gradient
-    is added up in an order that changes from run to run. On the CPU by torch's own. The two differ by rounding.
-    """
-    if not _for_gpu(x):
-        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-    batch, channels, height, width = x.shape
-    rows, columns = (_doubling(size, x.dtype, x.device) for size in (height, width))
-    if x.is_contiguous():
-        return torch.matmul(rows, torch.matmul(x, columns.T))
-    # Pictures whose channels lie together in memory, as they do in training.
-    wide = torch.matmul(columns, x.permute(0, 2, 3, 1))  # (B, H, 2 W, C)
-    both = torch.matmul(rows, wide.reshape(batch, height, 2 * width * channels))
-    return both.view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
-
-
-def _doubling(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Matrix ``(2 size, size)`` that doubles an axis: linear between neighbours, the ends stay the ends."""
-    make = _doubling_matrix
-    return (make.__wrapped__ if torch.compiler.is_compiling() else make)(size, dtype, device)
-
-
-@lru_cache(maxsize=64)
-def _doubling_matrix(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    with torch.inference_mode(False):  # or no later training may use it
-        exact = torch.promote_types(dtype, torch.float32)  # as torch's own rounds the places
-        places = torch.arange(2 * size, device=device, dtype=exact) * ((size - 1) / (2 * size - 1))
-        distance = (places[:, None] - torch.arange(size, device=device, dtype=exact)).abs()
-        return (1 - distance).clamp_min(0).to(dtype)
-
-
-def _for_gpu(x: torch.Tensor) -> bool:
-    return x.is_cuda
-
-
-def _dense_gradient(x: torch.Tensor) -> torch.Tensor:
-    """What is given, but its gradient comes without gaps, its axes in memory as they were.
-
-    Behind ``cat`` a gradient is a slice of a larger one, for which batch normalisation on a GPU has only its slow way.
-    """
-    if not _for_gpu(x) or torch.compiler.is_compiling():
-        return x
-    return _DenseGradient.apply(x)
-
-
-class _DenseGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
-        dense = gradient.is_contiguous() or gradient.is_contiguous(memory_format=torch.channels_last)
-        return gradient if dense else gradient.clone()  # which keeps the order of its axes
-
-
 class Synthesizer(nn.Module):
-    """The inner product of what is seen and what is heard: Σ_k scale_k · v_k · s_k + bias."""
+    """The inner product of visual vector and audio components: Σ_k scale_k · v_k · s_k + bias.
+
+    Args:
+        components: K.
+    """
 
     def __init__(self, components: int) -> None:
         super().__init__()
@@ -226,9 +199,14 @@ class Synthesizer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, visual: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
-        """Visual vectors ``(B, N, K)`` and components ``(B, K, Q, T)`` → mask logits ``(B, N, Q, T)``.
+        """Compute mask logits.
 
-        N may count sources of a mixture or cells of a feature map: every pixel has a sound.
+        Args:
+            visual: ``(B, N, K)``; N counts the sources of a mixture, or the cells of a feature map.
+            components: ``(B, K, Q, T)``.
+
+        Returns:
+            ``(B, N, Q, T)``.
         """
         batch, _, rows, columns = components.shape
         weighted = (visual * self.scale).to(components.dtype)
@@ -237,7 +215,11 @@ class Synthesizer(nn.Module):
 
 
 def initialise_as_paper(net: nn.Module) -> None:
-    """Draw convolutions from N(0, 0.001) and batch normalisation from N(1, 0.02), as the paper's code does."""
+    """Draw convolutions from N(0, 0.001) and batch normalisation from N(1, 0.02), as the paper's code does.
+
+    Args:
+        net: changed in place.
+    """
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, 0.0, 0.001)

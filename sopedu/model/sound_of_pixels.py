@@ -1,4 +1,13 @@
-"""The Sound of Pixels as one model of three nets (notebook 08_synthesizer)."""
+"""The Sound of Pixels as one model of three nets.
+
+Frames and the mixture's spectrogram go in, one mask per shown clip comes out:
+
+    frames --FrameNet--> features --pool, activate--> visual vector (K)     \\
+                                                                              Synthesizer --> mask logits
+    log magnitude --AudioUNet--> K components                               /
+
+Notebook: 08_synthesizer.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +19,55 @@ from functools import lru_cache
 import torch
 from torch import nn
 
+from sopedu.audio.masks import MASK_KINDS, apply_mask, mask_from_logits, mask_power
 from sopedu.config import Config
 from sopedu.errors import SopeduError
 from sopedu.model.nets import AudioUNet, FrameNet, Synthesizer, activate, initialise_as_paper
 
-# Mean and spread of the red, green and blue of ImageNet's pictures, which ResNet's weights expect.
+# Mean and standard deviation of the red, green and blue of ImageNet's pictures, which ResNet's weights expect.
 _IMAGE_MEAN = (0.485, 0.456, 0.406)
-_IMAGE_SPREAD = (0.229, 0.224, 0.225)
+_IMAGE_DEVIATION = (0.229, 0.224, 0.225)
 
-#: How the cells of a region answer together, see :meth:`SoundOfPixels.region_mask`.
+#: Ways to combine the cells of a region, see :meth:`SoundOfPixels.region_mask`.
 REGION_POOLINGS = ("features", "energy", "area")
 
 
 def normalise_frames(frames: torch.Tensor) -> torch.Tensor:
-    """uint8 frames ``(…, 3, H, W)`` → float frames with ImageNet's mean and spread taken out, same shape."""
-    mean, spread = _image_statistics(frames.device)
-    return (frames.float() / 255 - mean) / spread
+    """Scale frames to ImageNet's mean and standard deviation.
+
+    Args:
+        frames: ``(…, 3, H, W)`` uint8.
+
+    Returns:
+        float32, same shape.
+    """
+    mean, deviation = _image_statistics(frames.device)
+    return (frames.float() / 255 - mean) / deviation
 
 
 @lru_cache(maxsize=8)
 def _image_statistics(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Kept on the device: to make them there anew in every step would wait for all work queued before."""
-    with torch.inference_mode(False):  # or no later training may use them
-        mean, spread = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_IMAGE_MEAN, _IMAGE_SPREAD))
-    return mean, spread
+    """Cached per device: a new copy in each step would make the host wait for the device."""
+    with torch.inference_mode(False):  # tensors made in inference mode could not be used in training
+        mean, deviation = (
+            torch.tensor(values, device=device).view(3, 1, 1) for values in (_IMAGE_MEAN, _IMAGE_DEVIATION)
+        )
+    return mean, deviation
 
 
 class SoundOfPixels(nn.Module):
-    """FrameNet, AudioUNet and Synthesizer; sizes and choices come from the configuration.
+    """FrameNet, AudioUNet and Synthesizer, built as a configuration says.
 
     >>> model = SoundOfPixels(preset("tiny"))
     >>> model(log_magnitude, frames).shape      # (B, 1, Q, T), (B, N, S, 3, H, W)
     torch.Size([B, N, Q, T])
 
+    Args:
+        config: sizes and choices of the nets, and the mask kind (``loss.target``).
+
     Attributes:
-        level_db: level in dB full scale of the mixtures that it was trained on, to which whoever asks it brings what it
-            hears (:mod:`sopedu.audio.loudness`); None, before training: it hears every sound as it is.
+        level_db: level in dB full scale of the mixtures that the model was trained on; inputs are brought to it before
+            the audio net hears them (:mod:`sopedu.audio.loudness`). None before training: inputs are used as they are.
     """
 
     level_db: float | None = None
@@ -53,32 +75,112 @@ class SoundOfPixels(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.mask_kind = MASK_KINDS[config.loss.target]
         self.frame_net = FrameNet(config.model)
-        self.audio_net = AudioUNet(config.model)
+        self.audio_net = AudioUNet(config.model, self.mask_kind.parts)
         self.synthesizer = Synthesizer(config.model.components)
         if config.model.initialisation == "paper":
             initialise_as_paper(self.audio_net)
 
     def feature_map(self, frames: torch.Tensor) -> torch.Tensor:
-        """Normalised frames ``(B, S, 3, H, W)`` → visual features of every cell ``(B, K, S, h, w)``, raw."""
+        """Compute visual features of each cell, without activation.
+
+        Args:
+            frames: normalised, ``(B, S, 3, H, W)``.
+
+        Returns:
+            ``(B, K, S, h, w)``.
+        """
         batch, count = frames.shape[:2]
         features = self.frame_net(frames.flatten(0, 1))
         return features.unflatten(0, (batch, count)).transpose(1, 2)
 
-    def visual(self, frames: torch.Tensor) -> torch.Tensor:
-        """Normalised frames ``(B, S, 3, H, W)`` → one vector a clip ``(B, K)``, pooled over frames and cells."""
-        features = self.feature_map(frames).flatten(2).float()
+    def pool(self, features: torch.Tensor) -> torch.Tensor:
+        """Pool features over cells and frames as in training, then activate them.
+
+        Args:
+            features: without activation, ``(B, K, cells)``.
+
+        Returns:
+            visual vectors ``(B, K)``.
+        """
         pooled = features.amax(2) if self.config.model.pooling == "max" else features.mean(2)
         return activate(pooled, self.config.model.visual_activation)
 
+    def visual(self, frames: torch.Tensor) -> torch.Tensor:
+        """Compute one visual vector per clip, pooled over frames and cells.
+
+        Args:
+            frames: normalised, ``(B, S, 3, H, W)``.
+
+        Returns:
+            ``(B, K)``.
+        """
+        return self.pool(self.feature_map(frames).flatten(2).float())
+
     def visual_cells(self, frames: torch.Tensor) -> torch.Tensor:
-        """Normalised frames ``(B, S, 3, H, W)`` → one vector a cell ``(B, S, h, w, K)``, pooled over nothing."""
+        """Compute one visual vector per cell, without pooling.
+
+        Args:
+            frames: normalised, ``(B, S, 3, H, W)``.
+
+        Returns:
+            ``(B, S, h, w, K)``.
+        """
         features = activate(self.feature_map(frames).float(), self.config.model.visual_activation)
         return features.permute(0, 2, 3, 4, 1)
 
     def components(self, log_magnitude: torch.Tensor) -> torch.Tensor:
-        """Log magnitude of the mixture ``(B, 1, Q, T)`` → K components ``(B, K, Q, T)``."""
-        return activate(self.audio_net(log_magnitude), self.config.model.audio_activation)
+        """Split the mixture into K components.
+
+        Args:
+            log_magnitude: of the mixtures, ``(B, 1, Q, T)``.
+
+        Returns:
+            ``(B, K, Q, T)``; for a mask kind of P parts ``(B, K, P · Q, T)``.
+        """
+        components = activate(self.audio_net(log_magnitude), self.config.model.audio_activation)
+        parts = self.mask_kind.parts
+        return components if parts == 1 else components.unflatten(1, (-1, parts)).flatten(2, 3)
+
+    def masks(self, visual: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
+        """Compute the masks of visual vectors, for one mixture.
+
+        Args:
+            visual: activated, ``(n, K)``.
+            components: of the mixture, ``(1, K, P · Q, T)``.
+
+        Returns:
+            ``(n, Q, T)``, see :func:`sopedu.audio.masks.mask_from_logits`.
+        """
+        return mask_from_logits(self.synthesizer(visual[None], components)[0], self.mask_kind)
+
+    def separate(self, masks: torch.Tensor, spectrogram: torch.Tensor, normalise: bool = False) -> torch.Tensor:
+        """Apply masks to a mixture, as the mask kind of this model is applied.
+
+        Args:
+            masks: ``(…, Q, T)``.
+            spectrogram: of the mixture, complex ``(…, F, T)``.
+            normalise: make the estimates add up to the mixture, see :func:`sopedu.audio.masks.apply_mask`.
+
+        Returns:
+            waveforms ``(…, (T − 1) · hop_length)`` float32.
+        """
+        return apply_mask(masks, spectrogram, self.config.spectrogram, self.mask_kind.binary, normalise)
+
+    def region_pooling(self, pooling: str | None) -> str:
+        """Return a pooling that is valid, by default the configured one.
+
+        Args:
+            pooling: one of :data:`REGION_POOLINGS`, or None.
+
+        Raises:
+            SopeduError: an unknown pooling.
+        """
+        pooling = pooling or self.config.model.region_pooling
+        if pooling not in REGION_POOLINGS:
+            raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")
+        return pooling
 
     def region_mask(
         self,
@@ -88,37 +190,34 @@ class SoundOfPixels(nn.Module):
         pooling: str | None = None,
         weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Mask of a region of cells, as ``pooling`` says; by default as ``config.model.region_pooling``.
-
-        ``features``: the features are pooled as in training and answer once. ``energy``: each cell answers, and the
-        masks are averaged, weighted with the energy that each lets through, so that cells in which nothing sounds
-        have no say. That suits models trained with pasted scenes, whose cells answer for themselves. ``area``: each
-        cell answers, and the masks are averaged.
+        """Compute the mask of a region of cells.
 
         Args:
-            features: raw, of the region's cells ``(K, C)``.
-            components: of the mixture ``(1, K, Q, T)``; magnitude: warped ``(Q, T)``.
-            weights: how much of each cell belongs to the region ``(C,)``; pooled features know none.
+            features: without activation, of the region's cells, ``(K, C)``.
+            components: of the mixture, ``(1, K, P · Q, T)``.
+            magnitude: of the mixture on log-frequency rows, ``(Q, T)``.
+            pooling: ``features`` pools the features as in training and computes one mask; ``energy`` averages the masks
+                of all cells, weighted by the energy that each keeps, so that silent cells do not count (for models
+                trained with pasted scenes); ``area`` averages the masks. None: ``model.region_pooling`` of the
+                configuration.
+            weights: share of each cell that lies in the region, ``(C,)``; unused by ``features``. None: all 1.
 
         Returns:
-            ``(Q, T)`` in 0…1.
+            ``(Q, T)``.
 
         Raises:
             SopeduError: an unknown pooling.
         """
-        kind, pooling = self.config.model.visual_activation, pooling or self.config.model.region_pooling
-        if pooling not in REGION_POOLINGS:
-            raise SopeduError(f"unknown pooling {pooling!r}: choose {', '.join(REGION_POOLINGS)}")
+        pooling = self.region_pooling(pooling)
         if pooling == "features":
-            pooled = features.amax(1) if self.config.model.pooling == "max" else features.mean(1)
-            return torch.sigmoid(self.synthesizer(activate(pooled[None], kind)[None], components)[0, 0].float())
+            return self.masks(self.pool(features[None]), components)[0]
         shares = features.new_ones(features.shape[1]) if weights is None else weights
-        total, weight = torch.zeros_like(magnitude), magnitude.new_zeros(())
-        for cells, share in zip(features.T.split(64), shares.split(64), strict=True):  # a large map has many masks
-            masks = torch.sigmoid(self.synthesizer(activate(cells, kind)[None], components)[0].float())
+        total, weight = 0.0, magnitude.new_zeros(())
+        for cells, share in zip(features.T.split(64), shares.split(64), strict=True):  # in parts, to limit memory
+            masks = self.masks(activate(cells, self.config.model.visual_activation), components)
             if pooling == "energy":
-                share = share * torch.einsum("cqt,qt->c", masks.square(), magnitude.square())
-            total += torch.einsum("c,cqt->qt", share, masks)
+                share = share * torch.einsum("cqt,qt->c", mask_power(masks), magnitude.square())
+            total = total + torch.einsum("c,cqt->qt", share.to(masks.dtype), masks)
             weight += share.sum()
         return total / weight.clamp_min(1e-12)
 
@@ -129,18 +228,17 @@ class SoundOfPixels(nn.Module):
         shown: torch.Tensor | None = None,
         parts: bool = False,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Predict one mask for every source of every mixture.
+        """Compute mask logits for each source of each mixture.
 
         Args:
-            log_magnitude: mixtures ``(M, 1, Q, T)``.
-            frames: normalised, of the sources of each mixture ``(M, N, S, 3, H, W)``; or, together with ``shown``,
-                of a batch of clips ``(B, S, 3, H, W)`` that go through the frame net once each.
-            shown: ``(M, N)`` which clip of the batch is source n of mixture m.
-            parts: return what eyes and ears say and leave the answer to the caller; frames are ``(M, S, 3, H, W)``.
+            log_magnitude: of the mixtures, ``(M, 1, Q, T)``.
+            frames: normalised, of the sources of each mixture, ``(M, N, S, 3, H, W)``; or, together with ``shown``, of
+                a batch of clips, ``(B, S, 3, H, W)``, each of which passes the frame net once.
+            shown: ``(M, N)`` int, which clip of the batch is source n of mixture m.
+            parts: return the output of the two nets instead, without pooling; frames are ``(M, S, 3, H, W)``.
 
         Returns:
-            mask logits ``(M, N, Q, T)``; with ``parts`` the raw feature map ``(M, K, S, h, w)`` and the components
-            ``(M, K, Q, T)``.
+            logits ``(M, N, Q, T)``; with ``parts`` the feature map ``(M, K, S, h, w)`` and components ``(M, K, Q, T)``.
         """
         if parts:
             return self.feature_map(frames), self.components(log_magnitude)
@@ -152,9 +250,12 @@ class SoundOfPixels(nn.Module):
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and every part of it back into the mode that it was in (some may be frozen).
+    """Put a model into evaluation mode; afterwards put each module back into the mode that it was in.
 
-    A model that is asked in training mode answers from one batch's statistics, and forgets its own.
+    In training mode, batch normalisation would use the statistics of one batch and change its own.
+
+    Args:
+        model: some of its modules may be frozen, i.e. in evaluation mode already.
     """
     training = [module for module in model.modules() if module.training]
     for module in training:
@@ -167,10 +268,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def untrained(config: Config) -> SoundOfPixels:
-    """A model whose weights are random, so that none have to be fetched."""
+    """Build a model with random weights, so that nothing has to be downloaded.
+
+    Args:
+        config: of the model.
+    """
     return SoundOfPixels(replace(config, model=replace(config.model, frame_weights="none")))
 
 
 def count_parameters(net: nn.Module) -> int:
-    """Number of trainable numbers in a net."""
+    """Return the number of trainable parameters of a net.
+
+    Args:
+        net: any module.
+    """
     return sum(parameter.numel() for parameter in net.parameters())

@@ -31,21 +31,18 @@ __getattr__, __dir__, __all__ = exports(
         "distributed": (
             "join_processes",
             "lost_process_told",
+            "agreed_to_stop",
         ),
         "level": ("training_level",),
+        "loading": ("BatchLoader",),
         "loop": (
-            "Run",
-            "Callback",
-            "Judge",
+            "Trainer",
             "train",
-            "new_model",
         ),
-        "losses": (
-            "mask_targets",
+        "loss": (
             "loss_weight",
             "mask_loss",
-        ),
-        "objective": (
+            "shown_loss",
             "mixture_loss",
             "augment",
         ),
@@ -57,6 +54,8 @@ __getattr__, __dir__, __all__ = exports(
             "training_mode",
             "MovingAverage",
         ),
+        "out_of_memory": ("advice",),
+        "pasted_loss": ("pasted_scene_loss",),
         "precision": (
             "choose_precision",
             "FiniteState",
@@ -73,10 +72,30 @@ __getattr__, __dir__, __all__ = exports(
             "restore_optimizer",
             "different_settings",
         ),
+        "run": (
+            "Run",
+            "Callback",
+            "as_callback",
+            "Validator",
+        ),
         "run_folder": (
             "train_run",
             "require_new_run",
             "requested",
+        ),
+        "setup": (
+            "Prepared",
+            "new_model",
+            "prepare",
+            "prepare_net",
+        ),
+        "signals": (
+            "gentle_signals",
+            "leave_signals_to_the_parent",
+        ),
+        "snapshot": (
+            "save",
+            "restore",
         ),
         "throughput": (
             "Measures",
@@ -90,7 +109,10 @@ __getattr__, __dir__, __all__ = exports(
             "training_speed",
             "peak_memory_gib",
         ),
-        "validation": ("Validation",),
+        "validation": (
+            "Validation",
+            "validate",
+        ),
         "validation_preview": ("ValidationPreview",),
     },
 )

@@ -15,7 +15,8 @@ import torch
 
 from sopedu.audio.metrics import batched_bss_eval, bss_eval
 from sopedu.config import Config
-from sopedu.data.clips import ClipDataset, IndexClips, ToyBandClips, open_clips
+from sopedu.data.clips import ClipDataset, ToyBandClips, open_clips
+from sopedu.data.index_clips import IndexClips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.machine import fastest_convolutions, full_float32
 from sopedu.model.sound_of_pixels import count_parameters

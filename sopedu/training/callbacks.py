@@ -19,7 +19,7 @@ from sopedu.data.clips import ClipDataset
 from sopedu.errors import SopeduError
 from sopedu.files import writing, written_aside
 from sopedu.model.checkpoints import Checkpoint, save_checkpoint
-from sopedu.training.loop import Callback, Run
+from sopedu.training.run import Callback, Run
 
 if TYPE_CHECKING:
     from sopedu.evaluation.pairs import TestPairs

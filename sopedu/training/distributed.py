@@ -7,11 +7,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import PartialState
 
 from sopedu.errors import SopeduError
+
+if TYPE_CHECKING:
+    from sopedu.training.loop import Trainer
 
 #: How long a process waits for another whose connection is open but silent: long enough to render a data set.
 PATIENCE = timedelta(minutes=30)
@@ -75,3 +79,22 @@ def lost_process_told(step: Callable[[], int] | None = None) -> Iterator[None]:
         if step is not None:
             when, then = f"at step {step()}", "go on with --resume"
         raise SopeduError(f"the training lost one of its {processes} processes {when}: {then}") from error
+
+
+def agreed_to_stop(trainer: Trainer) -> bool:
+    """Return whether to end after this step; several processes ask each other, at records only to save time.
+
+    Args:
+        trainer: after a step; its run learns of the other processes' signals.
+    """
+    run = trainer.run
+    if run.processes > 1:
+        if run.step % trainer.record_every:
+            return False
+        wishes = torch.tensor([run.stop, run.terminated, run.interrupted], dtype=torch.int32, device=trainer.device)
+        stop, terminated, interrupted = (wish > 0 for wish in trainer.accelerator.reduce(wishes, "sum").tolist())
+        # A signal that arrived after the question was asked is not part of the answer: it waits for the next one.
+        run.stop, run.terminated = run.stop or stop, run.terminated or terminated
+        run.interrupted = run.interrupted or interrupted
+        return stop
+    return run.stop

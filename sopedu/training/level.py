@@ -8,8 +8,9 @@ from torch.utils.data import DataLoader
 
 from sopedu.audio.loudness import BROADCAST_LEVEL, level_of
 from sopedu.data.batches import collate
-from sopedu.data.clips import ClipDataset, TrainingSampler
+from sopedu.data.clips import ClipDataset
 from sopedu.data.mixing import mix
+from sopedu.data.sampling import TrainingSampler
 
 _MEASURED = 64  # mixtures; on the toy band single ones spread by 2.5 dB, so their median is good to 0.4 dB
 

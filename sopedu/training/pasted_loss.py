@@ -9,17 +9,51 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sopedu.config import LossConfig
+from sopedu.audio.masks import Spectra
+from sopedu.audio.spectrogram import log_magnitude
+from sopedu.config import Config, LossConfig
 from sopedu.data.mixing import to_device
-from sopedu.data.pasting import PastedScenes
+from sopedu.data.pasting import PastedScenes, paste
 from sopedu.model.nets import activate
 from sopedu.model.sound_of_pixels import SoundOfPixels
-from sopedu.training.losses import mask_loss
+from sopedu.training.loss import loss_weight, mask_loss
 
 _BINS = 512  # time-frequency bins drawn for what is computed in every cell
 _QUIET, _QUIET_WEIGHT = 0.25, 0.1  # cells with less than this share of the loudest cell's energy shall be silent
 _LOUD = 0.5  # any cell with at least this share must be able to answer alone
 _NOBODY_WEIGHT = 0.3  # of the cells in which nobody was pasted
+
+
+def pasted_scene_loss(
+    net: torch.nn.Module,
+    spectra: Spectra,
+    target: torch.Tensor,
+    frames: torch.Tensor,
+    members: torch.Tensor,
+    labels: np.ndarray,
+    config: Config,
+    generator: np.random.Generator,
+) -> torch.Tensor:
+    """Paste the sources of each mixture into one picture and compute the loss of these scenes.
+
+    Args:
+        net: a :class:`sopedu.SoundOfPixels`, perhaps compiled or wrapped for several GPUs.
+        spectra: of M mixtures of N sources.
+        target: masks of the sources, ``(M, N, Q, T)``.
+        frames: normalised, of the batch, ``(B, S, 3, H, W)``.
+        members: ``(M, N)`` int, which clip of the batch is which source.
+        labels: ``(B,)`` class of each clip.
+        config: of the net.
+        generator: source of randomness.
+
+    Returns:
+        scalar float32.
+    """
+    scenes = paste(frames, members, labels, generator)
+    features, components = net(log_magnitude(spectra.mixture, spectra.config), scenes.frames, parts=True)
+    model: SoundOfPixels = getattr(net, "module", net)
+    weight = loss_weight(spectra.mixture, config.loss)
+    return pasted_loss(model, features, components, scenes, target, spectra.mixture, weight, config.loss, generator)
 
 
 def pasted_loss(

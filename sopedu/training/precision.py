@@ -11,10 +11,10 @@ import torch
 
 from sopedu.config import Config
 from sopedu.model.sound_of_pixels import SoundOfPixels
-from sopedu.training.objective import mixture_loss
+from sopedu.training.loss import mixture_loss
 
 if TYPE_CHECKING:
-    from sopedu.training.loop import Run
+    from sopedu.training.run import Run
 
 _PROBED_MIXTURES = 16
 # Some kernels fail in some runs only: oneDNN's for AMX may return NaN on narrow planes when threads share the work.

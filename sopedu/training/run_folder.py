@@ -25,8 +25,9 @@ from sopedu.model.checkpoints import load_checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels, untrained
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.training.distributed import join_processes, lost_process_told
-from sopedu.training.loop import Callback, Run, train
+from sopedu.training.loop import train
 from sopedu.training.resume import holds_state
+from sopedu.training.run import Callback, Run
 from sopedu.training.validation import Validation
 
 

@@ -15,16 +15,17 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
+from sopedu.audio.masks import ideal_binary_mask, ideal_ratio_mask
 from sopedu.audio.spectrogram import log_magnitude, stft, warp
 from sopedu.config import Config
 from sopedu.data.batches import Failures, collate
-from sopedu.data.clips import ClipDataset, TrainingSampler
+from sopedu.data.clips import ClipDataset
 from sopedu.data.mixing import mix
+from sopedu.data.sampling import TrainingSampler
 from sopedu.machine import compile_mode, loading_processes
 from sopedu.model.sound_of_pixels import normalise_frames, untrained
 from sopedu.training.loop import train
-from sopedu.training.losses import loss_weight, mask_loss, mask_targets
-from sopedu.training.objective import augment, mixture_loss
+from sopedu.training.loss import augment, loss_weight, mask_loss, mixture_loss
 from sopedu.training.optimizer import MovingAverage, freeze, make_optimizer, training_mode
 
 
@@ -120,7 +121,7 @@ def plain_loss(
     generator: np.random.Generator,
     measures: Measures = PLAIN,
 ) -> torch.Tensor:
-    """What :func:`~sopedu.training.objective.mixture_loss` returns, computed without sharing work between mixtures.
+    """What :func:`~sopedu.training.loss.mixture_loss` returns, computed without sharing work between mixtures.
 
     Arguments as there. Every picture passes the frame net for each mixture that it is shown with, as a source or as an
     absent instrument; in training mode those that are shown more often then weigh more in its batch statistics.
@@ -131,7 +132,8 @@ def plain_loss(
     with torch.autocast(waveforms.device.type, enabled=False):
         source = warp(stft(mixtures.sources, sound).abs(), sound)
         mixture = warp(stft(mixtures.mixture, sound).abs(), sound)[:, None]
-    target, weight = mask_targets(source, mixture, config.loss), loss_weight(mixture, config.loss)
+    ideal = ideal_binary_mask if config.loss.target == "binary" else ideal_ratio_mask
+    target, weight = ideal(source, mixture), loss_weight(mixture, config.loss)
     pictures = augment(normalise_frames(frames), config, generator)
     shown = torch.cat([mixtures.members, mixtures.absent], dim=1)
     silence = torch.zeros_like(target[:, :1]).expand(-1, mixtures.absent.shape[1], -1, -1)

@@ -1,21 +1,23 @@
-"""One held-out pair on which a training is watched: what the model makes of it, drawn and heard (13_train_full)."""
+"""One held-out pair on which a training is watched: the model's masks and sounds beside the true ones.
+
+Notebook: 13_train_full.
+"""
 
 from __future__ import annotations
 
 import torch
 from matplotlib.figure import Figure, FigureBase
 
-from sopedu.audio.masks import apply_mask
+from sopedu.audio.masks import Spectra, mask_from_values
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.data.clips import ClipDataset
 from sopedu.evaluation.pairs import TestPairs, held_out_pairs, predict_masks
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.plots import plot_mask, plot_separation, plot_spectrogram
-from sopedu.training.losses import mask_targets
 
 
 class ValidationPreview:
-    """One held-out mixture of two solos that a training is watched on, always the same.
+    """A held-out mixture of two solos, always the same.
 
     Args:
         clips: held-out clips, of which a pair is drawn, or pairs, of which the first is taken.
@@ -27,7 +29,12 @@ class ValidationPreview:
         self.names = [pairs.class_names[label] for label in pairs.labels[0]]
 
     def draw_masks(self, model: SoundOfPixels, figure: FigureBase) -> None:
-        """Draw the mixture, and of both sources the true and the predicted mask, into a row of a figure."""
+        """Draw the mixture, and of both sources the true and the predicted mask, in a row.
+
+        Args:
+            model: in any mode.
+            figure: to draw into.
+        """
         sound, panels = model.config.spectrogram, figure.subplots(1, 5, sharey=True)
         mixture, true, predicted = self._masks(model)
         plot_spectrogram(mixture[0], sound, panels[0], "mixture", colour_bar=False)
@@ -41,19 +48,24 @@ class ValidationPreview:
             axes.set_ylabel("")
 
     def draw_separation(self, model: SoundOfPixels) -> tuple[Figure, torch.Tensor]:
-        """A figure of mixture, true and estimated sources, and the estimated waveforms ``(2, L)``."""
+        """Draw the mixture and its true and estimated sources.
+
+        Args:
+            model: in any mode.
+
+        Returns:
+            the figure, and the estimated waveforms ``(2, L)``.
+        """
         sound = model.config.spectrogram
         mixture, true, predicted = self._masks(model)
-        estimates = apply_mask(predicted, stft(self.mixture, sound), sound, model.config.loss.target == "binary")
+        estimates = model.separate(predict_masks(model, self.mixture, self.frames)[0], stft(self.mixture, sound))
         sources, estimated = (warp(stft(waves, sound).abs(), sound) for waves in (self.sources[0], estimates))
         pictures, names = self.frames[0, :, 0], self.names
         return plot_separation(mixture[0], sources, estimated, pictures, true, predicted, sound, names), estimates
 
     def _masks(self, model: SoundOfPixels) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Magnitude of the mixture ``(1, Q, T)``, true and predicted masks ``(2, Q, T)``."""
-        config = model.config
-        source, mixture = (
-            warp(stft(waves, config.spectrogram).abs(), config.spectrogram) for waves in (self.sources[0], self.mixture)
-        )
+        """Magnitude of the mixture ``(1, Q, T)``, true and predicted masks ``(2, Q, T)``, not complex."""
+        spectra = Spectra.of_sources(self.sources, model.config.spectrogram)
+        true = mask_from_values(model.mask_kind.target(spectra)[0], model.mask_kind)
         predicted = predict_masks(model, self.mixture, self.frames)[0]
-        return mixture, mask_targets(source, mixture, config.loss), predicted
+        return spectra.mixture[0], *(mask.abs() if mask.is_complex() else mask for mask in (true, predicted))

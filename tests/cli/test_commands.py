@@ -191,7 +191,7 @@ PLANS = {
 @pytest.mark.parametrize("command", PLANS)
 def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_begins(command, checkpoint, monkeypatch):
     begun = "|".join(
-        ("sopedu.demo.ToyBandClips", "sopedu.training.run_folder.train_run", "sopedu.evaluation.pairs.evaluate")
+        ("sopedu.demo.ToyBandClips", "sopedu.training.run_folder.train_run", "sopedu.evaluation.separation.evaluate")
     )
     begun += "|sopedu.separation.video.separate_video|sopedu.training.compare.compare_runs"
     begun += "|sopedu.model.original.import_original|sopedu.toyband.export.contact_sheet"

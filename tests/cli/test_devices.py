@@ -16,7 +16,7 @@ from sopedu.evaluation.pairs import predict_masks
 from sopedu.localization import pixel_sounds as localization
 from sopedu.localization.maps import cell_vectors, volume_over_time
 from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds
-from sopedu.model import nets
+from sopedu.model import layers
 from sopedu.model import sound_of_pixels as model
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import REGION_POOLINGS, SoundOfPixels
@@ -29,7 +29,7 @@ CONFIG = with_values(preset("tiny"), VALUES.split())
 
 def forget() -> None:
     """What is kept of a device belongs to these tests only."""
-    for kept in (model._image_statistics, spectrogram._device_matrix, nets._doubling_matrix):
+    for kept in (model._image_statistics, spectrogram._device_matrix, layers._doubling_matrix):
         kept.cache_clear()
 
 

@@ -18,9 +18,11 @@ from torch.utils.data import DataLoader
 from sopedu.audio.soundfiles import load_waveform, save_waveform
 from sopedu.config import preset, with_values
 from sopedu.data.batches import Batch, Failures, Unread, collate, tolerated
-from sopedu.data.clips import ClipDataset, IndexClips, SampleKey, TrainingSampler
+from sopedu.data.clips import ClipDataset, SampleKey
+from sopedu.data.index_clips import IndexClips
 from sopedu.data.mixing import NOBODY
 from sopedu.data.prepared import read_index
+from sopedu.data.sampling import TrainingSampler
 from sopedu.errors import SopeduError
 
 VALUES = "frames.count=3 frames.stride=4 training.batch_size=4 mixing.silent_share=0"

@@ -13,8 +13,8 @@ from sopedu.config import LossConfig, preset, with_values
 from sopedu.data.mixing import NOBODY
 from sopedu.data.pasting import PastedScenes, paste
 from sopedu.model.sound_of_pixels import SoundOfPixels
-from sopedu.training.objective import mixture_loss
-from sopedu.training.pasted_loss import pasted_loss
+from sopedu.training.loss import mixture_loss
+from sopedu.training.pasted_loss import pasted_loss, pasted_scene_loss
 from tools.pixel_ablation import RECORDED, SEEDS, VARIANTS
 
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=4
@@ -148,7 +148,7 @@ def test_a_pasted_step_teaches_every_part_of_the_model():
     frames = torch.randint(0, 256, (6, 1, 3, 64, 64), dtype=torch.uint8)
     labels = np.array([0, 1, 2, 0, 1, NOBODY])
     waveforms[5] = 0
-    loss, mixtures = mixture_loss(model, waveforms, frames, labels, TINY, np.random.default_rng(0), pasted=True)
+    loss, mixtures = mixture_loss(model, waveforms, frames, labels, TINY, np.random.default_rng(0), pasted_scene_loss)
     loss.backward()
     assert torch.isfinite(loss) and mixtures.members.shape == (6, 2)
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]

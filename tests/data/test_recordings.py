@@ -16,7 +16,7 @@ from sopedu.config import preset, with_values
 from sopedu.data.recordings import SoundFolderClips, drawn_player, loud_parts
 from sopedu.errors import SopeduError
 from sopedu.evaluation import pairs as evaluation
-from sopedu.evaluation.pairs import evaluate
+from sopedu.evaluation.separation import evaluate
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.toyband import INSTRUMENTS, solo

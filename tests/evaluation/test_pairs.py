@@ -12,10 +12,12 @@ from sopedu.audio.metrics import FLOOR, bss_eval
 from sopedu.audio.soundfiles import save_waveform
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import preset, with_values
-from sopedu.data.clips import Clip, ClipDataset, ToyBandClips
+from sopedu.data.batches import Clip
+from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.evaluation import pairs as evaluation
-from sopedu.evaluation.pairs import class_spectra, evaluate, held_out_pairs, leak, static_masks
+from sopedu.evaluation.pairs import held_out_pairs
+from sopedu.evaluation.separation import class_spectra, evaluate, leak, static_masks
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 

@@ -14,7 +14,7 @@ from sopedu.errors import SopeduError
 from sopedu.evaluation.pairs import held_out_pairs
 from sopedu.lessons import broken_runs as faults
 from sopedu.lessons.loss_lab import CHOICES, LossLab, judge_quickly
-from sopedu.training.loop import new_model
+from sopedu.training.setup import new_model
 
 SMALL = {
     "model__audio_channels": "4,4,4",

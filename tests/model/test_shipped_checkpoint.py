@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sopedu.evaluation.localization import evaluate_localization
-from sopedu.evaluation.pairs import evaluate
+from sopedu.evaluation.separation import evaluate
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint
 from sopedu.toyband import INSTRUMENTS
 

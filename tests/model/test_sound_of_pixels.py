@@ -18,8 +18,8 @@ from torchvision.models import resnet18
 from sopedu.audio.spectrogram import log_magnitude, stft, warp
 from sopedu.config import ModelConfig, preset, with_values
 from sopedu.errors import SopeduError
-from sopedu.model import nets
-from sopedu.model.nets import AudioUNet, FrameNet, Synthesizer, activate, twice_as_large
+from sopedu.model import layers
+from sopedu.model.nets import AudioUNet, FrameNet, Synthesizer, activate
 from sopedu.model.sound_of_pixels import SoundOfPixels, count_parameters, normalise_frames
 
 SMALL = "model.frame_weights=none model.components=6 model.frame_width=8 model.audio_channels=8,8,8"
@@ -203,7 +203,7 @@ EARS = ModelConfig(components=4, audio_channels=(8, 6, 8, 8), frame_weights="non
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
     """The ears take the way that they take on a GPU."""
-    monkeypatch.setattr(nets, "_for_gpu", lambda features: True)
+    monkeypatch.setattr(layers, "_for_gpu", lambda features: True)
 
 
 def by_torch(features: torch.Tensor) -> torch.Tensor:
@@ -217,7 +217,7 @@ def by_torch(features: torch.Tensor) -> torch.Tensor:
 def test_doubling_by_matrices_is_bilinear_interpolation(shape, layout, as_on_a_gpu):
     features = random(*shape).to(memory_format=LAYOUTS[layout]).requires_grad_()
     exact = features.detach().clone().requires_grad_()
-    answers = twice_as_large(features), by_torch(exact)
+    answers = layers.twice_as_large(features), by_torch(exact)
     assert answers[0].dtype == torch.float32
     torch.testing.assert_close(*answers, rtol=0, atol=1e-6)
     weights = random(*answers[0].shape, seed=1)
@@ -231,18 +231,18 @@ def test_doubling_by_matrices_is_bilinear_interpolation(shape, layout, as_on_a_g
 @pytest.mark.parametrize("shape", [(1, 2, 1, 1), (2, 1, 3, 2), (1, 2, 4, 3)])
 def test_doubling_in_float64_is_torchs_own_with_true_gradients(shape, layout, as_on_a_gpu):
     features = random(*shape).double().to(memory_format=LAYOUTS[layout]).requires_grad_()
-    torch.testing.assert_close(twice_as_large(features), by_torch(features), rtol=0, atol=1e-14)
-    assert torch.autograd.gradcheck(twice_as_large, features)
+    torch.testing.assert_close(layers.twice_as_large(features), by_torch(features), rtol=0, atol=1e-14)
+    assert torch.autograd.gradcheck(layers.twice_as_large, features)
 
 
 def test_on_the_cpu_doubling_is_torchs_own_to_the_bit():
     features = random(2, 8, 16, 24)
-    assert torch.equal(twice_as_large(features), by_torch(features))
+    assert torch.equal(layers.twice_as_large(features), by_torch(features))
 
 
 def test_doubling_keeps_bf16_and_the_weights_of_the_neighbours_to_its_precision(as_on_a_gpu):
     features = random(2, 8, 16, 16).to(torch.bfloat16, memory_format=torch.channels_last)
-    doubled = twice_as_large(features)
+    doubled = layers.twice_as_large(features)
     assert doubled.dtype == torch.bfloat16 and doubled.is_contiguous(memory_format=torch.channels_last)
     # Weights, half-way and end result are rounded to 8 bits each, four neighbours are at most as large as the largest.
     torch.testing.assert_close(doubled.float(), by_torch(features.float()), rtol=0, atol=4 * 2**-9 * 5)
@@ -277,7 +277,7 @@ def step_of_ears(layout: torch.memory_format) -> tuple[_Ops, torch.Tensor, list[
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_ears_on_a_gpu_compute_what_they_compute_on_the_cpu(layout, monkeypatch):
     here, *expected = step_of_ears(LAYOUTS[layout])
-    monkeypatch.setattr(nets, "_for_gpu", lambda features: True)
+    monkeypatch.setattr(layers, "_for_gpu", lambda features: True)
     there, *found = step_of_ears(LAYOUTS[layout])
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     # No kernel that adds up with atomics, none that autocast holds in float32, and dense gradients.
@@ -290,6 +290,6 @@ def test_a_graph_for_a_gpu_doubles_by_matrices():
         ears = AudioUNet(EARS).train()
         with _Ops() as ops:
             answer = ears(torch.empty(3, 1, 32, 48))
-    nets._doubling_matrix.cache_clear()  # what it kept holds no values
+    layers._doubling_matrix.cache_clear()  # what it kept holds no values
     assert answer.device.type == "cuda" and answer.shape == (3, 4, 32, 48) and "bmm" in ops.names
     assert not any("upsample" in name for name in ops.names)

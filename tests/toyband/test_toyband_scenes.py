@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sopedu.config import preset
-from sopedu.data.clips import IndexClips
+from sopedu.data.index_clips import IndexClips
 from sopedu.errors import SopeduError
 from sopedu.toyband import duet, rendered, scene, scenes, solo
 from sopedu.toyband.export import render_dataset

@@ -20,12 +20,13 @@ from sopedu.config import PRESETS, Config, preset, with_values
 from sopedu.data.batches import Clip
 from sopedu.data.mixing import NOBODY
 from sopedu.errors import SopeduError
-from sopedu.model import nets
+from sopedu.model import layers, nets
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.toyband.export import render_dataset
 from sopedu.training import benchmark, throughput
-from sopedu.training.objective import mixture_loss
+from sopedu.training.loss import mixture_loss
 from sopedu.training.optimizer import MovingAverage, make_optimizer
+from sopedu.training.pasted_loss import pasted_scene_loss
 from sopedu.training.throughput import (
     PLAIN,
     Measures,
@@ -146,9 +147,9 @@ STEPS = [
 @pytest.mark.parametrize(("name", "sources", "pairing", "pasted"), STEPS)
 def test_no_step_waits_for_a_value(name, sources, pairing, pasted, monkeypatch):
     """Tensors of torch's meta device hold no values: whoever would wait for a GPU to tell one fails."""
-    monkeypatch.setattr(nets, "_for_gpu", lambda _: True)
+    monkeypatch.setattr(layers, "_for_gpu", lambda _: True)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no meta device
-    monkeypatch.setattr(nets, "_for_gpu", lambda features: True)
+    monkeypatch.setattr(layers, "_for_gpu", lambda features: True)
     config = with_values(preset(name), [*SMALL.split(), f"mixing.sources={sources}", f"mixing.pairing={pairing}"])
     with torch.device("meta"):
         model = SoundOfPixels(config)
@@ -157,7 +158,9 @@ def test_no_step_waits_for_a_value(name, sources, pairing, pasted, monkeypatch):
     labels[-1] = NOBODY  # an empty room, on whose picture others are pasted
     throughput.warp(torch.empty(1, 512, 2, device="meta"), config.spectrogram)  # copies its matrix once and keeps it
     with _NothingReadBack():
-        loss, _ = mixture_loss(model, waveforms, frames, labels, config, np.random.default_rng(0), pasted)
+        loss, _ = mixture_loss(
+            model, waveforms, frames, labels, config, np.random.default_rng(0), pasted_scene_loss if pasted else None
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         average.update(model, 3)
@@ -176,7 +179,7 @@ def test_a_value_read_back_or_a_copy_waited_for_is_found():
 @pytest.mark.parametrize("on_a_gpu", [False, True])
 def test_the_model_compiles_as_one_graph(on_a_gpu, monkeypatch):
     """For solos and for pasted scenes; a break would be an error."""
-    monkeypatch.setattr(nets, "_for_gpu", lambda features: on_a_gpu)
+    monkeypatch.setattr(layers, "_for_gpu", lambda features: on_a_gpu)
     model = SoundOfPixels(TINY).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)
     heard, frames = torch.randn(2, 1, 128, 32), torch.randn(4, 1, 3, 64, 64)
@@ -188,7 +191,7 @@ def test_the_model_compiles_as_one_graph(on_a_gpu, monkeypatch):
 @pytest.mark.parametrize("on_a_gpu", [False, True])
 def test_ears_compiled_for_a_gpu_add_up_nothing_cell_by_cell(on_a_gpu, monkeypatch):
     """Such a gradient takes atomics on a GPU, and torch.compile makes one of its own bilinear interpolation."""
-    monkeypatch.setattr(nets, "_for_gpu", lambda features: on_a_gpu)
+    monkeypatch.setattr(layers, "_for_gpu", lambda features: on_a_gpu)
     operations = set()
 
     def collect(graph: torch.fx.GraphModule, _: object) -> object:

@@ -22,7 +22,9 @@ from sopedu.evaluation.pairs import held_out_pairs
 from sopedu.model.sound_of_pixels import evaluating
 from sopedu.plots import NotebookFigure, encode_figure
 from sopedu.training.callbacks import JsonLinesHistory, LivePlot, Progress, TensorBoard, read_history
-from sopedu.training.loop import Callback, Run, new_model, train
+from sopedu.training.loop import train
+from sopedu.training.run import Callback, Run
+from sopedu.training.setup import new_model
 from sopedu.training.validation_preview import ValidationPreview
 
 VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4

@@ -18,14 +18,15 @@ from sopedu.config import from_dict, preset, to_dict, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.data.mixing import choose_absent, to_device
 from sopedu.errors import SopeduError
-from sopedu.model import nets
+from sopedu.model import layers, nets
 from sopedu.model.sound_of_pixels import SoundOfPixels, untrained
 from sopedu.training import loop as training
 from sopedu.training.callbacks import Progress
 from sopedu.training.distributed import lost_process_told
-from sopedu.training.loop import Run, train
+from sopedu.training.loop import train
 from sopedu.training.optimizer import MovingAverage, make_optimizer
 from sopedu.training.resume import State, StateWriter, load_state, optimizer_tensors, restore_optimizer, save_state
+from sopedu.training.run import Run
 
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=8
 toyband.solos=24 toyband.empty_scenes=4 toyband.instruments=violin,tuba,xylophone mixing.silent_share=0.25
@@ -44,7 +45,7 @@ def an_own_cache(tmp_path_factory):
 @pytest.fixture
 def gpu_formulas(monkeypatch):
     """Compute on the CPU as a GPU would."""
-    monkeypatch.setattr(nets, "_for_gpu", lambda _: True)
+    monkeypatch.setattr(layers, "_for_gpu", lambda _: True)
 
 
 def inputs(config=TINY, mixtures: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -269,24 +270,24 @@ def test_commands_that_take_a_checkpoint_ask_for_a_gpu_if_there_is_one(command, 
 def test_doubling_by_matrices_is_torchs_own_to_rounding(shape, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator).contiguous(memory_format=torch.channels_last).requires_grad_()
-    theirs = nets.twice_as_large(x)
+    theirs = layers.twice_as_large(x)
     assert torch.equal(theirs, F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True))
-    monkeypatch.setattr(nets, "_for_gpu", lambda _: True)
-    ours = nets.twice_as_large(x)
+    monkeypatch.setattr(layers, "_for_gpu", lambda _: True)
+    ours = layers.twice_as_large(x)
     assert ours.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     gradient = torch.randn(ours.shape, generator=generator)
     (a,), (b,) = (torch.autograd.grad(y, x, gradient) for y in (ours, theirs))
     torch.testing.assert_close(a, b, rtol=0, atol=3e-6)
     with torch.autocast("cpu", torch.bfloat16):  # where torch's own would be given float32 on a GPU
-        assert nets.twice_as_large(x.bfloat16()).dtype == torch.bfloat16
+        assert layers.twice_as_large(x.bfloat16()).dtype == torch.bfloat16
 
 
 def test_the_model_answers_alike_with_a_gpus_formulas_and_as_one_graph(monkeypatch):
     torch.manual_seed(0)
     model, given = SoundOfPixels(TINY).eval(), inputs()
     expected = model(*given)
-    monkeypatch.setattr(nets, "_for_gpu", lambda _: True)
+    monkeypatch.setattr(layers, "_for_gpu", lambda _: True)
     torch.testing.assert_close(model(*given), expected, rtol=1e-4, atol=1e-5)
     compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)  # a break would be an error
     torch.testing.assert_close(compiled(*given), expected, rtol=1e-4, atol=1e-5)
@@ -311,7 +312,7 @@ def test_gradients_reach_normalisations_with_their_channels_together(monkeypatch
         return sum(found)
 
     assert scattered() > 0  # else nothing would have to be mended
-    monkeypatch.setattr(nets, "_for_gpu", lambda _: True)
+    monkeypatch.setattr(layers, "_for_gpu", lambda _: True)
     assert scattered() == 0
 
 

@@ -14,16 +14,19 @@ import torch
 from sopedu.audio.masks import ideal_ratio_mask
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import TrainingConfig, preset, with_values
-from sopedu.data.clips import ClipDataset, ToyBandClips, TrainingSampler
+from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.mixing import NOBODY
+from sopedu.data.sampling import TrainingSampler
 from sopedu.errors import SopeduError
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.training import loop as training
 from sopedu.training.callbacks import KeepCheckpoint
 from sopedu.training.level import training_level
-from sopedu.training.loop import Callback, Run, new_model, train
-from sopedu.training.objective import mixture_loss
+from sopedu.training.loop import train
+from sopedu.training.loss import mixture_loss
 from sopedu.training.optimizer import make_optimizer, rate_factor
+from sopedu.training.run import Callback, Run
+from sopedu.training.setup import new_model
 
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=8
 toyband.solos=24 toyband.empty_scenes=4 toyband.instruments=violin,tuba,xylophone mixing.silent_share=0.25

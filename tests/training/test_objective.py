@@ -11,7 +11,6 @@ from sopedu.config import preset, with_values
 from sopedu.data.mixing import mix
 from sopedu.errors import SopeduError
 from sopedu.model.sound_of_pixels import SoundOfPixels
-from sopedu.training.objective import mixture_magnitudes
 from sopedu.training.optimizer import MovingAverage, freeze, make_optimizer, training_mode
 
 VALUES = "model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=4"
@@ -24,10 +23,10 @@ def test_spectrograms_of_mixtures_are_sums_of_spectrograms(sources):
     waveforms = 0.3 * torch.randn(7, sound.samples, generator=torch.manual_seed(0))
     config = with_values(TINY, [f"mixing.sources={sources}"]).mixing
     mixtures = mix(waveforms, np.arange(7), config, np.random.default_rng(0))
-    source, mixture = mixture_magnitudes(mixtures, sound)
-    torch.testing.assert_close(source, warp(stft(mixtures.sources, sound).abs(), sound), rtol=1e-4, atol=1e-4)
+    spectra = mixtures.spectra(sound)
+    torch.testing.assert_close(spectra.source, warp(stft(mixtures.sources, sound).abs(), sound), rtol=1e-4, atol=1e-4)
     expected = warp(stft(mixtures.mixture, sound).abs(), sound)[:, None]
-    torch.testing.assert_close(mixture, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(spectra.mixture, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_moving_average_is_the_weighted_sum_of_all_weights():

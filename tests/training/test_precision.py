@@ -12,8 +12,9 @@ from sopedu.config import Config, preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.model.sound_of_pixels import untrained
 from sopedu.training import loop as training
-from sopedu.training.loop import Callback, Run, train
+from sopedu.training.loop import train
 from sopedu.training.precision import choose_precision
+from sopedu.training.run import Callback, Run
 
 CPU = torch.device("cpu")
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=8

@@ -19,8 +19,8 @@ from sopedu.errors import SopeduError
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.training import resume as resuming
 from sopedu.training.callbacks import read_history
-from sopedu.training.loop import Callback
 from sopedu.training.resume import State, load_state, save_state
+from sopedu.training.run import Callback
 from sopedu.training.run_folder import requested, train_run
 
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=8

@@ -24,11 +24,13 @@ from sopedu.config import Config, preset, with_values
 from sopedu.data.batches import collate
 from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.evaluation.localization import evaluate_localization
-from sopedu.evaluation.pairs import evaluate, held_out_pairs, predict_masks
+from sopedu.evaluation.pairs import held_out_pairs, predict_masks
+from sopedu.evaluation.separation import evaluate
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.model.checkpoints import Checkpoint
-from sopedu.training.loop import Callback, Run, train
+from sopedu.training.loop import train
 from sopedu.training.resume import load_state
+from sopedu.training.run import Callback, Run
 from sopedu.training.throughput import Step
 from tools.gpu_check.host_waits import per_step
 

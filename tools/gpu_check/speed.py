@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from sopedu.config import Config, preset
-from sopedu.data.clips import ClipDataset, IndexClips, ToyBandClips
+from sopedu.data.clips import ClipDataset, ToyBandClips
+from sopedu.data.index_clips import IndexClips
 from sopedu.machine import fastest_convolutions
 from sopedu.toyband.export import render_dataset
 from sopedu.training.throughput import (

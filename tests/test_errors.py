@@ -14,7 +14,7 @@ from sopedu.audio.soundfiles import load_waveform, resample, save_waveform
 from sopedu.config import from_dict, preset, to_dict, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError, real_number, whole_number
-from sopedu.evaluation.pairs import evaluate
+from sopedu.evaluation.separation import evaluate
 from sopedu.toyband.export import render_dataset
 from sopedu.training.callbacks import Progress
 from sopedu.training.loop import train

@@ -1,0 +1,250 @@
+"""Scores of separation beside their baselines: a score means nothing without them.
+
+Beside the model's scores stand those of the mixture as it is, of a fixed mask that knows only the classes
+(``static_mask``), of the ideal masks, and of the model with exchanged pictures, which must fail. Leakage is the
+sound that remains for a picture in which nobody plays.
+
+Notebook: 03_measuring_separation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sopedu.audio.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
+from sopedu.audio.metrics import bss_eval_rows, si_sdr
+from sopedu.audio.spectrogram import istft, stft, unwarp, warp
+from sopedu.config import Config, SpectrogramConfig
+from sopedu.data.clips import ClipDataset, ToyBandClips, open_clips
+from sopedu.data.recordings import SoundFolderClips
+from sopedu.errors import SopeduError, whole_number
+from sopedu.evaluation.pairs import TestPairs, held_out_pairs, separate_pairs
+from sopedu.model.checkpoints import Checkpoint, as_checkpoint
+
+_SOLOS_PER_CLASS = 24  # for the mean spectra of the static mask
+
+
+def class_spectra(clips: ClipDataset) -> np.ndarray:
+    """Compute the mean power of each linear bin for each class: all that a label tells.
+
+    Args:
+        clips: of a training set.
+
+    Returns:
+        ``(classes, F)`` float64.
+    """
+    sound = clips.config.spectrogram
+    spectra = np.zeros((len(clips.class_names), sound.linear_bins))
+    for label in range(len(clips.class_names)):
+        waveforms = torch.stack(
+            [clips[int(i)].waveform for i in np.flatnonzero(clips.labels == label)[:_SOLOS_PER_CLASS]]
+        )
+        spectra[label] = stft(waveforms, sound).abs().square().mean(dim=(0, 2)).numpy()
+    return spectra
+
+
+def static_masks(spectra: np.ndarray, labels: np.ndarray) -> torch.Tensor:
+    """Compute fixed Wiener masks: a class's mean power over the sum of both classes' mean powers.
+
+    Args:
+        spectra: of the classes, ``(classes, F)``.
+        labels: of the pairs, ``(P, 2)`` int.
+
+    Returns:
+        ``(P, 2, F, 1)`` float32.
+    """
+    power = spectra[labels]
+    return torch.from_numpy(power / power.sum(axis=1, keepdims=True)).float()[..., None]
+
+
+def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray) -> dict[str, torch.Tensor]:
+    """Compute the estimates of every row of the table.
+
+    Args:
+        checkpoint: the model.
+        pairs: to separate.
+        spectra: of the classes, for the static mask.
+
+    Returns:
+        waveforms by row: ``(P, 2, (T − 1) · hop_length)``; of ``blank`` and ``absent`` ``(P, 1, …)``.
+    """
+    model, sound = checkpoint.model, checkpoint.config.spectrogram
+    complex_mixture = stft(pairs.mixture, sound)[:, None]
+    source = warp(stft(pairs.sources, sound).abs(), sound)
+    mixture = warp(complex_mixture.abs(), sound)
+
+    def separated_by(frames: torch.Tensor) -> torch.Tensor:
+        return separate_pairs(model, pairs.mixture, frames)
+
+    rows = {
+        "mixture": istft(complex_mixture, sound).expand(-1, 2, -1),
+        "static_mask": istft(static_masks(spectra, pairs.labels) * complex_mixture, sound),
+        "model": separated_by(pairs.frames),
+        "ideal_binary_mask": apply_mask(ideal_binary_mask(source, mixture), complex_mixture, sound, True),
+        "ideal_ratio_mask": istft(
+            unwarp(ideal_ratio_mask(source, mixture).clamp(max=1), sound) * complex_mixture, sound
+        ),
+        "swapped": separated_by(pairs.frames.flip(1)),
+        "blank": separated_by(pairs.blank[:, None]),
+    }
+    if pairs.absent is not None:
+        rows["absent"] = separated_by(pairs.absent[:, None])
+    return rows
+
+
+def evaluate(
+    checkpoint: Checkpoint | str | Path,
+    data: str = "toyband",
+    pairs: int = 64,
+    seed: int = 0,
+    instruments: tuple[str, ...] = (),
+    sounds: str | Path | None = None,
+) -> dict[str, Any]:
+    """Separate held-out pairs, and return the model's scores beside all baselines.
+
+    Args:
+        checkpoint: the model, on the device that should do the work; or its folder or name, for the CPU.
+        data: ``toyband`` or an index CSV (a ``val.csv`` beside it is preferred).
+        pairs: number of mixtures of two solos of different classes.
+        seed: chooses the pairs, and for the toy band the solos.
+        instruments: of the toy band; empty: those that the checkpoint was trained on.
+        sounds: a folder of sounds to use with the toy band's drawings instead of the toy band's own sounds, see
+            :mod:`sopedu.data.recordings`; ``notes`` of the result list what was left out.
+
+    Returns:
+        figures by name, in dB; ``table`` holds all scores of all rows, ``protocol`` says how they were measured.
+
+    Raises:
+        SopeduError: no such checkpoint or data, or nothing sounds.
+    """
+    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments, sounds)[0]
+
+
+def evaluate_with_examples(
+    checkpoint: Checkpoint | str | Path,
+    data: str = "toyband",
+    pairs: int = 64,
+    seed: int = 0,
+    instruments: tuple[str, ...] = (),
+    sounds: str | Path | None = None,
+) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
+    """Evaluate like :func:`evaluate`; also return pairs and estimates, to look at and listen to.
+
+    Args:
+        checkpoint: as for :func:`evaluate`.
+        data: as there.
+        pairs: as there.
+        seed: as there.
+        instruments: as there.
+        sounds: as there.
+
+    Returns:
+        figures, pairs, and estimates by row.
+    """
+    checkpoint = as_checkpoint(checkpoint)
+    config, pairs, seed = checkpoint.config, whole_number(pairs, "pairs", 1), whole_number(seed, "seed", 0)
+    instruments = (instruments,) if isinstance(instruments, str) else instruments
+    names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
+    clips, known = _clips(config, data, names, 2 * pairs, seed, sounds)
+    test = held_out_pairs(clips, pairs, seed)
+    rows = estimates_by_row(checkpoint, test, class_spectra(known))
+    table, counts = score_rows(test, rows, config.spectrogram.counted_samples)
+    figures = _figures(test, rows, table, config.spectrogram) | counts
+    figures |= {"seed": seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
+    if isinstance(clips, SoundFolderClips):
+        figures["protocol"] += f"; {clips.protocol}"
+        figures["notes"] = clips.notes
+    return figures, test, rows
+
+
+def _clips(
+    config: Config, data: str, names: tuple[str, ...], solos: int, seed: int, sounds: str | Path | None
+) -> tuple[ClipDataset, ClipDataset]:
+    """Clips to judge on, and clips of the training set for the classes' mean spectra."""
+    if data != "toyband":
+        if sounds is not None:
+            raise SopeduError(
+                f"a folder of sounds is shown with the toy band's drawings: {data} cannot be used with it"
+            )
+        known = open_clips(data, config)
+        return open_clips(data, config, "validation", class_names=known.class_names), known
+    clips: ClipDataset | None = None
+    if sounds is not None:
+        clips = SoundFolderClips(sounds, config, names, solos, seed)
+        names = clips.class_names
+    config = replace(config, toyband=replace(config.toyband, instruments=tuple(names), empty_scenes=0))
+    known = ToyBandClips(config, "train", _SOLOS_PER_CLASS * len(names), seed=900)
+    return clips or ToyBandClips(config, "validation", solos, seed=seed), known
+
+
+def _figures(
+    pairs: TestPairs, rows: dict[str, torch.Tensor], table: dict[str, dict[str, float]], sound: SpectrogramConfig
+) -> dict[str, Any]:
+    """The figures that a reader looks for first, by name."""
+    figures: dict[str, Any] = {name: table["model"][name] for name in ("sdr", "sir", "sar", "si_sdr")}
+    figures["sdr_improvement"] = table["model"]["sdr"] - table["mixture"]["sdr"]
+    for row in ("mixture", "static_mask", "ideal_binary_mask", "ideal_ratio_mask", "swapped"):
+        figures[f"sdr_{row}"] = table[row]["sdr"]
+    return figures | {
+        "leak_blank": leak(rows["blank"], rows["mixture"]),
+        "leak_absent": leak(rows["absent"], rows["mixture"]) if "absent" in rows else None,
+        "pairs": len(pairs.mixture),
+        "protocol": (
+            f"{len(pairs.mixture)} held-out mixtures of 2 solos, all pairs of {len(pairs.class_names)} classes in "
+            f"turn, each solo halved; {sound.counted_samples / sound.sample_rate:.2f} s at {sound.sample_rate} Hz; "
+            "BSS Eval v3 (512 taps) without permutation, mean over sources; "
+            "leak: mean energy relative to the mixture in dB"
+        ),
+    }
+
+
+def score_rows(
+    pairs: TestPairs, rows: dict[str, torch.Tensor], counted_samples: int
+) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
+    """Compute mean SDR, SIR, SAR and SI-SDR in dB of every row with two estimates per pair.
+
+    Args:
+        pairs: the truth.
+        rows: estimates ``(P, 2, L)`` by name.
+        counted_samples: of each waveform.
+
+    Returns:
+        means by row and score, over the sources that sound; and counts: ``silent_references`` of sources that do not
+        sound, ``counted_silent`` of the model's estimates that are silent though their source sounds.
+
+    Raises:
+        SopeduError: no source sounds.
+    """
+    references = pairs.sources[..., :counted_samples]
+    scores = bss_eval_rows(references, {name: row for name, row in rows.items() if row.shape[1] == 2})
+    table, counts = {}, {"counted_silent": 0, "silent_references": 0}
+    for name, found in scores.items():
+        if found.silent_references == found.sdr.size:
+            raise SopeduError("evaluation needs sources to compare with, but all held-out clips are silent")
+        scored = found.sdr, found.sir, found.sar, si_sdr(references.numpy(), rows[name].numpy())
+        means = (round(float(np.nanmean(values)), 3) for values in scored)
+        table[name] = dict(zip(("sdr", "sir", "sar", "si_sdr"), means, strict=True))
+        counts["silent_references"] = found.silent_references
+        if name == "model":
+            counts["counted_silent"] = found.counted_silent
+    return table, counts
+
+
+def leak(estimate: torch.Tensor, mixture: torch.Tensor) -> float:
+    """Compute the energy of what is separated for a picture without a sounding instrument, relative to the mixture.
+
+    Args:
+        estimate: ``(P, 1, L)``.
+        mixture: ``(P, 2, L)``, both rows the same.
+
+    Returns:
+        in dB.
+    """
+    ratio = (estimate[:, 0].square().sum(-1) / mixture[:, 0].square().sum(-1).clamp_min(1e-9)).mean().item()
+    return round(10 * math.log10(max(ratio, 1e-10)), 3)
