@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = exports(
             "loudest_regions",
             "volume_over_time",
             "smooth_over_time",
+            "cell_vectors",
             "sound_colours",
             "regions_by_sound",
         ),

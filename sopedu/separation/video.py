@@ -27,7 +27,6 @@ from sopedu.localization.overlays import MapOverlay
 from sopedu.localization.pixel_sounds import MAP_KINDS
 from sopedu.localization.places import Box
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
-from sopedu.model.sound_of_pixels import REGION_POOLINGS
 from sopedu.objects.detection import Detector, named_detector
 from sopedu.objects.tracks import Track, find_tracks
 from sopedu.separation.domain_shift import DomainShift
@@ -101,11 +100,11 @@ def separate_video(
     out, checkpoint = require_new_folder(out), as_checkpoint(checkpoint)
     plan = _Plan(
         checkpoint=checkpoint,
-        cells=whole_number(cells, "cells"),
+        cells=_checked_cells(cells),
         asked=regions_asked_for(boxes),
         normalise=bool(normalise),
         keep_rate=bool(keep_rate),
-        pooling=checkpoint.config.model.region_pooling if pooling is None else pooling,
+        pooling=checkpoint.model.region_pooling(pooling),  # checked here, not after minutes of work
         detector=named_detector(str(detector)) if isinstance(detector, str | Path) else detector,
         part=_part_of_video(Path(path), start, end, picture_stream, sound_stream),
         bar=partial(tqdm, disable=not progress),
@@ -131,12 +130,6 @@ class _Plan:
     normalise: bool
     keep_rate: bool
     bar: Any
-
-    def __post_init__(self) -> None:
-        if self.pooling not in REGION_POOLINGS:  # checked before minutes of work
-            raise SopeduError(f"unknown pooling {self.pooling!r}: choose {', '.join(REGION_POOLINGS)}")
-        if not 0 <= self.cells <= _MOST_CELLS:
-            raise SopeduError(f"{self.cells} cells: between 0 and {_MOST_CELLS} can be written")
 
     @property
     def sound(self) -> SpectrogramConfig:
@@ -165,6 +158,13 @@ class _Heard:
     @property
     def filmed(self) -> list[tuple[Region, DiskWaveform]]:
         return [(region, sound) for region, sound in self.sounds if region.filmed]
+
+
+def _checked_cells(cells: int) -> int:
+    cells = whole_number(cells, "cells")
+    if not 0 <= cells <= _MOST_CELLS:
+        raise SopeduError(f"{cells} cells: between 0 and {_MOST_CELLS} can be written")
+    return cells
 
 
 def _part_of_video(
