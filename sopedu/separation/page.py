@@ -1,4 +1,4 @@
-"""The page that lies among the results of a separated video, plays them and says what they are."""
+"""The report page of a separated video: it plays the results and explains them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from sopedu.localization.windows import DiskWaveform
 from sopedu.pages import figure_html, write_page
 from sopedu.plots import plot_levels, plot_sound_map
+from sopedu.separation.parts import DiskWaveform
 
-_POINTS = 400  # of a line of the timeline: more would not be seen
+_POINTS = 400  # per line of the timeline: more could not be seen
 
 
 def write_separation_page(
@@ -29,11 +29,15 @@ def write_separation_page(
     """Write ``report.html`` beside the sounds and videos that ``result`` names.
 
     Args:
-        path: the page.
+        path: of the page.
         result: what ``result.json`` holds.
         still: a picture of the video ``(H, W, 3)`` uint8.
         sound_map: mean map of the whole video ``(h, w)``.
-        mixture, estimates: the whole sound, and that of every entry of ``result["sounds"]``.
+        mixture: the whole sound.
+        estimates: the sound of every entry of ``result["sounds"]``.
+
+    Returns:
+        the path.
 
     Raises:
         SopeduError: the page cannot be written.
