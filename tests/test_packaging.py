@@ -180,14 +180,14 @@ def test_from_the_wheel_all_that_is_shipped_is_found_by_name(installed, tmp_path
     code = """
 import sopedu
 from sopedu import shipped
-from sopedu.lessons import broken_runs as faults
+from sopedu.lessons import broken_runs
 from sopedu.objects import toyband_detector
 print(sopedu.__file__)
-print(shipped.shipped_path("notebooks"), sopedu.sample_path("duet.mp4"), faults.RECORDED, sep="\\n")
+print(shipped.shipped_path("notebooks"), sopedu.sample_path("duet.mp4"), broken_runs.RECORDED, sep="\\n")
 assert sopedu.load_checkpoint("toyband").config.name == "toyband"
 assert sopedu.load_checkpoint("toyband-tiny").config.name == "tiny"
 sopedu.new_model(sopedu.preset("tiny"))  # from the warm start
-assert faults.recorded_run("A")["history"]
+assert broken_runs.recorded_run("A")["history"]
 assert toyband_detector.load_toyband_detector().class_names == sopedu.INSTRUMENTS
 shipped.copy_samples("copied")
 """
