@@ -5,7 +5,7 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test gpu-check lab checkpoint toyband recorded-runs pixel-ablation lint format clean
+.PHONY: help .venv demo test browser-test docs gpu-check lab checkpoint toyband recorded-runs pixel-ablation lint format clean
 
 help: ## Print this list
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,7 +28,15 @@ TESTS ?= tests notebooks
 test: .venv ## Run the tests and every notebook (TESTS=notebooks: only these)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(TESTS)
 
-browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (needs the system's chromium)
+docs: .venv .venv/docs-installed ## Build the pages: API reference, notebooks, design (build/docs/index.html)
+	$(BIN)/python -m tools.docs_sources build/docs-source
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/sphinx build/docs-source build/docs
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
+
+browser-test: .venv docs ## Operate notebooks and pages in a headless Chromium (needs the system's chromium)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "playwright>=1.50"
 	$(BIN)/python -m pytest tests/browser
 
