@@ -37,8 +37,9 @@ def hidden_toctree(pages: list[str]) -> str:
 
 
 def first_sentence(described: object) -> str:
-    """Return the first sentence of a docstring."""
+    """Return the first sentence of a docstring, without the notebook that it may name in brackets."""
     words = " ".join((inspect.getdoc(described) or "").split("\n\n")[0].split())
+    words = re.sub(r" \(notebook \d\d_[a-z_]+\)", "", words)
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", words)[0]
 
 
@@ -120,7 +121,7 @@ class ApiPages:
             "one of its names is first used. Rooms have more names: ``from sopedu.room import name``.",
             *(
                 titled(room or "Beside the rooms", self.names(sopedu, names), line="-")
-                for room, names in sorted(by_room.items())
+                for room, names in sorted(by_room.items(), key=lambda item: item[0] or "~")
             ),
         )
 

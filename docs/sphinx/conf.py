@@ -42,7 +42,7 @@ napoleon_use_ivar = True
 # Returns too: our types are in the signature, and a colon in the text does not end a type.
 napoleon_custom_sections = ["Returns", "Source", "Notebook"]
 
-NOTEBOOK = re.compile(r"(?<![`/\w])(\d\d_[a-z_]+)\b(?![`.])")
+NOTEBOOK = re.compile(r"(?<![`/\w])(\d\d_[a-z_]+)(?:\.ipynb)?(?![`\w])")
 
 
 def inline_formula(translator: HTML5Translator, node: nodes.math) -> None:
