@@ -21,6 +21,7 @@ html_title = f"sopedu {version}"
 html_static_path = ["_static"]
 html_css_files = ["sopedu.css"]
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
+highlight_language = "none"
 pygments_style, pygments_dark_style = "friendly", "monokai"
 
 myst_enable_extensions = ["dollarmath"]
