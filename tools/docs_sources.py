@@ -145,8 +145,7 @@ class ApiPages:
         pages |= {room: self.room(room) for room in self.rooms}
         inside = (modules_of(import_module(f"sopedu.{room}")) for room in self.rooms)
         for module in itertools.chain(self.top, *inside):
-            directive = f".. automodule:: {module}\n   :members:\n   :show-inheritance:"
-            pages[module] = titled(module.removeprefix("sopedu."), directive)
+            pages[module] = titled(module.removeprefix("sopedu."), f".. automodule:: {module}")
         return {f"api/{name}.rst": text for name, text in pages.items()}
 
 

@@ -36,6 +36,8 @@ html_math_renderer = "mathml"
 default_role = "py:obj"
 add_module_names = False
 autodoc_member_order = "bysource"
+# Defaults of fields are in the signatures; the values of tables of functions tell nobody anything.
+autodoc_default_options = {"members": True, "no-value": True}
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 88
 napoleon_numpy_docstring = False
