@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 from docutils import nodes
@@ -72,8 +73,9 @@ def link_notebooks(app: Sphinx, what: str, name: str, value: object, options: ob
 
 def skip_inherited(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
     """Leave out methods that a class has from a library: they are documented there."""
-    module = getattr(member, "__module__", None) or "sopedu"
-    return skip or module.partition(".")[0] != "sopedu" or None
+    if inspect.isroutine(member) and not (getattr(member, "__module__", None) or "sopedu").startswith("sopedu"):
+        return True
+    return None
 
 
 def setup(app: Sphinx) -> None:
