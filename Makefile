@@ -5,7 +5,8 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test gpu-check lab checkpoint toyband recorded-runs pixel-ablation lint format clean
+.PHONY: help .venv demo test browser-test gpu-check lab checkpoint toyband warm-start detector sampled recorded-runs \
+	pixel-ablation step-measures lint format clean
 
 help: ## Print this list
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,11 +48,23 @@ toyband: .venv ## Train the shipped checkpoint toyband anew into runs/toyband (a
 	$(BIN)/sopedu train --preset toyband --from toyband-tiny --out runs/toyband
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
-recorded-runs: .venv ## Train the healthy and the faulty runs that notebook 09 shows (about four minutes on one core)
-	$(BIN)/python -m sopedu.lessons.broken_runs
+warm-start: .venv ## Train the warm start anew into runs/warm_start.safetensors (about 6 minutes on one core)
+	$(BIN)/python -m tools.warm_start --out runs/warm_start.safetensors
 
-pixel-ablation: .venv ## Train and judge what notebook 10 tells of the pixel recipe (about 90 minutes on one core)
-	$(BIN)/python -m tools.pixel_ablation runs/pixel_ablation
+detector: .venv ## Train the toy band's detector anew into runs/detector (about 7 minutes on one core)
+	$(BIN)/python -m tools.detector_training --out runs/detector
+
+sampled: .venv ## Play melodies on sampled instruments (SOUNDFONT=FILE.sf2 OUT=FOLDER), as sounds to evaluate on
+	$(BIN)/python -m tools.sampled_instruments --soundfont "$(SOUNDFONT)" --out "$(OUT)"
+
+recorded-runs: .venv ## Train the healthy and the broken runs that notebook 09 shows (about four minutes on one core)
+	$(BIN)/python -m tools.record_broken_runs
+
+pixel-ablation: .venv ## Train and evaluate the variants of the pixel recipe of notebook 10 (about 90 minutes on one core)
+	$(BIN)/python -m tools.pixel_ablation --out runs/pixel_ablation
+
+step-measures: .venv ## Measure what each part that makes a training step fast gains (a few minutes)
+	$(BIN)/python -m tools.step_measures
 
 lint: .venv ## Check code, notebooks and their formatting
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "checks": ("check_clip",),
         "long_clips": ("LongClip",),
         "maps": (
             "peak",

@@ -11,12 +11,13 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "benchmark": (
-            "MUSIC_MIXTURES",
+            "Step",
             "MatrixProduct",
             "flop_per_mixture",
+            "seconds_in_turns",
+            "peak_memory_gib",
             "measure_step",
             "run_benchmark",
-            "seconds_in_turns",
         ),
         "callbacks": ("JsonLinesHistory", "KeepCheckpoint", "LivePlot", "Progress", "TensorBoard", "read_history"),
         "compare": ("compare_runs", "comparison_table", "plot_comparison"),

@@ -24,7 +24,7 @@ from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training import loading, setup
 from sopedu.training import loop as training
 from sopedu.training.callbacks import Progress
-from sopedu.training.distributed import lost_process_told
+from sopedu.training.distributed import explain_lost_process
 from sopedu.training.loop import train
 from sopedu.training.optimizer import MovingAverage, make_optimizer
 from sopedu.training.resume import State, StateWriter, load_state, optimizer_tensors, restore_optimizer, save_state
@@ -440,7 +440,7 @@ def test_a_batch_that_fits_is_looked_for_when_the_failed_step_is_gone(monkeypatc
     ],
 )
 def test_too_little_shared_memory_names_its_remedy(message):
-    with pytest.raises(SopeduError, match=r"/dev/shm.* --shm-size=8g or --ipc=host.*workers=0"), lost_process_told():
+    with pytest.raises(SopeduError, match=r"/dev/shm.* --shm-size=8g or --ipc=host.*workers=0"), explain_lost_process():
         raise RuntimeError(message)
 
 
