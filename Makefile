@@ -1,11 +1,11 @@
-# `make` alone says what there is. Everything runs in .venv, which the first target that needs it makes.
+# `make` alone lists the targets. Everything runs in .venv, which the first target that needs it creates.
 PYTHON ?= python3
 BIN := .venv/bin
-# Threads that spin long while they wait slow a training step several times on a busy machine (see docs/design.md).
+# Long spinning while threads wait makes a training step several times slower on a busy machine (docs/measurements.md).
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test gpu-check lab checkpoint toyband warm-start detector sampled recorded-runs \
+.PHONY: help .venv demo test browser-test docs gpu-check lab checkpoint toyband warm-start detector sampled recorded-runs \
 	pixel-ablation step-measures lint format clean
 
 help: ## Print this list
@@ -21,30 +21,39 @@ help: ## Print this list
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[notebooks,dev]"
 	@touch $@
 
-demo: .venv ## Separate a toy duet and write a page to look at and listen to
+demo: .venv ## Train, separate a toy duet, and write a page with pictures and sounds
 	$(BIN)/sopedu demo
 
-# One thread: on a busy machine several wait for each other so long that notebooks time out.
+# One thread: on a busy machine several threads wait for each other so long that notebooks time out.
 TESTS ?= tests notebooks
 test: .venv ## Run the tests and every notebook (TESTS=notebooks: only these)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(TESTS)
 
-browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (needs the system's chromium)
+docs: .venv .venv/docs-installed ## Build the pages: API reference, notebooks, design (build/docs/index.html)
+	$(BIN)/python -m tools.docs_sources build/docs-source
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/sphinx build/docs-source build/docs
+	@echo open build/docs/index.html
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
+
+browser-test: .venv docs ## Operate notebooks and pages in a headless Chromium (needs the system's chromium)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "playwright>=1.50"
 	$(BIN)/python -m pytest tests/browser
 
-gpu-check: .venv ## Check and measure on one GPU, in ten minutes, what only a GPU can show (runs/gpu_check.json)
+gpu-check: .venv ## Run the checks and timings that need a GPU, in ten minutes (runs/gpu_check.json)
 	$(BIN)/python -m tools.gpu_check --out runs/gpu_check.json
 
 lab: .venv ## Open the first notebook in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-checkpoint: .venv ## Train the shipped checkpoint anew into runs/toyband-tiny (about half an hour on two cores)
+checkpoint: .venv ## Train the shipped checkpoint again, into runs/toyband-tiny (about half an hour on two cores)
 	$(BIN)/sopedu train --preset tiny --out runs/toyband-tiny --set training.steps=14000 --set toyband.solos=8000 \
 		--set toyband.empty_scenes=500 --set training.precision=float32
 	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
 
-toyband: .venv ## Train the shipped checkpoint toyband anew into runs/toyband (about an hour on one core)
+toyband: .venv ## Train the shipped checkpoint toyband again, into runs/toyband (about an hour on one core)
 	$(BIN)/sopedu train --preset toyband --from toyband-tiny --out runs/toyband
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
@@ -70,7 +79,7 @@ lint: .venv ## Check code, notebooks and their formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: .venv ## Format code and notebooks and mend what can be mended
+format: .venv ## Format code and notebooks and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,38 +1,53 @@
-"""HTML pages that need nothing beside them but what they link to: one style, figures in the page itself."""
+"""HTML pages from the templates in `sopedu/templates`: one file each, with its style, figures and sounds inside.
+
+Templates are jinja2, and every value is escaped. They can use `figure(figure, name, alt)`, `player(waveform,
+sample_rate, caption)` and the filter `two_digits`.
+"""
 
 from __future__ import annotations
 
 import base64
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from sopedu.audio.soundfiles import player
 from sopedu.files import written_aside
-from sopedu.plots import encode_figure
+from sopedu.plots import encode_figure, two_digits
 
 
-def write_page(path: str | Path, template: str, **gaps: object) -> Path:
-    """Fill the gaps of a template that lies in the package, with the style all pages share, and write the page.
+def write_page(path: str | Path, template: str, **values: Any) -> Path:
+    """Fill in a template of the package and write the page; it appears under its name only when it is complete.
+
+    Args:
+        path: the page; its folder must exist.
+        template: file name in `sopedu/templates`.
+        values: what the template names; all of them must be there.
+
+    Returns:
+        the path.
 
     Raises:
         SopeduError: the folder does not exist or nothing can be written there.
     """
-    style = _packaged("page.css")
-    page = Template(_packaged(template)).substitute(style=style, **gaps)
+    environment = Environment(
+        loader=PackageLoader("sopedu"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["two_digits"] = two_digits
+    environment.globals |= {"figure": _figure, "player": lambda *sound: Markup(player(*sound))}
+    page = environment.get_template(template).render(values)
     with written_aside(path) as unfinished:
         unfinished.write_bytes(page.encode("utf-8", "replace"))  # names may hold what is no text
     return Path(path)
 
 
-def figure_html(figure: Figure, name: str, alt: str) -> str:
+def _figure(figure: Figure, name: str, alt: str) -> Markup:
     """A figure as a picture in the page; on a narrow screen it keeps its size, and scrolls."""
     encoded = base64.b64encode(encode_figure(figure)).decode("ascii")
     image = f'<img src="data:image/webp;base64,{encoded}" alt="{escape(alt)}">'
-    return f'<figure class="wide" role="region" aria-label="Figure: {escape(name)}" tabindex="0">{image}</figure>'
-
-
-def _packaged(name: str) -> str:
-    return files("sopedu").joinpath("templates", name).read_text(encoding="utf-8")
+    return Markup(
+        f'<figure class="wide" role="region" aria-label="Figure: {escape(name)}" tabindex="0">{image}</figure>'
+    )

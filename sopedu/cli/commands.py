@@ -292,7 +292,7 @@ def _length_and_duration(
     """The part of a plan that says how long the video is and how long its separation takes."""
     from sopedu.cli.plans import separation_seconds, spoken
     from sopedu.files import printable
-    from sopedu.localization import VideoPart
+    from sopedu.separation.parts import VideoPart
     from sopedu.video import probe
 
     part = VideoPart(probe(video, picture_stream, sound_stream), start, end)

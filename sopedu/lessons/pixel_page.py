@@ -6,12 +6,12 @@ import base64
 import io
 import json
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 
 from sopedu.audio.soundfiles import encode_mp3, mp3_rate
 from sopedu.errors import SopeduError
@@ -80,13 +80,13 @@ def export_stretch(
     return write_page(
         path,
         "pixel_page.html",
-        title=escape(title),
-        model=escape(stretch.checkpoint.describe()),
-        alt=escape(f"{title}: one of {len(moments)} moments of the picture, with the sound map over it"),
-        first_picture=moments[0]["picture"],
-        loudest=f"{100 * loudest:.0f}&nbsp;%",
-        data=_json(data),
-        **_explanations(stretch, rows, columns, largest),
+        title=title,
+        clip=stretch,
+        moments=moments,
+        loudest=loudest,
+        grid=(rows, columns),
+        megabytes=largest / 1e6,
+        data=Markup(_json(data)),
     )
 
 
@@ -142,35 +142,6 @@ def _moments(stretch: LongClip) -> tuple[list[dict[str, Any]], float]:
         }
         for number, values in zip(chosen, maps, strict=True)
     ], loudest
-
-
-def _explanations(stretch: LongClip, rows: int, columns: int, largest: int) -> dict[str, str]:
-    height, width = stretch.grid
-    cells = f"The picture has {rows} × {columns} cells"
-    if (rows, columns) == (height, width):
-        cells += ", those of the model’s own feature map."
-    else:
-        cells += (
-            f", coarser than the model’s feature map of {height} × {width}, so that the page stays below "
-            f"{largest / 1e6:g} MB; each is the average of the model’s cells under it."
-        )
-    box = "A box plays the mean of its cells’ sounds, each counted by the area that the box covers"
-    if stretch.checkpoint.config.loss.target == "binary":
-        box += "; every cell’s mask was cut to 0 and 1 before."
-    else:
-        box += ': the area average of their masks (<code>pooling="area"</code>), for sounds add up as masks do.'
-    if stretch.checkpoint.config.model.region_pooling != "area":
-        box += (
-            " In sopedu itself a box listens most to those of its cells that sound "
-            f"(<code>{escape(stretch.checkpoint.config.model.region_pooling)}</code>), and is then louder."
-        )
-    sound = (
-        f"{stretch.seconds:.1f} s, heard in {len(stretch.clips)} half-overlapping clips of "
-        f"{stretch.sound.seconds:.1f} s."
-        if len(stretch.clips) > 1
-        else f"{stretch.seconds:.1f} s, heard at once."
-    )
-    return {"cells_said": cells, "box_said": box, "sound_said": f"The sound: {sound} All sounds are stored as MP3."}
 
 
 def _webp(picture: np.ndarray) -> bytes:

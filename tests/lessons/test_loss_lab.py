@@ -1,4 +1,4 @@
-"""The loss lab trains in the background, stops at once, keeps runs and says what goes wrong; faults are faults."""
+"""The loss lab trains in the background, stops at once, keeps runs, reports errors; broken runs are as described."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from sopedu.data.clips import SampleKey, ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.evaluation.pairs import held_out_pairs
-from sopedu.lessons import broken_runs as faults
+from sopedu.lessons import broken_runs
 from sopedu.lessons.loss_lab import CHOICES, LossLab, judge_quickly
 from sopedu.training.setup import new_model
 
@@ -32,7 +32,7 @@ def data(tmp_path_factory):
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        config = faults.lesson_config(**SMALL)
+        config = broken_runs.lesson_config(**SMALL)
         yield config, ToyBandClips(config), held_out_pairs(ToyBandClips(config, "validation", 4), 2)
     torch.set_num_threads(threads)
 
@@ -107,25 +107,25 @@ def test_every_fault_breaks_what_it_says_and_nothing_else(data):
     config, clips, _ = data
     visit = SampleKey(3, 0, 7)
     before = clips[visit]
-    hot, same = faults.broken("A", config, clips)
+    hot, same = broken_runs.broken("A", config, clips)
     assert same is clips and hot.training.learning_rate == 100 * config.training.learning_rate
     assert (hot.model, hot.loss) == (config.model, config.loss)
-    same_config, quiet = faults.broken("B", config, clips)
+    same_config, quiet = broken_runs.broken("B", config, clips)
     assert same_config is config and torch.equal(quiet[visit].waveform, before.waveform / 32768)
     assert torch.equal(quiet[visit].frames, before.frames)
-    _, mixed = faults.broken("C", config, clips)
+    _, mixed = broken_runs.broken("C", config, clips)
     assert torch.equal(mixed[visit].waveform, before.waveform) and mixed[visit].label == before.label
     assert sum(torch.equal(mixed[i].frames, clips[i].frames) for i in range(len(clips))) <= 3
     with pytest.raises(SopeduError, match="no fault is called 'D': choose one of A, B, C"):
-        faults.broken("D", config, clips)
+        broken_runs.broken("D", config, clips)
 
 
 def test_recorded_runs_show_what_the_lesson_says():
-    runs = {name: faults.recorded_run(name) for name in ("healthy", *faults.CAUSES)}
+    runs = {name: broken_runs.recorded_run(name) for name in ("healthy", *broken_runs.CAUSES)}
     last = {name: run["history"][-1]["loss"] for name, run in runs.items()}
     assert last["B"] < 0.01 < last["healthy"] < 0.8 * last["A"] and abs(last["A"] - last["C"]) < 0.02
     lost = {name: run["sdr_improvement"] - run["sdr_improvement_swapped"] for name, run in runs.items()}
     assert lost["healthy"] > 5 > 1 > max(abs(lost[name]) for name in "ABC")
     with pytest.raises(SopeduError, match="no such recorded run"):
-        faults.recorded_run("../healthy")
+        broken_runs.recorded_run("../healthy")
     assert all(json.dumps(run) and len(run["history"]) == 30 for run in runs.values())

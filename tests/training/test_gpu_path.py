@@ -18,7 +18,7 @@ from sopedu.config import from_dict, preset, to_dict, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.data.mixing import choose_absent, to_device
 from sopedu.errors import SopeduError
-from sopedu.model import layers, nets
+from sopedu.model import backbones, layers
 from sopedu.model.modes import untrained
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training import loading, setup
@@ -127,7 +127,7 @@ def test_to_resume_fetches_no_weights(tmp_path, monkeypatch):
     values = "model.frame_net=resnet18 model.frame_weights=imagenet training.steps=1 training.batch_size=2"
     values += " training.optimizer=sgd training.freeze=frame_net.body"
     config, fetched = with_values(TINY, values.split()), []
-    resnet = nets.resnet18
+    resnet = backbones.resnet18
 
     def offline(weights):
         fetched.append(weights)
@@ -135,7 +135,7 @@ def test_to_resume_fetches_no_weights(tmp_path, monkeypatch):
             raise OSError("no network")
         return resnet(weights=None)
 
-    monkeypatch.setattr(nets, "resnet18", offline)
+    monkeypatch.setattr(backbones, "resnet18", offline)
     train(config, ToyBandClips(config), folder=tmp_path / "run")
     assert fetched[0] is not None
     run = train(config, ToyBandClips(config), folder=tmp_path / "run", resume=True)
