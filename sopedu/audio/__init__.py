@@ -1,6 +1,6 @@
 """Sound: spectrograms and back, masks, scores, sound files, players.
 
-Read `spectrogram` and `masks` first: all that the model hears and answers passes through them.
+Read `spectrogram` and `masks` first: all that the model takes and returns passes through them.
 """
 
 from __future__ import annotations
@@ -10,42 +10,26 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "channels": (
-            "Mix",
-            "ChannelLevels",
-            "samples_of",
-        ),
-        "loudness": (
-            "block_size",
-            "level_of",
-            "level_of_blocks",
-            "hearing_gain",
-            "checked_level",
-        ),
+        "channels": ("Mix", "ChannelLevels", "samples_of"),
+        "loudness": ("block_size", "level_of", "level_of_blocks", "hearing_gain", "checked_level"),
         "masks": (
             "ideal_binary_mask",
             "ideal_ratio_mask",
             "threshold",
             "apply_mask",
         ),
-        "metrics": (
-            "Scores",
-            "bss_eval",
-            "batched_bss_eval",
-            "bss_eval_rows",
-            "si_sdr",
-        ),
+        "metrics": ("Scores", "bss_eval", "batched_bss_eval", "bss_eval_rows", "si_sdr"),
         "soundfiles": (
             "load_waveform",
             "save_waveform",
             "save_waveform_blocks",
-            "resample",
-            "resample_blocks",
-            "encode_mp3",
-            "encode_wav",
-            "mp3_rate",
             "to_int16",
             "from_int16",
+            "resample",
+            "resample_blocks",
+            "mp3_rate",
+            "encode_mp3",
+            "encode_wav",
             "player",
             "Player",
             "as_waveform",

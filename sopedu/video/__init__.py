@@ -1,6 +1,6 @@
 """Video files: streams, clocks and pictures, read and written with PyAV.
 
-A file is decoded in `decoding` only; `reading` and `writing` are what others call.
+Read `reading` and `writing` first: other rooms need no other module, apart from `resizing` for what a model sees.
 """
 
 from __future__ import annotations
@@ -10,27 +10,6 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "clock": ("clock_of",),
-        "containers": (
-            "opened",
-            "moving_pictures",
-            "sounds",
-        ),
-        "decoding": (
-            "StreamInfo",
-            "chosen_stream",
-            "described",
-            "frame_rate_of",
-            "pixel_aspect_of",
-            "check_size",
-            "first_picture",
-            "sound_end",
-            "decoded_frames",
-            "channels_in_use",
-            "continuous_sound",
-            "upright",
-            "rgb_picture",
-        ),
         "reading": (
             "VideoInfo",
             "probe",
@@ -43,9 +22,6 @@ __getattr__, __dir__, __all__ = exports(
             "read_frames",
         ),
         "resizing": ("frame_size", "resize_frames", "size_in_proportion"),
-        "writing": (
-            "VideoWriter",
-            "write_video",
-        ),
+        "writing": ("VideoWriter", "write_video"),
     },
 )

@@ -1,4 +1,4 @@
-"""Open a film or a sound file, and the streams of pictures and sound in it."""
+"""Open a video or a sound file, and list the streams of pictures and sound in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from sopedu.errors import SopeduError
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a file with PyAV and turn its errors into one line that names the file."""
+    """Open a file with PyAV and turn its errors into one line that names the file.
+
+    Args:
+        path: the file.
+
+    Yields:
+        PyAV's container, closed afterwards.
+
+    Raises:
+        SopeduError: the file is a text, a still picture, or cannot be read; also for errors of PyAV in the block.
+    """
     import av
 
     try:
@@ -28,7 +38,11 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def moving_pictures(container: Any) -> list[Any]:
-    """The streams of moving pictures; a sound file's cover is stored as a video stream too and is left out."""
+    """Return the streams of moving pictures; the cover of a sound file, stored as a video stream too, is left out.
+
+    Args:
+        container: PyAV's, opened.
+    """
     from av.stream import Disposition
 
     return [
@@ -39,5 +53,9 @@ def moving_pictures(container: Any) -> list[Any]:
 
 
 def sounds(container: Any) -> list[Any]:
-    """The streams of sound, without those of a codec that nobody here knows."""
+    """Return the streams of sound whose codec FFmpeg knows.
+
+    Args:
+        container: PyAV's, opened.
+    """
     return [stream for stream in container.streams.audio if stream.codec_context is not None]
