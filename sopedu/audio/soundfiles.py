@@ -1,4 +1,4 @@
-"""Read sound files as mono waveforms, write them, resample, and play a waveform in a page.
+"""Read sound files as mono waveforms, write them, and change sample rates.
 
 A waveform is a float32 array of shape (L,), mono, in [-1, 1]; its sample rate in hertz is passed beside it.
 Notebook: 01_sound_and_spectrograms.
@@ -6,13 +6,10 @@ Notebook: 01_sound_and_spectrograms.
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import wave
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import ceil, gcd
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,6 @@ from sopedu.files import require_file, written_aside
 
 #: The integer that stands for 1.0 in 16-bit sound files. The int16 arrays of the toy band have a scale of their own.
 FULL_SCALE = 32768
-_MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def load_waveform(
@@ -51,7 +47,7 @@ def load_waveform(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    path, sample_rate = require_file(path), _whole_rate(sample_rate)
+    path, sample_rate = require_file(path), whole_rate(sample_rate)
     if start < 0 or (seconds is not None and seconds <= 0):
         raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
     with _opened(path) as (file_rate, file_length, read):
@@ -119,8 +115,8 @@ def save_waveform_blocks(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    sample_rate = _whole_rate(sample_rate)
-    written_rate = _whole_rate(written_rate or sample_rate)
+    sample_rate = whole_rate(sample_rate)
+    written_rate = whole_rate(written_rate or sample_rate)
     if written_rate != sample_rate:
         blocks = resample_blocks(blocks, sample_rate, written_rate)
     with written_aside(path) as unfinished:
@@ -230,95 +226,6 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
         yield rest
 
 
-def mp3_rate(sample_rate: int) -> int:
-    """Return the sample rate at which a waveform is stored as MP3: the next one that MP3 allows, or the highest.
-
-    Args:
-        sample_rate: of the waveform, in hertz, a whole number.
-
-    Returns:
-        The rate in hertz.
-    """
-    rate = _whole_rate(sample_rate)
-    return next((known for known in _MP3_SAMPLE_RATES if known >= rate), _MP3_SAMPLE_RATES[-1])
-
-
-def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
-    """Encode a waveform as MP3, for players in notebooks and reports (six seconds at 11 025 Hz: some 20 kB).
-
-    Args:
-        waveform: (L,) array or tensor; a peak above 1 is scaled down to 1.
-        sample_rate: in hertz; a rate that MP3 does not allow is raised to the next one, see `mp3_rate`.
-
-    Returns:
-        The content of the file.
-
-    Raises:
-        SopeduError: the waveform is empty, not one-dimensional or not finite, or the rate no whole number.
-
-    Notebook: 01_sound_and_spectrograms.
-    """
-    import soundfile
-
-    samples, rate = peak_limited(waveform)[0], mp3_rate(sample_rate)
-    encoded = io.BytesIO()
-    soundfile.write(
-        encoded,
-        resample(samples, sample_rate, rate),
-        rate,
-        format="MP3",
-        bitrate_mode="VARIABLE",
-        compression_level=0.5,  # 26 to 42 dB to the original on toy-band solos, at half the size of 0.0
-    )
-    return encoded.getvalue()
-
-
-def player(waveform: Any, sample_rate: int, caption: str = "") -> str:
-    """Make an HTML snippet that plays a waveform anywhere, with no file beside the page.
-
-    Args:
-        waveform: (L,) array or tensor in [-1, 1].
-        sample_rate: in hertz.
-        caption: text under the player, and its name for screen readers.
-
-    Returns:
-        A `<figure>` with an `<audio>` element that contains the sound itself, as MP3.
-
-    Notebook: 01_sound_and_spectrograms.
-    """
-    sound = base64.b64encode(encode_mp3(waveform, sample_rate)).decode("ascii")
-    label = html.escape(caption or "Sound", quote=True)
-    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return (
-        f'<figure><audio controls preload="metadata" aria-label="{label}" '
-        f'src="data:audio/mpeg;base64,{sound}"></audio>{below}</figure>'
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Player:
-    """A waveform that a notebook shows as a player with its caption: `Player(waveform, 11025, "a flute")`.
-
-    Args:
-        waveform: (L,) array or tensor in [-1, 1].
-        sample_rate: in hertz.
-        caption: text under the player.
-
-    Notebook: 01_sound_and_spectrograms.
-    """
-
-    waveform: Any
-    sample_rate: int
-    caption: str = ""
-
-    def _repr_html_(self) -> str:  # shown by Jupyter
-        return player(self.waveform, self.sample_rate, self.caption)
-
-    def __repr__(self) -> str:
-        """Return length, rate and caption, for shells without HTML."""
-        return f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
-
-
 def as_waveform(waveform: Any, may_be_empty: bool = False) -> np.ndarray:
     """Return a waveform as a checked float32 array.
 
@@ -362,7 +269,15 @@ def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
     return (samples if gain == 1.0 else samples * np.float32(gain)), gain
 
 
-def _whole_rate(rate: Any) -> int:
+def whole_rate(rate: Any) -> int:
+    """Return a sample rate as ``int``.
+
+    Args:
+        rate: in hertz.
+
+    Raises:
+        SopeduError: it is not a whole number of 1 or more.
+    """
     try:
         return whole_number(rate, "sample rate", 1)
     except SopeduError as error:
@@ -371,7 +286,7 @@ def _whole_rate(rate: Any) -> int:
 
 def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
     """Return the smallest whole numbers of samples at both rates that last equally long."""
-    from_rate, to_rate = map(_whole_rate, (from_rate, to_rate))
+    from_rate, to_rate = map(whole_rate, (from_rate, to_rate))
     divisor = gcd(from_rate, to_rate)
     return from_rate // divisor, to_rate // divisor
 

@@ -20,7 +20,7 @@ import torch
 from sopedu import plots
 from sopedu.audio.masks import ideal_binary_mask, ideal_ratio_mask, threshold
 from sopedu.audio.metrics import bss_eval
-from sopedu.audio.soundfiles import player
+from sopedu.audio.player import player
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import to_dict
 from sopedu.errors import SopeduError

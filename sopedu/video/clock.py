@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sopedu.errors import SopeduError
-from sopedu.video.containers import moving_pictures, opened, sounds
+from sopedu.video.streams import moving_pictures, opened, sounds
 
 # Timestamps that go back by more than this are a new clock; less is a packet that overlaps or is out of order.
 _BACK_SECONDS = 1.0

@@ -10,8 +10,6 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from math import atan2, inf, pi
 from pathlib import Path
@@ -22,7 +20,7 @@ import numpy as np
 from sopedu.audio.channels import ChannelLevels, Mix, samples_of
 from sopedu.errors import SopeduError
 from sopedu.video.clock import Clock, clock_of
-from sopedu.video.containers import moving_pictures, opened, sounds
+from sopedu.video.streams import KINDS, check_size, chosen_stream, opened
 
 # Timestamps may be rounded to milliseconds: a picture that begins this little after a time is the one meant.
 TIME_TOLERANCE_SECONDS = 0.001
@@ -34,130 +32,6 @@ _SOUND_GAP_SECONDS = 0.05
 _LONGEST_GAP_SECONDS = 600.0
 # No recorder goes beyond this; a rate that a damaged header claims would take gigabytes to resample.
 _HIGHEST_RATE = 768_000
-# No common encoder or browser handles larger pictures; one of this size takes 200 MB.
-_LARGEST_SIDE = 8192
-
-_NAMES = {"video": "picture", "audio": "sound"}
-
-
-@dataclass(frozen=True)
-class StreamInfo:
-    """One stream of a file.
-
-    Attributes:
-        number: of the stream in the file.
-        kind: "picture" or "sound".
-        description: codec and size, or codec, rate and channels, in words.
-    """
-
-    number: int
-    kind: str
-    description: str
-
-
-def chosen_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:
-    """Return the stream of that number, or the one that players choose.
-
-    Args:
-        path: the file, for the error.
-        container: PyAV's, opened.
-        kind: "audio" or "video".
-        number: of the stream; None takes the default one.
-
-    Returns:
-        PyAV's stream, or None if there is none of that kind.
-
-    Raises:
-        SopeduError: there is no stream of that number and kind.
-    """
-    choice = moving_pictures(container) if kind == "video" else sounds(container)
-    if number is not None:
-        for stream in choice:
-            if stream.index == number:
-                return stream
-        there = "; ".join(f"{info.number} ({info.description})" for info in map(described, choice)) or "none"
-        raise SopeduError(
-            f"{path}: has no {_NAMES[kind]} stream {number}; its {_NAMES[kind]} streams: {there}; choose one of them"
-        )
-    best = container.streams.best(kind) if kind == "video" else _best_sound(container)
-    return best if best in choice else next(iter(choice), None)
-
-
-def _best_sound(container: Any) -> Any:
-    return container.streams.best("audio", related=container.streams.best("video"))
-
-
-def described(stream: Any) -> StreamInfo:
-    """Describe a stream in words.
-
-    Args:
-        stream: PyAV's.
-    """
-    name = stream.codec_context.name
-    if stream.type == "video":
-        return StreamInfo(stream.index, "picture", f"{name}, {stream.width}×{stream.height} px")
-    plural = "s" if stream.channels != 1 else ""
-    return StreamInfo(stream.index, "sound", f"{name}, {stream.rate} Hz, {stream.channels} channel{plural}")
-
-
-def frame_rate_of(stream: Any) -> float | None:
-    """Return the pictures per second of a stream, or None if the file does not say.
-
-    Args:
-        stream: PyAV's.
-    """
-    rate = stream.average_rate or stream.guessed_rate
-    return float(rate) if rate else None
-
-
-def pixel_aspect_of(stream: Any) -> Fraction:
-    """Return the width of a pixel over its height; a ratio beyond 1 : 4 or 4 : 1 is a damaged header and counts as 1.
-
-    Args:
-        stream: PyAV's, of pictures.
-    """
-    aspect = stream.sample_aspect_ratio
-    return Fraction(aspect) if aspect and Fraction(1, 4) <= aspect <= 4 else Fraction(1)
-
-
-def check_size(path: Path, width: int, height: int) -> None:
-    """Refuse pictures without an area, or too large to be handled.
-
-    Args:
-        path: the file, for the error.
-        width: in pixels.
-        height: in pixels.
-
-    Raises:
-        SopeduError: a side is below 1 px or above 8192 px.
-    """
-    if width < 1 or height < 1:
-        raise SopeduError(f"{path}: its pictures are {width}×{height} px, there is nothing to see; convert it to mp4")
-    if max(width, height) > _LARGEST_SIDE:
-        raise SopeduError(
-            f"{path}: its pictures are {width}×{height} px, more than the {_LARGEST_SIDE} px that can be handled; "
-            "scale it down first"
-        )
-
-
-def first_picture(container: Any, stream: Any) -> Any:
-    """Return the first picture that can be decoded in a hundred packets, or None.
-
-    Args:
-        container: PyAV's, just opened.
-        stream: of pictures.
-    """
-    import av
-
-    for tries, packet in enumerate(container.demux(stream)):
-        try:
-            for frame in packet.decode():
-                return frame
-        except av.FFmpegError:
-            pass  # reported where the pictures are read; here only the size and rotation are wanted
-        if tries > 100:
-            break
-    return None
 
 
 def sound_end(path: Path, number: int | None) -> float:
@@ -259,7 +133,7 @@ def decoded_frames(
             if begun:
                 return
         if from_beginning:
-            raise SopeduError(f"{path}: nothing in its {_NAMES[kind]} stream can be decoded; convert it to mp4")
+            raise SopeduError(f"{path}: nothing in its {KINDS[kind]} stream can be decoded; convert it to mp4")
 
 
 def _required_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:

@@ -27,22 +27,26 @@ from sopedu.audio.soundfiles import resample_blocks
 from sopedu.errors import SopeduError
 from sopedu.files import require_file
 from sopedu.video.clock import clock_of
-from sopedu.video.containers import moving_pictures, opened, sounds
 from sopedu.video.decoding import (
     TIME_TOLERANCE_SECONDS,
-    StreamInfo,
     channels_in_use,
-    check_size,
-    chosen_stream,
     continuous_sound,
     decoded_frames,
-    described,
-    first_picture,
-    frame_rate_of,
-    pixel_aspect_of,
     rgb_picture,
     sound_end,
     upright,
+)
+from sopedu.video.streams import (
+    StreamInfo,
+    check_size,
+    chosen_stream,
+    described,
+    first_picture,
+    frame_rate_of,
+    moving_pictures,
+    opened,
+    pixel_aspect_of,
+    sounds,
 )
 
 # Pictures further apart than this are reached by a seek instead of by decoding all between them.
