@@ -208,11 +208,14 @@ def folder_written_aside(folder: str | Path, replace: bool = False, synced: bool
         The hidden folder, which is empty.
 
     Raises:
-        SopeduError: `folder` holds something (unless it is replaced), cannot be made, is being written by another run,
-            or writing fails (a full disk).
+        SopeduError: `folder` holds something (unless it is replaced), is a file, cannot be made, is being written by
+            another run, or writing fails (a full disk).
     """
     folder = Path(folder) if replace else require_new_folder(folder)
-    absolute = through_links(folder).absolute()
+    with writing(folder):
+        absolute = through_links(folder).absolute()
+        if absolute.is_file():
+            raise SopeduError(f"{folder}: is a file; give the name of a folder")
     unfinished, earlier = (absolute.with_name(f".{absolute.name}.{what}") for what in ("unfinished", "earlier"))
     with writing(folder), _made_parents(absolute), nullcontext() if replace else _locked(folder, absolute):
         try:
