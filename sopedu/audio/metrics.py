@@ -82,7 +82,7 @@ def _check_shapes(references: np.ndarray | torch.Tensor, estimates: np.ndarray |
     if shape != tuple(estimates.shape) or not shape or (axes and len(shape) != axes):
         raise SopeduError(f"{shapes} must both be {wanted}: cut both to one length")
     if len(shape) > 1 and shape[-1] < shape[-2]:
-        raise SopeduError(f"{shapes} must both be {wanted}, time last, but they are longer before: transpose them")
+        raise SopeduError(f"{shapes} must both be {wanted}, time last, and the axis before is longer: transpose them")
 
 
 @lru_cache(maxsize=1)

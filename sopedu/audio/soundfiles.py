@@ -53,7 +53,8 @@ def load_waveform(
     with _opened(path) as (file_rate, file_length, read):
         first = round(start * file_rate)
         if first >= file_length:
-            raise SopeduError(f"{path}: holds {file_length / file_rate:.2f} s of sound, none from {start:.2f} s on")
+            held = file_length / file_rate
+            raise SopeduError(f"{path}: holds {held:.2f} s of sound, none from {start:.2f} s on; start earlier")
         wanted = file_length - first if seconds is None else min(ceil(seconds * file_rate), file_length - first)
         # The resampling filter reaches to both sides. A margin in whole steps of the rate ratio makes a part equal to
         # the same part of the whole file; without it, the part would fade at its ends.
@@ -316,7 +317,7 @@ def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndar
     except soundfile.LibsndfileError as error:
         raise SopeduError(
             f"{path}: cannot be read as wav, flac, ogg or mp3 ({error.error_string.strip(' .')}); "
-            "if it is a video or an m4a file, read it with sopedu.video.reading.read_sound"
+            "if it is a video or an m4a file, read it with sopedu.read_sound"
         ) from error
 
 

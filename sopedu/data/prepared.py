@@ -259,7 +259,7 @@ def _relative(name: str, where: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts or ".." in parts or "\\" in name or "\0" in name or os.path.isabs(name):
         raise SopeduError(
-            f"{where}: {name[:200]!r} is no path below the index's folder; write paths relative to it, "
+            f"{where}: {name[:200]!r} is not a path below the index's folder; write paths relative to it, "
             "with / and without .."
         )
     return "/".join(parts)
@@ -297,7 +297,7 @@ def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
         with Image.open(path) as image:
             size = image.size
             if max(size) > _LONGEST_SHAPE * min(size):
-                raise ValueError(f"{size[0]} × {size[1]} pixels are no picture")
+                raise ValueError(f"{size[0]} × {size[1]} pixels are too long for a picture")
             image.draft(None, _resized(size, short_side))
             return size, np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except FileNotFoundError as error:
@@ -312,5 +312,5 @@ def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
 
 def _why(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return "it is no text in UTF-8"
+        return "it is not UTF-8 text"
     return " ".join((getattr(error, "strerror", None) or str(error)).split()).strip(" .")

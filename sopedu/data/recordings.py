@@ -71,8 +71,8 @@ class SoundFolderClips(ClipDataset):
         if short:
             self.notes.append(f"{short} of {used} files are shorter than {sound.seconds:.2f} s; silence follows them")
         self.protocol = (
-            f"sounds: {used} files of {len(files)} classes in {folder}, {each} clips a class, at the toy band's level; "
-            "pictures: held-out drawings of the toy band; static mask: from the toy band's training spectra"
+            f"sounds: {used} files of {len(files)} classes in {folder}, {each} clips per class, at the toy band's "
+            "level; pictures: held-out drawings of the toy band; static mask: from the toy band's training spectra"
         )
 
     def __getitem__(self, index: int) -> Clip:
@@ -111,7 +111,7 @@ def _sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[di
     if len(files) < 2:
         raise SopeduError(
             f"{folder}: has {', '.join(_SOUND_FILES)} files of {next(iter(files), 'none')} alone, but different "
-            f"classes are mixed; put files into folders called like two or more of {', '.join(known) or '(none here)'}"
+            f"classes are mixed; put files into folders named after two or more of {', '.join(known) or '(none here)'}"
         )
     notes = [f"{folder}: left out {', '.join(left_out)}; known here: {', '.join(known)}"] if left_out else []
     return {name: files[name] for name in known if name in files}, notes

@@ -254,7 +254,7 @@ def continuous_sound(
                 raise SopeduError(f"{path}: its sample rate changes at {time:.2f} s; convert it to one rate first")
             rate = frame.sample_rate
             if not 0 < rate <= _HIGHEST_RATE:
-                raise SopeduError(f"{path}: its sound has a sample rate of {rate} Hz, no sound has; convert it to mp4")
+                raise SopeduError(f"{path}: its sound has an impossible sample rate of {rate} Hz; convert it to mp4")
             if time >= end + 0.1:
                 # Sound continues later, so what is missing in this part is a gap and not the end.
                 missing = round((min(end, begin + _LONGEST_GAP_SECONDS) - begin) * rate) - position
