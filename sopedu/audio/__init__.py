@@ -1,6 +1,6 @@
 """Sound: spectrograms and back, masks, scores, sound files, players.
 
-Read `spectrogram` and `masks` first: all that the model hears and answers passes through them.
+Read `spectrogram` and `masks` first: all that the model takes and returns passes through them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ __getattr__, __dir__, __all__ = exports(
             "threshold",
         ),
         "metrics": ("bss_eval", "si_sdr"),
-        "soundfiles": ("Player", "load_waveform", "resample", "save_waveform"),
+        "player": ("Player",),
+        "soundfiles": ("load_waveform", "resample", "save_waveform"),
         "spectrogram": ("istft", "log_magnitude", "row_hertz", "stft", "unwarp", "warp"),
     },
 )

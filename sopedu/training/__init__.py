@@ -10,20 +10,13 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "benchmark": (
-            "MUSIC_MIXTURES",
-            "MatrixProduct",
-            "flop_per_mixture",
-            "measure_step",
-            "run_benchmark",
-            "seconds_in_turns",
-        ),
+        "benchmark": ("MatrixProduct", "flop_per_mixture", "measure_step", "run_benchmark", "seconds_in_turns"),
         "callbacks": ("JsonLinesHistory", "KeepCheckpoint", "LivePlot", "Progress", "TensorBoard", "read_history"),
         "compare": ("compare_runs", "comparison_table", "plot_comparison"),
         "loop": ("train",),
         "loss": ("LOSSES", "loss_weight", "mask_loss", "mixture_loss"),
         "optimizer": ("make_optimizer",),
-        "resume": ("State", "different_settings", "load_state", "newest_step", "save_state"),
+        "resume": ("different_settings", "load_state", "newest_step", "save_state"),
         "run": ("Callback", "Run"),
         "run_folder": ("requested", "require_new_run", "train_run"),
         "setup": ("new_model",),

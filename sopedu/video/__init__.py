@@ -1,6 +1,6 @@
 """Video files: streams, clocks and pictures, read and written with PyAV.
 
-A file is decoded in `decoding` only; `reading` and `writing` are what others call.
+Read `reading` and `writing` first: other rooms need no other module, apart from `resizing` for what a model sees.
 """
 
 from __future__ import annotations
