@@ -10,17 +10,8 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "localization": (
-            "evaluate_localization",
-            "pixels_of_box",
-            "overlap",
-            "guesses",
-            "half_sized_box",
-            "success_area",
-            "summary",
-            "map_table",
-            "localization_table",
-        ),
+        "localization": ("evaluate_localization", "map_table", "localization_table"),
+        "map_scores": ("half_sized_box", "overlap", "pixels_of_box", "success_area"),
         "pairs": (
             "TestPairs",
             "held_out_pairs",
