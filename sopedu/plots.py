@@ -1,7 +1,7 @@
 """Figures of sounds, spectrograms, masks, sound maps and scores, for notebooks, the report and live curves.
 
-Every function draws into the ``axes`` it is given, or makes a figure of its own, and returns the figure. A figure made
-here belongs to the caller alone: pyplot does not know it, so there is nothing to close, and a notebook shows it once.
+Every function draws into the ``axes`` it is given, or into a new figure, and returns the figure. Pyplot does not know a
+figure made here, so there is nothing to close, and a notebook shows it once.
 
     >>> plot_spectrogram(warp(stft(waveform, config).abs(), config), config, title="a flute")
 """
@@ -33,14 +33,21 @@ from sopedu.files import written_aside
 from sopedu.localization.overlays import overlay_map
 from sopedu.localization.places import Box, check_box
 
-# The rows of an evaluation's table, as a reader knows them and in the order in which they are understood.
-ROW_NAMES = {"mixture": "mixture", "static_mask": "static mask", "model": "model"}
-ROW_NAMES |= {"ideal_binary_mask": "ideal binary mask", "ideal_ratio_mask": "ideal ratio mask"}
-ROW_NAMES["swapped"] = "swapped pictures"
+#: Rows of an evaluation's table in the order shown: key → name for people.
+ROW_NAMES = {
+    "mixture": "mixture",
+    "static_mask": "static mask",
+    "model": "model",
+    "ideal_binary_mask": "ideal binary mask",
+    "ideal_ratio_mask": "ideal ratio mask",
+    "swapped": "swapped pictures",
+}
+#: Frequencies that are labelled on axes.
 TICKS_HERTZ = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 # Okabe and Ito's blue and vermilion: told apart in every kind of colour blindness, and by their lightness.
 _BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "#9A9A9A"
 _COLOURS = (_BLUE, _VERMILION, "#009E73", "#CC79A7")
+_DASHES = ("-", "--", ":", "-.")
 
 
 class NotebookFigure(Figure):
@@ -53,10 +60,17 @@ class NotebookFigure(Figure):
 
 
 def encode_figure(figure: Figure, format: str = "webp", dpi: int = 110, colours: int = 256) -> bytes:
-    """Draw a figure as the bytes of a picture file: ``webp``, or the larger ``png``, reduced to a palette."""
+    """Draw a figure as the bytes of a picture file.
+
+    Args:
+        figure: to draw.
+        format: ``webp``, or ``png`` reduced to a palette, which is larger.
+        dpi: pixels per inch.
+        colours: of a PNG's palette, at most.
+    """
     encoded = io.BytesIO()
     with warnings.catch_warnings():
-        # A name in letters that the font lacks is drawn as boxes; the page or the caption says it in full.
+        # A name in letters that the font lacks is drawn as boxes; the page or the caption has it in full.
         warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(encoded, format=format, dpi=dpi, pil_kwargs={"quality": 85} if format == "webp" else {})
     if format == "png":  # what notebooks keep; a palette makes it three times smaller
@@ -66,7 +80,14 @@ def encode_figure(figure: Figure, format: str = "webp", dpi: int = 110, colours:
 
 
 def save_figure(path: str | Path, figure: Figure) -> Path:
-    """Write a figure as a ``.png`` or ``.webp`` file, aside and renamed; its folder is made if need be.
+    """Write a figure as a picture file, which appears only when it is complete; its folder is made if need be.
+
+    Args:
+        path: ends in ``.png`` or ``.webp``.
+        figure: to write.
+
+    Returns:
+        the path.
 
     Raises:
         SopeduError: the name ends in something else, or cannot be written.
@@ -81,12 +102,26 @@ def save_figure(path: str | Path, figure: Figure) -> Path:
 
 
 def hertz_to_row(frequency: Any, config: SpectrogramConfig) -> np.ndarray:
-    """Where frequencies in hertz lie among the log-frequency rows, as fractional row numbers."""
+    """Convert frequencies to fractional row numbers on the log-frequency axis.
+
+    Args:
+        frequency: in hertz, a number or an array.
+        config: of the spectrogram.
+    """
     return np.interp(frequency, row_hertz(config), np.arange(config.log_frequency_bins))
 
 
 def plot_waveform(waveform: Any, sample_rate: int, axes: Axes | None = None, title: str = "") -> Figure:
-    """Draw a waveform ``(L,)`` over seconds (notebook 01_sound_and_spectrograms)."""
+    """Draw a waveform over seconds.
+
+    Args:
+        waveform: ``(L,)``.
+        sample_rate: in hertz.
+        axes: to draw into; by default those of a new figure.
+        title: above them.
+
+    Notebook: 01_sound_and_spectrograms.
+    """
     samples = as_waveform(waveform)
     axes = _axes(axes, (8, 2), title)
     axes.plot(np.arange(len(samples)) / sample_rate, samples, color=_BLUE, linewidth=0.6)
@@ -99,16 +134,22 @@ def plot_spectrogram(
     magnitude: Any, config: SpectrogramConfig, axes: Axes | None = None, title: str = "", log_frequency: bool = True,
     floor_db: float = -80, reference: float | None = None, colour_bar: bool = True,
 ) -> Figure:  # fmt: skip
-    """Draw magnitudes in decibels over seconds and hertz (notebook 01_sound_and_spectrograms).
+    """Draw magnitudes in decibels over seconds and hertz.
 
     Args:
         magnitude: ``(Q, T)`` on log-frequency rows, or with ``log_frequency=False`` linear ``(F, T)``.
+        config: of the spectrogram.
+        axes: to draw into; by default those of a new figure.
+        title: above them.
+        log_frequency: whether the rows are log-frequency rows.
         floor_db: everything softer is drawn as this.
-        reference: the magnitude that is 0 dB, by default the largest; spectrograms that share it can be compared.
-        colour_bar: leave it out where a neighbour's explains both.
+        reference: magnitude at 0 dB, by default the largest; use one for spectrograms to be compared.
+        colour_bar: whether to draw one.
 
     Raises:
-        SopeduError: if the number of rows is not the configuration's.
+        SopeduError: the number of rows is not the configuration's.
+
+    Notebook: 01_sound_and_spectrograms.
     """
     values = np.abs(_array(magnitude))
     loudest = max(float(values.max() if reference is None else reference), 1e-12)
@@ -120,24 +161,36 @@ def plot_spectrogram(
 def plot_mask(
     mask: Any, config: SpectrogramConfig, axes: Axes | None = None, title: str = "", colour_bar: bool = True
 ) -> Figure:
-    """Draw a mask ``(Q, T)``: the share of every cell that is let through (notebook 01_sound_and_spectrograms).
+    """Draw a mask: the share of every cell that is let through, over seconds and hertz.
 
-    More than 1 is drawn as 1. Raises SopeduError if the number of rows is not the configuration's.
+    Args:
+        mask: ``(Q, T)``; values above 1 are drawn as 1.
+        config: of the spectrogram.
+        axes: to draw into; by default those of a new figure.
+        title: above them.
+        colour_bar: whether to draw one.
+
+    Raises:
+        SopeduError: the number of rows is not the configuration's.
+
+    Notebook: 01_sound_and_spectrograms.
     """
     axes, bar = _axes(axes, (8, 3), title), "share let through" if colour_bar else ""
     return _draw_cells(axes, _array(mask), config, True, bar, cmap="cividis", vmin=0, vmax=1)
 
 
 def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = None) -> Figure:
-    """Draw the loss as recorded and smoothed, on held-out mixtures, and the learning rate (notebook 09_train_live).
+    """Draw the loss as recorded and smoothed, the loss on held-out mixtures, and the learning rate.
 
     Args:
-        history: entries with ``step`` and ``loss``, and as far as it is known ``learning_rate``, ``validation_loss``
-            and ``validation_sdr`` (the last is said in the title), as ``Run.history`` holds them.
-        axes: for the loss alone, if the figure is yours.
+        history: records as in ``Run.history``, with ``step`` and ``loss``, and where known ``learning_rate``,
+            ``validation_loss`` and ``validation_sdr`` (shown in the title).
+        axes: to draw the losses alone into; by default a new figure has both.
 
     Raises:
-        SopeduError: if the history is empty.
+        SopeduError: the history is empty.
+
+    Notebook: 09_train_live.
     """
     if not history:
         raise SopeduError("the history is empty: there is no learning curve before the first recorded step")
@@ -170,22 +223,23 @@ def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = Non
 
 
 def plot_runs(histories: Mapping[str, Sequence[Mapping[str, float]]], improvements: Mapping[str, float]) -> Figure:
-    """Draw learning curves of several runs, and how much each improves the SDR (notebook 09_train_live).
+    """Draw learning curves of several runs, and how much each improves the SDR.
 
     Losses of different kinds have different scales: each curve is divided by its own first value, and only the bars
     to the right can be compared between losses.
 
     Args:
         histories: name of a run → its records with ``step`` and ``loss``.
-        improvements: name of a run → SDR improvement in dB on held-out mixtures; NaN while it is not known.
+        improvements: name of a run → SDR improvement in dB on held-out mixtures; NaN while unknown.
+
+    Notebook: 09_train_live.
     """
     names = list(histories)
     figure = NotebookFigure(figsize=(9, 2.4 + 0.25 * len(names)), layout="constrained")
     curves, bars = figure.subplots(1, 2, width_ratios=(3, 2))
     for number, name in enumerate(names):
         losses = np.array([entry["loss"] for entry in histories[name]])
-        style = ("-", "--", ":", "-.")[number // len(_COLOURS) % 4]
-        colour = _COLOURS[number % len(_COLOURS)]
+        style, colour = _style(number)
         if len(losses):
             steps = [entry["step"] for entry in histories[name]]
             curves.plot(steps, losses / losses[0], style, color=colour, marker="." if len(steps) < 40 else None)
@@ -205,12 +259,14 @@ def plot_runs(histories: Mapping[str, Sequence[Mapping[str, float]]], improvemen
 def plot_frames(
     frames: Any, boxes: Sequence[Sequence[Box]] | None = None, titles: Sequence[str] | None = None
 ) -> Figure:
-    """Draw frames side by side (notebook 00_start_here).
+    """Draw frames side by side.
 
     Args:
         frames: ``(S, 3, H, W)`` or ``(S, H, W, 3)`` uint8.
         boxes: for every frame its boxes; of a scene, ``scene.boxes.swapaxes(0, 1)``.
-        titles: one a frame.
+        titles: one per frame.
+
+    Notebook: 00_start_here.
     """
     pictures = _pictures(frames)
     figure = NotebookFigure(figsize=(min(10, 2.6 * len(pictures)), 2.9), layout="constrained")
@@ -224,13 +280,17 @@ def plot_sound_map(
     frame: Any, sound_map: Any, boxes: Sequence[Box] | None = None, axes: Axes | None = None, title: str = "",
     label: str = "share of the mixture's energy",
 ) -> Figure:  # fmt: skip
-    """Lay a sound map over its frame: bright cells let most of the mixture through (notebook 10_localize).
+    """Lay a sound map over its frame: bright cells let most of the mixture through.
 
     Args:
         frame: ``(H, W, 3)`` or ``(3, H, W)`` uint8.
         sound_map: ``(h, w)``, not negative; its largest value gets the brightest colour.
         boxes: drawn with their numbers, from 1.
-        label: what the colours stand for.
+        axes: to draw into; by default those of a new figure.
+        title: above them.
+        label: of the colours.
+
+    Notebook: 10_localize.
     """
     values = _array(sound_map)
     axes = _axes(axes, (5, 4), title)
@@ -244,16 +304,20 @@ def plot_sound_maps(
     frames: Any, sound_maps: Any, boxes: Sequence[Sequence[Box]] | None = None, titles: Sequence[str] | None = None,
     label: str = "share of the mixture's energy", columns: int = 6,
 ) -> Figure:  # fmt: skip
-    """Lay several sound maps over their frames, all with the colours of one bar (notebook 10_localize).
+    """Lay several sound maps over their frames, all with the same colours.
 
     Args:
         frames: ``(n, H, W, 3)`` or ``(n, 3, H, W)`` uint8; one frame alone stands for all moments.
         sound_maps: ``(n, h, w)``, not negative; the largest value of all gets the brightest colour.
-        boxes: for every map its boxes. titles: one a map.
-        label: what the colours stand for. columns: maps side by side.
+        boxes: for every map its boxes.
+        titles: one per map.
+        label: of the colours.
+        columns: number of maps side by side, at most.
 
     Raises:
         SopeduError: neither one frame nor as many as there are maps.
+
+    Notebook: 10_localize.
     """
     pictures, values = _pictures(frames), _array(sound_maps)
     if len(pictures) not in (1, len(values)):
@@ -279,12 +343,16 @@ def plot_sound_maps(
 def plot_sound_colours(
     frame: Any, colours: Any, boxes: Sequence[Box] | None = None, axes: Axes | None = None, title: str = ""
 ) -> Figure:
-    """Lay the colours of sounds over their frame, with a legend: one colour, one sound (notebook 10_localize).
+    """Lay the colours of sounds over their frame, with a legend: cells of one colour have one sound.
 
     Args:
         frame: ``(H, W, 3)`` or ``(3, H, W)`` uint8.
         colours: ``(h, w, 3)`` in 0…1, from :func:`sopedu.localization.maps.sound_colours`; black cells are quiet.
         boxes: drawn with their numbers, from 1.
+        axes: to draw into; by default those of a new figure.
+        title: above them.
+
+    Notebook: 10_localize.
     """
     picture = _pictures(_array(frame)[None])[0]
     cells = np.rint(_array(colours) * 255).astype(np.uint8)
@@ -300,31 +368,40 @@ def plot_sound_colours(
 
 
 def plot_levels(levels: Any, seconds: float, names: Sequence[str], axes: Axes | None = None) -> Figure:
-    """Draw the loudness of sounds over time, the first of them as a grey ground behind the others.
+    """Draw the loudness of sounds over time, the first of them in grey behind the others.
 
     Args:
         levels: ``(N, n)`` in dB, N sounds at n times evenly spread over ``seconds``.
+        seconds: length of the sounds.
         names: of the N sounds.
+        axes: to draw into; by default those of a new figure.
     """
     values = _array(levels)
     axes = _axes(axes, (9, 3), "")
     times = (np.arange(values.shape[1]) + 0.5) * seconds / values.shape[1]
     axes.fill_between(times, -60, values[0], color=_GREY, alpha=0.5, linewidth=0, label=names[0])
     for number, (line, name) in enumerate(zip(values[1:], names[1:], strict=True)):
-        style = ("-", "--", ":", "-.")[number // len(_COLOURS) % 4]
-        axes.plot(times, line, style, color=_COLOURS[number % len(_COLOURS)], linewidth=1.4, label=name)
+        style, colour = _style(number)
+        axes.plot(times, line, style, color=colour, linewidth=1.4, label=name)
     axes.set(xlim=(0, seconds), ylim=(-60, 3), xlabel="time in s", ylabel="level in dB")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return axes.figure
 
 
 def two_digits(value: float) -> str:
-    """A number as text: two digits after the point and a real minus sign; a dash where there is no number."""
+    """Write a number with two digits after the point and a real minus sign; a dash if it is not finite."""
     return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def plot_scores(table: Mapping[str, Mapping[str, float]], axes: Axes | None = None) -> Figure:
-    """Draw the mean SDR of every row of an evaluation's table (notebook 03_measuring_separation)."""
+    """Draw the mean SDR of every row of an evaluation's table.
+
+    Args:
+        table: row → scores by name, as :func:`sopedu.evaluate` returns it.
+        axes: to draw into; by default those of a new figure.
+
+    Notebook: 03_measuring_separation.
+    """
     names = [name for name in ROW_NAMES if name in table]
     axes = _axes(axes, (8, 0.42 * len(names) + 1), "Signal-to-distortion ratio, mean over all sources")
     colours = [_VERMILION if name == "model" else _GREY for name in names]
@@ -343,13 +420,17 @@ def plot_separation(
     mixture: Any, sources: Any, estimates: Any, frames: Any, true_masks: Any, predicted_masks: Any,
     config: SpectrogramConfig, names: Sequence[str] = ("source 1", "source 2"),
 ) -> Figure:  # fmt: skip
-    """Draw one separation: the mixture, then of every source what is seen, true, predicted and estimated.
+    """Draw one separation: the mixture, and per source its picture, spectrograms and masks, true and predicted.
 
     Args:
         mixture: magnitude ``(Q, T)``; its largest value is 0 dB in all spectrograms.
-        sources, estimates: magnitudes ``(N, Q, T)``.
-        frames: one picture a source, ``(N, 3, H, W)`` or ``(N, H, W, 3)`` uint8.
-        true_masks, predicted_masks: ``(N, Q, T)``.
+        sources: magnitudes ``(N, Q, T)``.
+        estimates: magnitudes ``(N, Q, T)``.
+        frames: one picture per source, ``(N, 3, H, W)`` or ``(N, H, W, 3)`` uint8.
+        true_masks: ``(N, Q, T)``.
+        predicted_masks: ``(N, Q, T)``.
+        config: of the spectrograms.
+        names: of the sources.
 
     Notebook: 01_sound_and_spectrograms.
     """
@@ -389,6 +470,11 @@ def _axes(axes: Axes | None, size: tuple[float, float], title: str) -> Axes:
     axes = NotebookFigure(figsize=size, layout="constrained").subplots() if axes is None else axes
     axes.set_title(title, parse_math=False)
     return axes
+
+
+def _style(number: int) -> tuple[str, str]:
+    """Dashes and colour of the line of a number; they repeat after 16 lines."""
+    return _DASHES[number // len(_COLOURS) % len(_DASHES)], _COLOURS[number % len(_COLOURS)]
 
 
 def _array(values: Any) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Does the sound map point at what sounds, and does a place sound like what stands there? (notebook 10_localize)
+"""Scores of sound maps and of places: the map should point at what sounds, a place sound like what stands there.
 
 Measured on held-out scenes of the toy band, where every player's box and stem are known, beside guesses that use no
 sound and the model's own map of an unrelated sound. :mod:`sopedu.evaluation.vggss` follows the published protocol for
-filmed clips.
+filmed clips. Notebook: 10_localize.
 """
 
 from __future__ import annotations

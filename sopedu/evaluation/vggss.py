@@ -1,4 +1,4 @@
-"""VGG-SS: does the map of a filmed clip lie on what sounds? (notebook 10_localize)
+"""VGG-SS: scores of sound maps on filmed clips (notebook 10_localize).
 
 VGG-SS (Chen et al., Localizing Visual Sounds the Hard Way, CVPR 2021) drew boxes around what sounds in the middle
 frame of 5158 clips of VGGSound's test set. ``vggss.json`` is a list of ``{"file": "ID_SECOND", "class": …, "bbox":

@@ -1,6 +1,6 @@
-"""What only the notebooks use: widgets, labs, faults to diagnose, exercises.
+"""What only the notebooks use: widgets, the loss lab, broken runs to diagnose, exercises with their checks.
 
-Nothing outside the notebooks needs this room.
+To see how a notebook is interactive, read `widgets`; to add an exercise, `exercises/judging`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ __getattr__, __dir__, __all__ = exports(
             "export_html",
             "export_stretch",
         ),
-        "pixel_probe": (
-            "PixelProbe",
-            "cell_grid",
-        ),
+        "plain_probe": ("cell_grid",),
+        "pixel_probe": ("PixelProbe",),
         "roofline": (
             "convolution_costs",
             "plot_roofline",

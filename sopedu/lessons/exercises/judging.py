@@ -19,6 +19,7 @@ class Verdict:
     message: str
 
     def __repr__(self) -> str:
+        """One line with a mark and a word, as notebooks show it."""
         return f"{_MARKS[self.status]} {self.status}: {self.message}"
 
 
