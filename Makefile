@@ -1,11 +1,12 @@
-# `make` alone says what there is. Everything runs in .venv, which the first target that needs it makes.
+# `make` alone lists the targets. Everything runs in .venv, which the first target that needs it creates.
 PYTHON ?= python3
 BIN := .venv/bin
-# Threads that spin long while they wait slow a training step several times on a busy machine (see docs/design.md).
+# Long spinning while threads wait makes a training step several times slower on a busy machine (docs/measurements.md).
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test gpu-check lab checkpoint toyband recorded-runs pixel-ablation lint format clean
+.PHONY: help .venv demo test browser-test docs gpu-check lab checkpoint toyband warm-start detector sampled recorded-runs \
+	pixel-ablation step-measures lint format clean
 
 help: ## Print this list
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,44 +21,65 @@ help: ## Print this list
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[notebooks,dev]"
 	@touch $@
 
-demo: .venv ## Separate a toy duet and write a page to look at and listen to
+demo: .venv ## Train, separate a toy duet, and write a page with pictures and sounds
 	$(BIN)/sopedu demo
 
-# One thread: on a busy machine several wait for each other so long that notebooks time out.
+# One thread: on a busy machine several threads wait for each other so long that notebooks time out.
 TESTS ?= tests notebooks
 test: .venv ## Run the tests and every notebook (TESTS=notebooks: only these)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(TESTS)
 
-browser-test: .venv ## Operate notebooks in JupyterLab by a headless Chromium (needs the system's chromium)
+docs: .venv .venv/docs-installed ## Build the pages: API reference, notebooks, design (build/docs/index.html)
+	$(BIN)/python -m tools.docs_sources build/docs-source
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/sphinx build/docs-source build/docs
+	@echo open build/docs/index.html
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
+
+browser-test: .venv docs ## Operate notebooks and pages in a headless Chromium (needs the system's chromium)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "playwright>=1.50"
 	$(BIN)/python -m pytest tests/browser
 
-gpu-check: .venv ## Check and measure on one GPU, in ten minutes, what only a GPU can show (runs/gpu_check.json)
+gpu-check: .venv ## Run the checks and timings that need a GPU, in ten minutes (runs/gpu_check.json)
 	$(BIN)/python -m tools.gpu_check --out runs/gpu_check.json
 
 lab: .venv ## Open the first notebook in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-checkpoint: .venv ## Train the shipped checkpoint anew into runs/toyband-tiny (about half an hour on two cores)
+checkpoint: .venv ## Train the shipped checkpoint again, into runs/toyband-tiny (about half an hour on two cores)
 	$(BIN)/sopedu train --preset tiny --out runs/toyband-tiny --set training.steps=14000 --set toyband.solos=8000 \
 		--set toyband.empty_scenes=500 --set training.precision=float32
 	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
 
-toyband: .venv ## Train the shipped checkpoint toyband anew into runs/toyband (about an hour on one core)
+toyband: .venv ## Train the shipped checkpoint toyband again, into runs/toyband (about an hour on one core)
 	$(BIN)/sopedu train --preset toyband --from toyband-tiny --out runs/toyband
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
-recorded-runs: .venv ## Train the healthy and the faulty runs that notebook 09 shows (about four minutes on one core)
-	$(BIN)/python -m sopedu.lessons.broken_runs
+warm-start: .venv ## Train the warm start anew into runs/warm_start.safetensors (about 6 minutes on one core)
+	$(BIN)/python -m tools.warm_start --out runs/warm_start.safetensors
 
-pixel-ablation: .venv ## Train and judge what notebook 10 tells of the pixel recipe (about 90 minutes on one core)
-	$(BIN)/python -m tools.pixel_ablation runs/pixel_ablation
+detector: .venv ## Train the toy band's detector anew into runs/detector (about 7 minutes on one core)
+	$(BIN)/python -m tools.detector_training --out runs/detector
+
+sampled: .venv ## Play melodies on sampled instruments (SOUNDFONT=FILE.sf2 OUT=FOLDER), as sounds to evaluate on
+	$(BIN)/python -m tools.sampled_instruments --soundfont "$(SOUNDFONT)" --out "$(OUT)"
+
+recorded-runs: .venv ## Train the healthy and the broken runs that notebook 09 shows (about four minutes on one core)
+	$(BIN)/python -m tools.record_broken_runs
+
+pixel-ablation: .venv ## Train and evaluate the variants of the pixel recipe of notebook 10 (about 90 minutes on one core)
+	$(BIN)/python -m tools.pixel_ablation --out runs/pixel_ablation
+
+step-measures: .venv ## Measure what each part that makes a training step fast gains (a few minutes)
+	$(BIN)/python -m tools.step_measures
 
 lint: .venv ## Check code, notebooks and their formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: .venv ## Format code and notebooks and mend what can be mended
+format: .venv ## Format code and notebooks and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,7 +1,7 @@
 """Learn audio-visual source separation by doing it, after The Sound of Pixels (Zhao et al., ECCV 2018).
 
-Names listed in `_EXPORTS` can be used as `sopedu.name`; their module is imported at first use, so that
-`import sopedu` is instant and needs neither torch nor the libraries that only some lessons use.
+The names in `_NAMES` can be used as `sopedu.name`. Their module is imported at first use, so `import sopedu` is instant
+and needs neither torch nor the libraries that only some lessons use.
 """
 
 from __future__ import annotations
@@ -10,64 +10,51 @@ import os
 from importlib import import_module
 from typing import Any
 
-# OpenMP's threads wait for each other by spinning, and while anything else runs on the machine a training step then
-# takes several times longer. A short spin keeps nine tenths of the speed on an idle machine and most of it on a busy
-# one. It counts only if set before torch loads.
+# OpenMP's threads wait for each other by spinning: while anything else runs on the machine, a training step then takes
+# several times longer. A short spin keeps nine tenths of the speed on an idle machine and most of it on a busy one. It
+# must be set before torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __version__ = "0.1.0"
 
-# Public name → the module of this package that defines it.
-_EXPORTS: dict[str, str] = {
-    name: module
-    for module, names in {
-        "errors": ("SopeduError",),
-        "shipped": ("sample_path",),
-        "config": ("Config", "SpectrogramConfig", "preset", "with_values"),
-        "audio.spectrogram": ("stft", "istft", "warp", "unwarp", "log_magnitude", "row_hertz"),
-        "audio.masks": ("ideal_binary_mask", "ideal_ratio_mask", "threshold", "apply_mask"),
-        "audio.soundfiles": ("load_waveform", "save_waveform", "resample", "Player"),
-        "video.reading": ("probe", "read_sound", "read_frames"),
-        "video.writing": ("VideoWriter", "write_video"),
-        "toyband": ("INSTRUMENTS", "solo", "duet", "scene"),
-        "data.clips": ("open_clips", "ToyBandClips"),
-        "data.index_clips": ("IndexClips",),
-        "data.mixing": ("mix",),
-        "model.sound_of_pixels": ("SoundOfPixels", "count_parameters", "normalise_frames"),
-        "training.loss": ("mask_loss", "mixture_loss"),
-        "model.checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
-        "model.original": ("import_original",),
-        "audio.metrics": ("bss_eval", "batched_bss_eval", "si_sdr"),
-        "training.loop": ("train",),
-        "training.setup": ("new_model",),
-        "training.run_folder": ("train_run",),
-        "training.callbacks": (
-            "Progress",
-            "KeepCheckpoint",
-            "LivePlot",
-            "JsonLinesHistory",
-            "TensorBoard",
-            "read_history",
-        ),
-        "training.compare": ("compare_runs", "plot_comparison"),
-        "model.warm_start": ("pretrain",),
-        "evaluation.pairs": ("predict_masks",),
-        "evaluation.separation": ("evaluate",),
-        "evaluation.localization": ("evaluate_localization",),
-        "evaluation.vggss": ("evaluate_vggss", "read_vggss", "score_vggss"),
-        "localization.pixel_sounds": ("PixelSounds",),
-        "objects.detection": ("Detections", "named_detector", "suppress_overlaps"),
-        "objects.tracks": ("find_tracks",),
-        "separation.video": ("separate_video",),
-        "lessons.pixel_probe": ("PixelProbe",),
-        "lessons.pixel_page": ("export_html",),
-        "plots": ("plot_waveform", "plot_spectrogram", "plot_mask", "plot_history", "plot_frames", "plot_sound_map"),
-        "training.benchmark": ("run_benchmark",),
-        "demo": ("run_demo",),
-    }.items()
-    for name in names
+# The module that defines each public name, by room. Everything else is imported from its room: sopedu.audio, …
+_NAMES: dict[str, tuple[str, ...]] = {
+    "errors": ("SopeduError",),
+    "shipped": ("sample_path",),
+    "config": ("Config", "preset", "with_values"),
+    "audio.spectrogram": ("stft", "istft", "warp", "unwarp", "log_magnitude", "row_hertz"),
+    "audio.masks": ("ideal_binary_mask", "ideal_ratio_mask", "threshold", "apply_mask"),
+    "audio.soundfiles": ("load_waveform", "save_waveform", "Player"),
+    "audio.metrics": ("bss_eval", "si_sdr"),
+    "video.reading": ("read_sound", "read_frames"),
+    "toyband": ("INSTRUMENTS", "solo", "duet", "scene"),
+    "data.clips": ("ToyBandClips",),
+    "data.opening": ("open_clips",),
+    "data.mixing": ("mix",),
+    "model.sound_of_pixels": ("SoundOfPixels", "normalise_frames"),
+    "model.modes": ("count_parameters",),
+    "model.checkpoints": ("load_checkpoint", "save_checkpoint"),
+    "model.original": ("import_original",),
+    "training.loop": ("train",),
+    "training.setup": ("new_model",),
+    "training.run_folder": ("train_run",),
+    "training.callbacks": ("LivePlot",),
+    "training.compare": ("compare_runs", "plot_comparison"),
+    "training.benchmark": ("run_benchmark",),
+    "localization.pixel_sounds": ("PixelSounds",),
+    "objects.detection": ("named_detector",),
+    "objects.tracks": ("find_tracks",),
+    "separation.video": ("separate_video",),
+    "evaluation.pairs": ("predict_masks",),
+    "evaluation.separation": ("evaluate",),
+    "evaluation.localization": ("evaluate_localization",),
+    "evaluation.vggss": ("evaluate_vggss",),
+    "plots": ("plot_waveform", "plot_spectrogram", "plot_mask", "plot_history", "plot_frames", "plot_sound_map"),
+    "lessons.pixel_probe": ("PixelProbe",),
+    "lessons.pixel_page": ("export_html",),
+    "demo": ("run_demo",),
 }
-
+_EXPORTS = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_EXPORTS)
 

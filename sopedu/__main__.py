@@ -1,4 +1,4 @@
-"""``python -m sopedu`` is the command line, for launchers that start modules: ``accelerate launch -m sopedu train``."""
+"""``python -m sopedu`` runs the command line, also by launchers: ``accelerate launch -m sopedu train``."""
 
 from sopedu.cli.commands import main
 

@@ -32,7 +32,6 @@ from sopedu.files import (
 )
 from sopedu.model.checkpoints import Checkpoint, save_checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
-from sopedu.model.warm_start import save_warm_start
 from sopedu.objects.toyband_detector import ToyBandDetector, ToyBandNet, save_toyband_detector
 from sopedu.plots import save_figure
 from sopedu.shipped import copy_samples
@@ -40,6 +39,7 @@ from sopedu.toyband.export import contact_sheet, render_dataset
 from sopedu.training.callbacks import JsonLinesHistory
 from sopedu.training.resume import State, save_state
 from sopedu.video.writing import write_video
+from tools.warm_start import save_warm_start
 
 PACKAGE = Path(sopedu.__file__).parent
 

@@ -94,6 +94,14 @@ def test_no_modules_import_each_other_in_a_circle():
         graph = {module: others for module, others in graph.items() if module not in free}
 
 
+def test_the_package_does_not_import_the_tools_that_made_what_is_shipped():
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            imported = [node.module] if isinstance(node, ast.ImportFrom) else []
+            imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in imported if (name or "").partition(".")[0] == "tools"], path
+
+
 def test_the_test_of_layers_sees_lazy_imports(tmp_path):
     path = tmp_path / "module.py"
     path.write_text("def late():\n    from sopedu.cli import main\n", encoding="utf-8")

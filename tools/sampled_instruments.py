@@ -1,23 +1,28 @@
-"""The toy band's held-out melodies on sampled instruments: the same music in a timbre that no model here was made for.
+"""Play the toy band's held-out melodies on sampled instruments: known music in a timbre that no model here has heard.
 
-A SoundFont holds recordings of single notes of real instruments; which one plays is said by a General MIDI program.
-``tinysoundfont`` plays it without a sound device. It asks for PyAudio, which it needs only for loudspeakers and which
-does not install without portaudio's headers: ``pip install --no-deps tinysoundfont`` leaves it out. Debian's
-``fluid-soundfont-gm`` is a SoundFont under the MIT licence. Explained in notebook 13_train_full.
+A SoundFont holds recordings of single notes of real instruments; a General MIDI program chooses one. `tinysoundfont`
+plays it without a sound device. Install it by ``pip install --no-deps tinysoundfont``: it needs PyAudio only for
+loudspeakers, and PyAudio needs portaudio's headers. Debian's ``fluid-soundfont-gm`` is a SoundFont under the MIT
+licence. Notebook: 13_train_full.ipynb.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
+from scipy.signal import butter, sosfiltfilt
 from tqdm.auto import tqdm
 
-from sopedu.audio.soundfiles import save_waveform
+from sopedu.audio import save_waveform
+from sopedu.cli import run_command
 from sopedu.errors import SopeduError, real_number, whole_number
 from sopedu.files import folder_written_aside, require_file, require_new_folder
-from sopedu.toyband.melody import INSTRUMENTS, Note, compose
+from sopedu.toyband import INSTRUMENTS
+from sopedu.toyband.melody import Note, compose
 from sopedu.toyband.splits import draw_identity, generator_for
 from sopedu.toyband.synthesis import normalized
 
@@ -28,10 +33,28 @@ PROGRAMS: dict[str, int] = {
     "saxophone": 65, "trumpet": 56, "tuba": 58, "violin": 40, "xylophone": 13,
 }  # fmt: skip
 
-#: A second, a MIDI key, and how hard it is struck (1…127), or 0: it is let go.
+#: Time in seconds, MIDI key, and velocity 1 to 127; velocity 0 releases the key.
 Event = tuple[float, int, int]
-#: Plays events on a program for so many seconds: (L,) float at 44 100 Hz.
+#: Plays events on a program for a duration in seconds: ``(L,)`` float at 44 100 Hz.
 Synthesizer = Callable[[int, Sequence[Event], float], np.ndarray]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    soundfont: Annotated[Path, typer.Option(help="A General MIDI SoundFont, .sf2 or .sf3.")],
+    out: Annotated[Path, typer.Option(help="New folder for OUT/<class>/*.wav.")],
+    solos: Annotated[int, typer.Option(help="How many, of the eleven instruments in turn.", min=1)] = 132,
+    seconds: Annotated[float, typer.Option(help="Length of a solo.", min=1.0, max=600.0)] = 6.0,
+    seed: Annotated[int, typer.Option(help="Which melodies.", min=0)] = 0,
+) -> None:
+    """Play held-out melodies on sampled instruments, for sopedu evaluate --sounds. Takes seconds to minutes."""
+    require_file(soundfont)
+    require_new_folder(out)
+    typer.echo(f"plan: play {solos} solos of {seconds:g} s by {soundfont}, seconds to minutes; they go to {out}")
+    render_sampled(out, soundfont_synthesizer(soundfont), solos, seconds, seed)
+    typer.echo(f"{out}\nnext: sopedu evaluate CHECKPOINT --sounds {out}")
 
 
 def render_sampled(
@@ -43,35 +66,35 @@ def render_sampled(
     instruments: Sequence[str] = INSTRUMENTS,
     progress: bool = True,
 ) -> Path:
-    """Write solos of the instruments in turn as ``OUT/<class>/<id>.wav``: input for ``sopedu evaluate --sounds``.
+    """Write solos of the instruments in turn as ``OUT/<class>/<id>.wav``, for ``sopedu evaluate --sounds``.
 
-    The melodies are of the validation split. What lies below 30 Hz is removed, for recorded notes may have an offset;
-    the level is that of the toy band's solos.
+    The melodies are of the validation split. A high-pass filter at 30 Hz removes the offset that recorded notes may
+    have; the level is that of the toy band's solos.
 
     Args:
         out: a new folder; it appears when all is written.
-        synthesizer: what plays, see :func:`soundfont_synthesizer`.
+        synthesizer: plays the notes, see :func:`soundfont_synthesizer`.
         solos: how many.
         seconds: length of each.
         seed: which melodies.
+        instruments: names of the toy band's instruments, played in turn.
+        progress: show a bar with the time left.
+
+    Returns:
+        The folder.
 
     Raises:
-        SopeduError: if the folder holds something already, or the synthesizer plays nothing for an instrument.
+        SopeduError: the folder holds something already, or the synthesizer plays nothing for an instrument.
     """
-    from scipy.signal import butter, sosfiltfilt
-
-    solos, seconds, seed = (
-        whole_number(solos, "solos", 1),
-        real_number(seconds, "seconds", 0.1),
-        whole_number(seed, "seed", 0),
-    )
+    solos, seed = whole_number(solos, "solos", 1), whole_number(seed, "seed", 0)
+    seconds = real_number(seconds, "seconds", 0.1)
     high_pass = butter(2, 30.0, "highpass", fs=SAMPLE_RATE, output="sos")
     with folder_written_aside(out) as folder:
         for number in tqdm(range(solos), desc="rendering", unit="solo", disable=not progress):
             name = instruments[number % len(instruments)]
             generator = generator_for("sampled", seed, number)
             events = midi_events(compose(name, draw_identity(generator, "validation"), seconds))
-            # Notes that began before the clip are played from their beginning, and the clip is cut out.
+            # Notes that begin before the clip are played from their beginning; the clip is cut out afterwards.
             early = max(0.0, -events[0][0])
             shifted = [(time + early, key, velocity) for time, key, velocity in events]
             played = sosfiltfilt(high_pass, synthesizer(PROGRAMS[name], shifted, early + seconds))
@@ -85,11 +108,14 @@ def render_sampled(
 
 
 def midi_events(notes: Sequence[Note]) -> list[Event]:
-    """Turn notes into keys struck and let go, in order of time.
+    """Turn notes into key events in order of time.
 
-    A key that is struck again while it sounds is let go first: synthesizers differ in what they do otherwise.
+    A key that is struck again while it sounds is released first, because synthesizers differ in what they do otherwise.
+
+    Args:
+        notes: of one melody; notes may overlap.
     """
-    events, sounding = list[Event](), dict[int, float]()  # key → the second when it is to be let go
+    events, sounding = list[Event](), dict[int, float]()  # key → time of its release
     for note in sorted(notes, key=lambda one: one.start):
         key, velocity = round(note.pitch), int(np.clip(round(127 * note.loudness), 1, 127))
         if key in sounding:
@@ -101,11 +127,16 @@ def midi_events(notes: Sequence[Note]) -> list[Event]:
 
 
 def soundfont_synthesizer(soundfont: str | Path) -> Synthesizer:
-    """Open a SoundFont (.sf2, .sf3): a function that plays events on one of its programs.
+    """Open a SoundFont.
+
+    Args:
+        soundfont: a file, .sf2 or .sf3.
+
+    Returns:
+        A function that plays events on one of its programs; it raises SopeduError if there is no such program.
 
     Raises:
-        SopeduError: if the file is missing or no SoundFont, or ``tinysoundfont`` is not installed; and when played,
-            if the SoundFont has no such program.
+        SopeduError: the file is missing or no SoundFont, or `tinysoundfont` is not installed.
     """
     path = require_file(soundfont)
     try:
@@ -150,9 +181,5 @@ def soundfont_synthesizer(soundfont: str | Path) -> Synthesizer:
     return play
 
 
-def render_with_soundfont(
-    out: str | Path, soundfont: str | Path, solos: int = 132, seconds: float = 6.0, seed: int = 0
-) -> Path:
-    """Write solos played by a SoundFont, see :func:`render_sampled`; a mistaken ``out`` is said before it is opened."""
-    require_new_folder(out)
-    return render_sampled(out, soundfont_synthesizer(soundfont), solos, seconds, seed)
+if __name__ == "__main__":
+    run_command(app)

@@ -132,27 +132,21 @@ MASK_KINDS: Registry[MaskKind] = Registry(
 
 
 def mask_from_logits(logits: torch.Tensor, kind: MaskKind) -> torch.Tensor:
-    """Turn a network's logits into masks.
+    """Turn a network's logits into masks ``(…, Q, T)`` float32, or complex64 for a kind of two parts.
 
     Args:
         logits: ``(…, P · Q, T)``.
         kind: the mask kind that the network was trained with.
-
-    Returns:
-        ``(…, Q, T)`` float32; complex64 for a kind of two parts.
     """
     return mask_from_values(kind.activation(logits.float()), kind)
 
 
 def mask_from_values(values: torch.Tensor, kind: MaskKind) -> torch.Tensor:
-    """Put the parts of masks together; see :func:`mask_from_logits`.
+    """Put the parts of masks together, ``(…, Q, T)``.
 
     Args:
         values: ``(…, P · Q, T)`` float32, such as a target.
         kind: of the masks.
-
-    Returns:
-        ``(…, Q, T)``.
     """
     return values if kind.parts == 1 else torch.complex(*values.chunk(2, dim=-2))
 
@@ -163,16 +157,11 @@ def mask_power(mask: torch.Tensor) -> torch.Tensor:
 
 
 def threshold(mask: torch.Tensor, at: float = 0.5) -> torch.Tensor:
-    """Turn a continuous mask into a binary one.
-
-    Do this after unwarping: the interpolation would soften it again.
+    """Turn a continuous mask into a binary one; do it after unwarping, whose interpolation would soften it again.
 
     Args:
         mask: any shape.
         at: values above it become 1, the others 0.
-
-    Returns:
-        same shape and type.
     """
     return (mask > at).to(mask.dtype)
 

@@ -45,16 +45,13 @@ def stft(waveform: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
 
 
 def istft(spectrogram: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
-    """Compute the inverse STFT up to the centre of the last frame.
+    """Compute the inverse STFT up to the centre of the last frame, ``(…, (T − 1) · hop_length)`` float32.
 
     Behind it the overlapping windows add up to almost 0, and dividing by that would turn rounding into noise.
 
     Args:
         spectrogram: ``(…, F, T)`` complex.
         config: of the spectrogram.
-
-    Returns:
-        ``(…, (T − 1) · hop_length)`` float32.
     """
     flat = spectrogram.reshape(-1, *spectrogram.shape[-2:])
     window = torch.hann_window(config.n_fft, device=spectrogram.device)
@@ -64,7 +61,7 @@ def istft(spectrogram: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
 
 
 def warp(magnitude: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
-    """Resample the frequency axis to log-frequency rows.
+    """Resample the frequency axis to log-frequency rows ``(…, Q, T)``.
 
     ``bilinear`` interpolates between the two nearest linear bins, as the paper's code does with ``grid_sample``
     (``align_corners=True``); ``area`` averages all bins that a row covers, so that none is skipped.
@@ -72,9 +69,6 @@ def warp(magnitude: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
     Args:
         magnitude: ``(…, F, T)``.
         config: of the spectrogram; its ``warp`` chooses.
-
-    Returns:
-        ``(…, Q, T)``.
     """
     return _matrix(config, "warp", magnitude) @ magnitude
 

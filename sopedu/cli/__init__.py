@@ -1,6 +1,6 @@
-"""The command line: one command for what one function of the library does.
+"""The command line: each command calls one function of the library.
 
-Start with `commands`; `plans` says beforehand how long a command takes.
+Start with `commands`; `plans` estimates how long a command takes, `terminal` handles errors, signals and lost output.
 """
 
 from __future__ import annotations
@@ -19,24 +19,30 @@ __getattr__, __dir__, __all__ = exports(
             "samples",
             "import_original",
             "benchmark",
-            "toyband_detector",
             "main",
+        ),
+        "options": (
+            "writable",
+            "printer",
+            "goal_of",
+            "write_figures",
+            "split_names",
+            "parse_boxes",
+            "parse_time",
         ),
         "plans": (
             "spoken",
             "training_seconds",
             "evaluation_seconds",
             "rendering_seconds",
-            "pretraining_seconds",
-            "detector_seconds",
             "benchmark_seconds",
             "separation_seconds",
         ),
-        "terminal": (
-            "patient_streams",
-            "Told",
-            "ends_tidily",
-            "restart_where_names_are_no_text",
+        "terminal": ("run_command",),
+        "toyband": (
+            "sheet",
+            "render",
+            "film",
         ),
     },
 )

@@ -16,12 +16,12 @@ __getattr__, __dir__, __all__ = exports(
             "LossConfig",
             "MixingConfig",
             "ModelConfig",
-            "Registry",
             "SpectrogramConfig",
             "ToyBandConfig",
             "TrainingConfig",
         ),
         "presets": ("PRESETS", "preset"),
+        "registry": ("Registry",),
         "values": ("from_dict", "to_dict", "with_values"),
     },
 )

@@ -12,31 +12,7 @@ Notebook: 05_mix_and_separate, 09_train_live.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
-
-from sopedu.errors import SopeduError
-
-Entry = TypeVar("Entry")
-
-#: Registries by the names of the fields that choose from them.
-REGISTRIES: dict[str, Registry[Any]] = {}
-
-
-class Registry(dict[str, Entry]):
-    """What a field may name: adding an entry makes its name a valid value of the field at once.
-
-    Args:
-        fields: the fields that choose an entry, e.g. ``loss.kind``; several with spaces between them.
-        entries: those that come with sopedu.
-    """
-
-    def __init__(self, fields: str, entries: dict[str, Entry]) -> None:
-        super().__init__(entries)
-        self.fields = fields
-        REGISTRIES.update(dict.fromkeys(fields.split(), self))
-
-    def __missing__(self, name: str) -> Entry:
-        raise SopeduError(f"configuration: {self.fields}: no {name!r}; choose one of {', '.join(self)}")
+from typing import Any, Literal
 
 
 def added(default: Any) -> Any:

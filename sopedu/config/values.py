@@ -8,7 +8,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sopedu.config.fields import REGISTRIES, Config
+from sopedu.config.fields import Config
+from sopedu.config.registry import REGISTRIES
 from sopedu.errors import SopeduError
 
 

@@ -10,6 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "augmentation": ("augment",),
         "batches": (
             "Clip",
             "Unread",
@@ -23,7 +24,6 @@ __getattr__, __dir__, __all__ = exports(
             "SampleKey",
             "ClipDataset",
             "ToyBandClips",
-            "open_clips",
         ),
         "index_clips": ("IndexClips",),
         "mixing": (
@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = exports(
             "mix",
             "to_device",
         ),
+        "opening": ("open_clips",),
         "pasting": (
             "PastedScenes",
             "paste",

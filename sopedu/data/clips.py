@@ -9,7 +9,6 @@ Notebook: 05_mix_and_separate.
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from sopedu.config import Config
 from sopedu.data.batches import Clip
 from sopedu.data.checks import check_classes
 from sopedu.errors import SopeduError
-from sopedu.machine import usable_cores
 from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.rendered import SetDescription, rendered_set
 from sopedu.toyband.scenes import from_int16
@@ -120,29 +118,3 @@ class ToyBandClips(ClipDataset):
         generator = self._generator(key) if isinstance(key, SampleKey) else None
         waveform = from_int16(self.rendered.waveforms[index])
         return Clip(waveform, self._crop(self.rendered.frames[index], generator), int(self.labels[index]))
-
-
-def open_clips(
-    data: str,
-    config: Config,
-    split: str = "train",
-    solos: int | None = None,
-    class_names: tuple[str, ...] | None = None,
-) -> ClipDataset:
-    """Open a data set by name or path.
-
-    Args:
-        data: ``toyband``, or the path of an index CSV (see :class:`sopedu.data.index_clips.IndexClips`).
-        config: of spectrograms and frames.
-        split: other than ``train``, a ``val.csv`` beside the index is preferred.
-        solos: number of solos of the toy band; None: as configured.
-        class_names: order of the labels, so that two indexes of one data set agree; None: as found.
-    """
-    if data == "toyband":
-        return ToyBandClips(config, split, solos, workers=usable_cores())
-    from sopedu.data.index_clips import IndexClips
-
-    path = Path(data)
-    if split != "train" and (path.parent / "val.csv").exists():
-        path = path.parent / "val.csv"
-    return IndexClips(path, config, class_names)

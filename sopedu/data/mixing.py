@@ -51,11 +51,7 @@ class Mixtures:
         return self.sources.sum(1)
 
     def spectra(self, config: SpectrogramConfig) -> Spectra:
-        """Return the spectrograms of sources and mixtures.
-
-        Args:
-            config: of the spectrograms.
-        """
+        """Return the spectrograms of sources and mixtures, as ``config`` says."""
         return Spectra(stft(self.solos, config), self.members, self.gains.float(), config)
 
 
@@ -105,16 +101,13 @@ def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.rand
 
 
 def choose_absent(members: np.ndarray, labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw for each mixture solos of classes that it does not hold.
+    """Draw for each mixture solos of classes that it does not hold, ``(M, count)`` int; −1 where there is none.
 
     Args:
         members: ``(M, N)`` solos of each mixture.
         labels: ``(B,)`` class of each solo.
         count: how many per mixture.
         generator: source of randomness.
-
-    Returns:
-        ``(M, count)`` int; −1 where there is none.
     """
     chosen = np.full((len(members), count), -1)
     if not count:

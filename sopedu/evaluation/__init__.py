@@ -25,10 +25,6 @@ __getattr__, __dir__, __all__ = exports(
             "evaluate_with_examples",
             "leak",
         ),
-        "vggss": (
-            "read_vggss",
-            "score_vggss",
-            "evaluate_vggss",
-        ),
+        "vggss": ("evaluate_vggss",),
     },
 )

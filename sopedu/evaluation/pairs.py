@@ -21,7 +21,8 @@ from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.mixing import NOBODY, choose_absent
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError
-from sopedu.model.sound_of_pixels import SoundOfPixels, evaluating, normalise_frames
+from sopedu.model.modes import evaluating
+from sopedu.model.sound_of_pixels import SoundOfPixels, normalise_frames
 from sopedu.toyband.scenes import scene
 
 

@@ -21,7 +21,8 @@ from sopedu.audio.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
 from sopedu.audio.metrics import bss_eval_rows, si_sdr
 from sopedu.audio.spectrogram import istft, stft, unwarp, warp
 from sopedu.config import Config, SpectrogramConfig
-from sopedu.data.clips import ClipDataset, ToyBandClips, open_clips
+from sopedu.data.clips import ClipDataset, ToyBandClips
+from sopedu.data.opening import open_clips
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.evaluation.pairs import TestPairs, held_out_pairs, separate_pairs

@@ -28,11 +28,10 @@ from PIL import Image
 from sopedu.audio.soundfiles import Player, encode_wav, resample
 from sopedu.audio.spectrogram import row_hertz, stft, warp
 from sopedu.errors import SopeduError
+from sopedu.lessons.place_answers import PlaceAnswer, answer_of, check_lengths, maps_of_moments, outlines, percent
 from sopedu.lessons.plain_probe import cell_grid
 from sopedu.localization.long_clips import LongClip
-from sopedu.localization.place_answers import Answer, answer_of, check_lengths, maps_of_moments, outlines, percent
 from sopedu.localization.places import Box, Place, check_box
-from sopedu.localization.windows import VideoPart
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 from sopedu.plots import (
     TICKS_HERTZ,
@@ -43,6 +42,7 @@ from sopedu.plots import (
     plot_sound_map,
     plot_spectrogram,
 )
+from sopedu.separation.parts import VideoPart
 from sopedu.toyband.scenes import Scene
 from sopedu.video.reading import probe as probe_video
 
@@ -120,8 +120,8 @@ class PixelProbe(anywidget.AnyWidget):
         self.stretch, self.pooling = LongClip(checkpoint, waveform, pictures, times), pooling
         check_lengths(self.stretch)
         self.maps, self.maps_now = self.stretch.maps(), maps_of_moments(self.stretch)
-        self.answer: Answer | None = None
-        self.kept: list[Answer] = []
+        self.answer: PlaceAnswer | None = None
+        self.kept: list[PlaceAnswer] = []
         self._loudest = float(self._magnitude(self.stretch.waveform).max())
         hello = {"text": "Click or drag in the picture to hear what sounds there.", "alert": False, "request": 0}
         super().__init__(_scene=self._drawn_scene(), _said=hello)
@@ -179,7 +179,7 @@ class PixelProbe(anywidget.AnyWidget):
         size = max(1, round(down * scale)), max(1, round(across * scale))
         return cls(checkpoint, waveform, np.stack(list(part.frames_at(times, size))), times, **arguments)
 
-    def listen(self, place: Place) -> Answer:
+    def listen(self, place: Place) -> PlaceAnswer:
         """Separate the sound of a place, show it, and return it.
 
         Args:
@@ -303,7 +303,7 @@ class PixelProbe(anywidget.AnyWidget):
             raise SopeduError(f"moment {proposal['value']}: there are pictures 0 to {len(self.stretch.pictures) - 1}")
         return proposal["value"]
 
-    def _listen(self, place: Place, request: int) -> Answer:
+    def _listen(self, place: Place, request: int) -> PlaceAnswer:
         self.answer = answer_of(self.stretch, place, self.boxes, self.pooling)
         self._shown = self._drawn_answer(self.answer, request)
         self._say(self.answer.text, request=request)
@@ -363,7 +363,7 @@ class PixelProbe(anywidget.AnyWidget):
             **{name: values.astype(np.uint8).tobytes() for name, values in colours.items()},
         }
 
-    def _drawn_answer(self, answer: Answer, request: int) -> dict[str, Any]:
+    def _drawn_answer(self, answer: PlaceAnswer, request: int) -> dict[str, Any]:
         """What the browser needs to draw and play an answer."""
         level = 20 * np.log10(np.maximum(self._magnitude(answer.waveform) / max(self._loudest, 1e-12), 1e-9))
         painted = isinstance(answer.place, np.ndarray) and answer.place.ndim == 2

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from sopedu.localization.place_answers import percent
+from sopedu.lessons.place_answers import percent
 from sopedu.localization.places import box_of_cell, centre
 from sopedu.plots import encode_figure
 

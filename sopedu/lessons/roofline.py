@@ -1,27 +1,36 @@
-"""What limits a net's layers, arithmetic or memory: the roofline (notebook 13_train_full).
+"""The roofline: does arithmetic or memory limit the layers of the nets?
 
-A device does so many operations a second and moves so many bytes a second. A layer that does many operations with
-every byte it moves is limited by the first, one that does few by the second. Source: Williams, Waterman & Patterson
-2009, DOI 10.1145/1498765.1498785.
+A device does a limited number of operations per second and moves a limited number of bytes per second. A layer that
+does many operations per byte is limited by the first, one that does few by the second.
+
+Source: Williams, Waterman & Patterson 2009, DOI 10.1145/1498765.1498785.
+
+Notebook: 13_train_full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
 from sopedu.config import Config
-from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.model.modes import untrained
 from sopedu.plots import NotebookFigure
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What a convolution costs in a training step: its name, operations and bytes moved, forward and backward."""
+    """What a convolution costs in a training step.
+
+    Attributes:
+        name: of the layer, such as ``frame_net.head``.
+        flop: floating-point operations, forward and backward.
+        bytes_moved: bytes read and written, forward and backward.
+    """
 
     name: str
     flop: float
@@ -29,24 +38,27 @@ class LayerCost:
 
     @property
     def intensity(self) -> float:
-        """FLOP for every byte moved."""
+        """Operations per byte moved."""
         return self.flop / self.bytes_moved
 
 
-def convolution_costs(config: Config, bytes_a_number: int = 2) -> list[LayerCost]:
-    """What each convolution of both nets costs in a training step with in-batch pairing.
+def convolution_costs(config: Config, bytes_per_number: int = 2) -> list[LayerCost]:
+    """Compute what each convolution of both nets costs in a training step with in-batch pairing.
 
     There are up to three passes: forward, gradient of the weights, gradient of the input. Each does the same number of
-    operations, and touches input, output and weights once: two are read, the third is written. Caches that keep a
-    tensor for the next layer are not counted, nor are the bytes of norms and activations, which do little arithmetic.
+    operations and touches input, output and weights once: it reads two of them and writes the third. Caches that keep
+    a tensor for the next layer are not counted, nor are the bytes of norms and activations, which do little arithmetic.
 
     Args:
-        config: batch size, K and sizes count; nothing is computed, and no memory taken (torch's ``meta`` device).
-        bytes_a_number: 4 for float32, 2 for bf16.
+        config: batch size, K and sizes count. Nothing is computed and no memory is taken (torch's ``meta`` device).
+        bytes_per_number: 4 for float32, 2 for bf16.
+
+    Returns:
+        one cost per convolution, the audio net's first.
     """
     costs, size, sound = [], config.frames.size, config.spectrogram
     with torch.device("meta"):
-        model = SoundOfPixels(replace(config, model=replace(config.model, frame_weights="none")))
+        model = untrained(config)
         heard = torch.empty(config.training.batch_size, 1, sound.log_frequency_bins, sound.time_frames)
         frames = torch.empty(config.training.batch_size * config.frames.count, 3, size, size)
     names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
@@ -55,7 +67,7 @@ def convolution_costs(config: Config, bytes_a_number: int = 2) -> list[LayerCost
         passes = 1 + layer.weight.requires_grad + inputs[0].requires_grad
         flop = 2 * output.numel() * layer.weight[0].numel()
         numbers = inputs[0].numel() + output.numel() + layer.weight.numel()
-        costs.append(LayerCost(names[layer], passes * flop, passes * numbers * bytes_a_number))
+        costs.append(LayerCost(names[layer], passes * flop, passes * numbers * bytes_per_number))
 
     for layer in names:
         layer.register_forward_hook(count)
@@ -65,28 +77,28 @@ def convolution_costs(config: Config, bytes_a_number: int = 2) -> list[LayerCost
 
 
 def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> NotebookFigure:
-    """Draw layers under the roof of a device: operations a second that it can reach, over operations a byte.
+    """Draw layers under the roof of a device: operations per second that it can reach, over operations per byte.
 
     Args:
-        costs: see :func:`convolution_costs`.
-        rate: of the device's arithmetic, FLOP a second.
-        bandwidth: of its memory, bytes a second.
+        costs: of the layers, from :func:`convolution_costs`.
+        rate: of the device's arithmetic, FLOP per second.
+        bandwidth: of its memory, bytes per second.
     """
     figure = NotebookFigure(figsize=(7, 3.4), layout="constrained")
     axes, balance = figure.subplots(), rate / bandwidth
     ends = [cost.intensity for cost in costs] + [balance]
     roof = np.geomspace(min(ends) / 2, max(ends) * 2, 200)
     axes.loglog(roof, np.minimum(rate, bandwidth * roof) / 1e12, color="black", label="the device")
-    axes.axvline(balance, color="grey", linestyle=":", label=f"its balance: {balance:.0f} FLOP a byte")
+    axes.axvline(balance, color="grey", linestyle=":", label=f"its balance: {balance:.0f} FLOP per byte")
     total = sum(cost.flop for cost in costs)
-    for start, label, colour, marker in (("frame", "eyes", "#D55E00", "o"), ("audio", "ears", "#0072B2", "s")):
-        own = [cost for cost in costs if cost.name.startswith(start)]
+    for net, colour, marker in (("frame_net", "#D55E00", "o"), ("audio_net", "#0072B2", "s")):
+        own = [cost for cost in costs if cost.name.startswith(net)]
         reached = [min(rate, bandwidth * cost.intensity) / 1e12 for cost in own]
         area = [15 + 1500 * cost.flop / total for cost in own]
         style = {"s": area, "color": colour, "marker": marker, "alpha": 0.5, "linewidths": 0}
         axes.scatter([cost.intensity for cost in own], reached, **style, zorder=3)
-        axes.scatter([], [], **style | {"s": 40}, label=f"a layer of the {label}")
-    axes.set(xlabel="FLOP for every byte moved", ylabel="TFLOP a second within reach")
+        axes.scatter([], [], **style | {"s": 40}, label=f"a layer of the {net.replace('_', ' ')}")
+    axes.set(xlabel="FLOP per byte moved", ylabel="TFLOP per second within reach")
     axes.set_title("Left of the balance memory is the limit, right of it arithmetic")
     axes.legend(loc="lower right", framealpha=0.9)
     axes.grid(alpha=0.3, which="both")
@@ -94,5 +106,11 @@ def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> 
 
 
 def least_seconds(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> float:
-    """Seconds that the layers take at least, if each is slowed by nothing but its own limit."""
+    """Return the least seconds that the layers take, if each is slowed by nothing but its own limit.
+
+    Args:
+        costs: of the layers.
+        rate: of the device's arithmetic, FLOP per second.
+        bandwidth: of its memory, bytes per second.
+    """
     return sum(max(cost.flop / rate, cost.bytes_moved / bandwidth) for cost in costs)

@@ -10,12 +10,14 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "checks": ("check_clip",),
         "long_clips": ("LongClip",),
         "maps": (
             "peak",
             "loudest_regions",
             "volume_over_time",
             "smooth_over_time",
+            "cell_vectors",
             "sound_colours",
             "regions_by_sound",
         ),
@@ -24,18 +26,9 @@ __getattr__, __dir__, __all__ = exports(
             "overlay_map",
             "draw_box",
         ),
-        "pixel_sounds": ("PixelSounds",),
-        "place_answers": (
-            "Answer",
-            "answer_of",
-            "percent",
-            "check_lengths",
-            "maps_of_moments",
-            "outlines",
-        ),
+        "pixel_sounds": ("MAP_KINDS", "PixelSounds"),
         "places": (
             "check_box",
-            "check_place",
             "centre",
             "inside",
             "intersection_over_union",
@@ -48,16 +41,6 @@ __getattr__, __dir__, __all__ = exports(
             "into_view",
             "out_of_view",
             "map_on_picture",
-        ),
-        "windows": (
-            "VideoPart",
-            "DiskWaveform",
-            "Window",
-            "window_starts",
-            "window_centres",
-            "windows_of",
-            "recording_level",
-            "crossfade",
         ),
     },
 )

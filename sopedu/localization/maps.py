@@ -1,4 +1,4 @@
-"""What sounds where: peaks, volume over time, colours of sounds, regions alike in sound (notebook 10_localize)."""
+"""Read sound maps: peaks, volume over time, colours of sounds, regions alike in sound (notebook 10_localize)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sopedu.errors import SopeduError
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.localization.places import Box, Point, box_of_cell
 
-_VECTOR_ROWS, _VECTOR_COLUMNS = 32, 16  # a mask is averaged to this many numbers before cells are compared
+_VECTOR_ROWS, _VECTOR_COLUMNS = 32, 16  # a masked magnitude is averaged to this size before cells are compared
 _REACH = 5  # standard deviations: what is farther away has less than a hundred thousandth of the weight
 _APART = 0.5  # from the mean: two sounds lie at 0.64 and more, cells of a solo within 0.21 (measured on the toy band)
 _QUIET = 0.2  # cells with less than this share of the loudest cell's volume belong to no sound
@@ -21,7 +21,11 @@ _ENDS = np.array([[0, 114, 178], [240, 240, 240], [213, 94, 0]]) / 255
 
 
 def peak(sound_map: np.ndarray) -> Point:
-    """Place (x, y) of the loudest cell's centre of a map ``(h, w)``, as fractions of width and height."""
+    """Return the centre (x, y) of the loudest cell, as fractions of width and height.
+
+    Args:
+        sound_map: volume of every cell ``(h, w)``.
+    """
     _check_map(sound_map)
     row, column = np.unravel_index(np.argmax(sound_map), sound_map.shape)
     return (column + 0.5) / sound_map.shape[1], (row + 0.5) / sound_map.shape[0]
@@ -33,10 +37,10 @@ def _check_map(sound_map: np.ndarray) -> None:
 
 
 def loudest_regions(sound_map: np.ndarray, count: int = 2, apart: float = 0.3, reach: int = 1) -> list[Box]:
-    """Boxes around the loudest cells of a map ``(h, w)`` that lie well apart.
+    """Return boxes around the loudest cells that lie well apart.
 
     Args:
-        sound_map: volume of every cell.
+        sound_map: volume of every cell ``(h, w)``.
         count: how many at most; fewer if the rest of the map lies closer than ``apart``.
         apart: least distance of two peaks, as a share of the longer side of the map.
         reach: cells on every side of a peak that belong to its region.
@@ -54,10 +58,14 @@ def loudest_regions(sound_map: np.ndarray, count: int = 2, apart: float = 0.3, r
 
 
 def volume_over_time(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
-    """Energy that every cell lets through at every moment, ``(T, h, w)``; 1 is the mixture's at its loudest moment.
+    """Return the energy that every cell lets through at every moment, ``(T, h, w)``.
 
-    The picture stands still for the length of a clip, the sound does not: this is the map to lay over the frames of a
-    video. Times of its columns: ``t · hop_length / sample_rate``.
+    1 is the energy of the mixture at its loudest moment. The picture stands still for the length of a clip, the sound
+    does not: this is the map to lay over the frames of a video. Time t is at ``t · hop_length / sample_rate`` seconds.
+
+    Args:
+        pixels: the clip.
+        frame: number of the frame.
     """
     power = pixels.magnitude.square()
     loudest = power.sum(0).max().clamp_min(1e-12)
@@ -66,14 +74,15 @@ def volume_over_time(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
 
 
 def smooth_over_time(maps: np.ndarray, times: Sequence[float], seconds: float = 0.3) -> np.ndarray:
-    """Average maps ``(n, h, w)`` with their neighbours in time, weighted by a Gaussian; same shape.
+    """Average maps with their neighbours in time, weighted by a Gaussian; same shape.
 
     Args:
-        maps: of the frames or windows of a video; times: of each, in seconds, at any spacing.
+        maps: ``(n, h, w)`` of the frames or windows of a video.
+        times: of each map, in seconds, at any spacing.
         seconds: standard deviation of the Gaussian; 0 changes nothing.
 
     Raises:
-        SopeduError: as many times as maps are needed, and a width of 0 or more.
+        SopeduError: not as many times as maps, or a negative width.
     """
     times = np.asarray(times, float)
     if len(times) != len(maps) or not seconds >= 0:
@@ -90,9 +99,13 @@ def smooth_over_time(maps: np.ndarray, times: Sequence[float], seconds: float = 
 
 @torch.inference_mode()
 def cell_vectors(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
-    """What every cell lets through, ``(h, w, D)``: masked magnitudes averaged over blocks of bins.
+    """Return the sound of every cell as a vector, ``(h, w, D)`` float64: masked magnitudes averaged over blocks.
 
-    Cells that let the same sound through have vectors of the same direction; a quiet cell's is short.
+    Cells that let the same sound through have vectors of the same direction; that of a quiet cell is short.
+
+    Args:
+        pixels: the clip.
+        frame: number of the frame.
     """
     rows = []
     for masks in pixels.rows_of_masks(frame):
@@ -102,10 +115,14 @@ def cell_vectors(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
 
 
 def sound_colours(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
-    """A colour for what every cell lets through, ``(h, w, 3)`` in 0…1: cells of one sound have one colour.
+    """Return a colour for every cell, ``(h, w, 3)`` in 0…1: cells that let the same sound through have one colour.
 
-    The cells' vectors are projected onto their principal component (the paper shows three as red, green and blue; one
-    from blue to vermilion can be read by everybody). Quiet cells fade to black.
+    The cells' vectors are projected onto their principal component. The paper shows three components as red, green
+    and blue; one from blue to vermilion can be read with any colour vision. Quiet cells fade to black.
+
+    Args:
+        pixels: the clip.
+        frame: number of the frame.
 
     Source: The Sound of Pixels (arXiv 1804.03160), clustering of sound in space.
     """
@@ -124,10 +141,15 @@ def sound_colours(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
 
 
 def regions_by_sound(pixels: PixelSounds, count: int = 2, frame: int = 0) -> np.ndarray:
-    """Which of ``count`` sounds every cell lets through, ``(h, w)`` int; −1 where it is quiet.
+    """Return which of some sounds every cell lets through, ``(h, w)`` int; −1 where it is quiet.
 
-    The directions of the cells' vectors are clustered, starting from those that differ most, so the answer depends on
-    nothing random. Hear a region with ``pixels.separate((labels == 0).astype(float))``.
+    The directions of the cells' vectors are clustered, starting from those that differ most, so nothing is random.
+    Hear a region with ``pixels.separate((labels == 0).astype(float))``.
+
+    Args:
+        pixels: the clip.
+        count: number of sounds.
+        frame: number of the frame.
 
     Raises:
         SopeduError: fewer cells sound than regions are wanted.
@@ -145,9 +167,9 @@ def regions_by_sound(pixels: PixelSounds, count: int = 2, frame: int = 0) -> np.
         centres.append(directions[(weights * (1 - np.max(directions @ np.stack(centres).T, axis=1))).argmax()])
     centres = np.stack(centres)
     for _ in range(20):
-        found = np.argmax(directions @ centres.T, axis=1)
-        sums = np.stack([(weights * (found == k)) @ directions for k in range(count)])
+        nearest = np.argmax(directions @ centres.T, axis=1)
+        sums = np.stack([(weights * (nearest == k)) @ directions for k in range(count)])
         centres = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     labels = np.full(loud.shape, -1)
-    labels[loud] = found
+    labels[loud] = nearest
     return labels

@@ -17,12 +17,13 @@ _DARK = 0.1  # share of the mixture's energy below which not even the loudest ce
 
 
 class MapOverlay:
-    """Sound maps ``(W, h, w)``, known at ascending times, laid over frames at any time; between two they are blended.
+    """Lay sound maps over frames at any time; between two maps they are blended.
 
     The loudest cell of all gets the brightest colour, but a map that hardly lets anything through stays dark.
 
     Args:
-        maps: not negative; times: of each, in seconds.
+        maps: ``(W, h, w)``, not negative.
+        times: of each map, in seconds, ascending.
         legend: draw the scale of colours, quiet … loud, into the frame's left top; frames too small for words get none.
         smooth: seconds over which maps are averaged first, see ``smooth_over_time`` in :mod:`sopedu.localization.maps`;
             0 leaves them.
@@ -38,14 +39,23 @@ class MapOverlay:
         self._drawn: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]] | None = None
 
     def at(self, time: float) -> np.ndarray:
-        """The map ``(h, w)`` in 0…1 at a time in seconds."""
+        """Return the map ``(h, w)`` in 0…1 at a time.
+
+        Args:
+            time: in seconds.
+        """
         position = float(np.interp(time, self._times, np.arange(len(self._times))))
         low = min(int(position), len(self._maps) - 1)
         high = min(low + 1, len(self._maps) - 1)
         return self._maps[low] + (position - low) * (self._maps[high] - self._maps[low])
 
     def __call__(self, time: float, frame: np.ndarray) -> np.ndarray:
-        """A frame ``(H, W, 3)`` uint8 with the map of its time over it."""
+        """Return a frame with the map of its time over it, ``(H, W, 3)`` uint8.
+
+        Args:
+            time: in seconds.
+            frame: ``(H, W, 3)`` uint8.
+        """
         wanted = self.at(time)
         # Scaling the map up costs more than laying it over: it is done again only when a step of grey would show.
         if self._drawn is None or np.abs(self._drawn[0] - wanted).max() > 1 / 256:
@@ -59,7 +69,15 @@ class MapOverlay:
 
 
 def overlay_map(frame: np.ndarray, sound_map: np.ndarray) -> np.ndarray:
-    """Lay a map ``(h, w)`` of 0…1 over a frame ``(H, W, 3)`` uint8: loud places glow in the colours of magma."""
+    """Lay a map over a frame: loud places glow in the colours of magma.
+
+    Args:
+        frame: ``(H, W, 3)`` uint8.
+        sound_map: ``(h, w)`` in 0…1.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
     return _laid_over(frame, *_layers(sound_map, frame.shape[:2]))
 
 
@@ -113,7 +131,15 @@ def _legend(height: int, width: int) -> np.ndarray:
 
 
 def draw_box(frame: np.ndarray, box: Box) -> np.ndarray:
-    """Mark a box on a frame ``(H, W, 3)`` uint8 with a white line in a black one, seen on any ground."""
+    """Mark a box with a white line in a black one, visible on any background.
+
+    Args:
+        frame: ``(H, W, 3)`` uint8.
+        box: ``(x0, y0, x1, y1)`` in fractions of width and height.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
     height, width = frame.shape[:2]
     marked, thickness = frame.copy(), max(2, min(height, width) // 160)
     x0, x1 = (int(round(value * (width - 1))) for value in (box[0], box[2]))

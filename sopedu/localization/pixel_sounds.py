@@ -21,9 +21,11 @@ from sopedu.audio.loudness import hearing_gain
 from sopedu.audio.masks import mask_power
 from sopedu.audio.spectrogram import istft, log_magnitude, stft, warp
 from sopedu.errors import SopeduError
+from sopedu.localization.checks import check_clip
 from sopedu.localization.places import WHOLE, Box, Place, cell_weights, cells_of_box, check_place, into_view
+from sopedu.model.modes import evaluating
 from sopedu.model.nets import activate
-from sopedu.model.sound_of_pixels import SoundOfPixels, evaluating, normalise_frames
+from sopedu.model.sound_of_pixels import SoundOfPixels, normalise_frames
 
 #: Ways to measure the volume of a cell; the first is the default: it finds the player most often.
 MAP_KINDS = ("energy", "log", "mean")
@@ -60,7 +62,7 @@ class PixelSounds:
     ) -> None:
         device, self.model, self.sound = next(model.parameters()).device, model, model.config.spectrogram
         self.view = tuple(view)
-        _check(mixture, frames, self.sound.samples, self.view)
+        check_clip(mixture, frames, self.sound.samples, self.view)
         self.spectrogram = stft(mixture.to(device), self.sound)  # (F, T) complex
         self.magnitude = warp(self.spectrogram.abs(), self.sound)  # (Q, T)
         #: The magnitude at the level of the training; masks are applied to the mixture as it is.
@@ -76,13 +78,10 @@ class PixelSounds:
 
     @torch.inference_mode()
     def masks(self, features: torch.Tensor) -> torch.Tensor:
-        """Compute the masks of cells.
+        """Compute the masks ``(n, Q, T)`` of cells.
 
         Args:
             features: without activation, ``(n, K)``.
-
-        Returns:
-            ``(n, Q, T)``.
         """
         visual = activate(features, self.model.config.model.visual_activation)
         return self.model.masks(visual, self.components)
@@ -98,14 +97,11 @@ class PixelSounds:
             yield self.masks(self.features[:, frame, row].T)
 
     def sound_map(self, kind: str = MAP_KINDS[0]) -> np.ndarray:
-        """Compute the volume of each cell.
+        """Compute the volume of each cell, ``(S, h, w)`` float64 in 0 … 1.
 
         Args:
             kind: ``energy``: energy of the masked mixture over that of the mixture; ``mean``: mean of the mask;
                 ``log``: mean of the mask weighted by log(1 + magnitude of the mixture), as the loss weights it.
-
-        Returns:
-            ``(S, h, w)`` float64 in 0 … 1.
 
         Raises:
             SopeduError: an unknown kind.
@@ -123,7 +119,7 @@ class PixelSounds:
 
     @torch.inference_mode()
     def mask(self, place: Place, pooling: str | None = None, frame: int | None = None) -> torch.Tensor:
-        """Compute the mask of a place.
+        """Compute the mask ``(Q, T)`` of a place.
 
         Args:
             place: a point (x, y) or a box (x0, y0, x1, y1) in fractions of the picture, or weights of the cells
@@ -131,9 +127,6 @@ class PixelSounds:
             pooling: how cells are combined, see :meth:`sopedu.SoundOfPixels.region_mask`; a point always uses ``area``,
                  which is bilinear interpolation. None: as configured.
             frame: number of the only frame to use; None: all of them.
-
-        Returns:
-            ``(Q, T)``.
 
         Raises:
             SopeduError: a place outside the picture, empty or not a number; an unknown pooling; no such frame.
@@ -158,30 +151,18 @@ class PixelSounds:
         return self.model.region_mask(features.flatten(1), self.components, self.heard, pooling, share.flatten())
 
     def separate(self, place: Place, pooling: str | None = None, frame: int | None = None) -> torch.Tensor:
-        """Compute the sound of a place.
-
-        Args:
-            place: as for :meth:`mask`.
-            pooling: as for :meth:`mask`.
-            frame: as for :meth:`mask`.
-
-        Returns:
-            waveform ``((T − 1) · hop_length,)`` float32.
-        """
+        """Compute the sound of a place, ``((T − 1) · hop_length,)`` float32; arguments as for :meth:`mask`."""
         return self.heard_through(self.mask(place, pooling, frame))
 
     def separate_all(
         self, places: Sequence[Place], normalise: bool = False, pooling: str | None = None
     ) -> torch.Tensor:
-        """Compute the sounds of several places.
+        """Compute the sounds of several places, ``(N, (T − 1) · hop_length)`` float32.
 
         Args:
             places: N of them, each as for :meth:`mask`.
             normalise: make the sounds add up to :meth:`mixture`.
             pooling: as for :meth:`mask`.
-
-        Returns:
-            waveforms ``(N, (T − 1) · hop_length)`` float32.
 
         Raises:
             SopeduError: no place at all; what :meth:`mask` raises.
@@ -191,14 +172,11 @@ class PixelSounds:
         return self.heard_through(torch.stack([self.mask(place, pooling) for place in places]), normalise)
 
     def heard_through(self, masks: torch.Tensor, normalise: bool = False) -> torch.Tensor:
-        """Apply masks to the mixture.
+        """Apply masks to the mixture: waveforms ``(…, (T − 1) · hop_length)`` float32, on the CPU.
 
         Args:
             masks: ``(…, Q, T)``.
             normalise: make the sounds add up to :meth:`mixture`.
-
-        Returns:
-            waveforms ``(…, (T − 1) · hop_length)`` float32, on the CPU.
         """
         return self.model.separate(masks, self.spectrogram, normalise).cpu()
 
@@ -219,25 +197,3 @@ def _cells_that_count(place: Place, weights: np.ndarray) -> np.ndarray:
     chosen = np.zeros(weights.shape)
     chosen[cells_of_box(tuple(place), *weights.shape)] = 1
     return chosen
-
-
-def _check(mixture: torch.Tensor, frames: torch.Tensor, samples: int, view: Box) -> None:
-    for name, given, shape in (("mixture", mixture, "(L,)"), ("frames", frames, "(S, 3, H, W)")):
-        if not isinstance(given, torch.Tensor):
-            raise SopeduError(
-                f"the {name} came as {type(given).__name__}: pass a torch tensor {shape}; "
-                "scene.waveform() and scene.frames_tensor() give both"
-            )
-    if mixture.shape != (samples,):
-        raise SopeduError(
-            f"the mixture has shape {tuple(mixture.shape)}, the model hears ({samples},): cut it or add silence"
-        )
-    if not mixture.is_floating_point() or not mixture.isfinite().all():
-        found = "NaN or infinity" if mixture.is_floating_point() else mixture.dtype
-        raise SopeduError(f"the mixture holds {found}: pass finite floats from -1 to 1")
-    if frames.ndim != 4 or frames.shape[1] != 3 or not frames.numel() or frames.dtype != torch.uint8:
-        raise SopeduError(
-            f"the frames are {frames.dtype} {tuple(frames.shape)}: pass (S, 3, H, W) uint8, one frame at least"
-        )
-    if not (len(view) == 4 and view[0] < view[2] and view[1] < view[3]):
-        raise SopeduError(f"view {','.join(f'{value:g}' for value in view)}: write x0,y0,x1,y1, x0 < x1 and y0 < y1")

@@ -1,8 +1,8 @@
-"""Places in a picture: points, boxes, the cells of a feature map, crops and letterboxes (notebook 10_localize).
+"""Places in a picture: points, boxes, cells of a feature map, crops and letterboxes, and how to convert them.
 
 A point is ``(x, y)`` and a box ``(x0, y0, x1, y1)``, in fractions of width and height, x to the right and y down. Cells
 are rows and columns of a feature map ``(h, w)``. A view is the part of the picture that a model was shown, as a box;
-a letterboxed picture's view reaches beyond the picture. All of them are converted here and nowhere else.
+the view of a letterboxed picture reaches beyond the picture. Explained in notebook 10_localize.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ Place = Point | Box | np.ndarray
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 _LEAST = 1e-6  # of a cell that a box must cover
-_ROUNDING = 1e-9  # of a view: a place on its border stays there when it is converted to and fro
+_ROUNDING = 1e-9  # of a view: a place on its border stays there when it is converted back and forth
 
 
 def check_box(box: Sequence[float]) -> Box:
-    """Return the box if it is one inside the picture.
+    """Return a box as a tuple of floats if it lies in the picture.
+
+    Args:
+        box: ``(x0, y0, x1, y1)``.
 
     Raises:
         SopeduError: if it is not four finite numbers with 0 ≤ x0 < x1 ≤ 1 and 0 ≤ y0 < y1 ≤ 1.
@@ -40,7 +43,10 @@ def check_box(box: Sequence[float]) -> Box:
 
 
 def check_point(point: Sequence[float]) -> Point:
-    """Return the point if it lies in the picture.
+    """Return a point as a tuple if it lies in the picture.
+
+    Args:
+        point: ``(x, y)``.
 
     Raises:
         SopeduError: if it is not two numbers from 0 to 1.
@@ -55,6 +61,9 @@ def check_point(point: Sequence[float]) -> Point:
 def check_place(place: Point | Box) -> Point | Box:
     """Return a point or a box as a tuple of floats if it lies in the picture.
 
+    Args:
+        place: ``(x, y)`` or ``(x0, y0, x1, y1)``.
+
     Raises:
         SopeduError: it is neither; see :func:`check_point` and :func:`check_box`.
     """
@@ -64,7 +73,7 @@ def check_place(place: Point | Box) -> Point | Box:
 
 
 def _numbers(place: Sequence[float], wanted: str) -> tuple[float, ...]:
-    """What was passed as a tuple of floats; a line says what is wanted where that cannot be."""
+    """What was passed as a tuple of floats; the error says what is `wanted`."""
     try:
         return tuple(float(value) for value in place)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: a tensor of more dimensions
@@ -73,17 +82,32 @@ def _numbers(place: Sequence[float], wanted: str) -> tuple[float, ...]:
 
 
 def centre(box: Box) -> Point:
-    """The middle of a box."""
+    """Return the middle of a box.
+
+    Args:
+        box: ``(x0, y0, x1, y1)``.
+    """
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
 def inside(point: Point, box: Box) -> bool:
-    """Whether a point lies in a box."""
+    """Return whether a point lies in a box.
+
+    Args:
+        point: ``(x, y)``.
+        box: ``(x0, y0, x1, y1)``, borders included.
+    """
     return bool(box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3])
 
 
 def intersection_over_union(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Overlap of boxes ``(N, 4)`` and ``(M, 4)`` over their union, ``(N, M)``; 0 where both are empty."""
+    """Return the overlap of boxes over their union, ``(N, M)`` float64; 0 where both are empty.
+
+    Args:
+        first: boxes ``(N, 4)``.
+        second: boxes ``(M, 4)``.
+    """
+    # torchvision's box_iou returns the same numbers, but NaN for empty boxes, and for few boxes it is slower.
     first, second = (np.asarray(boxes, float).reshape(-1, 4) for boxes in (first, second))
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
@@ -94,7 +118,13 @@ def intersection_over_union(first: np.ndarray, second: np.ndarray) -> np.ndarray
 
 
 def cells_of_box(box: Box, height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of the cells whose centres lie in a box; for a small box, the cell its centre lies in."""
+    """Return rows and columns of the cells whose centres lie in a box; for a small box, the cell its centre lies in.
+
+    Args:
+        box: ``(x0, y0, x1, y1)``.
+        height: rows of the feature map.
+        width: its columns.
+    """
     x0, y0, x1, y1 = check_box(box)
 
     def span(low: float, high: float, cells: int) -> slice:
@@ -107,7 +137,15 @@ def cells_of_box(box: Box, height: int, width: int) -> tuple[slice, slice]:
 
 
 def box_of_cell(row: int, column: int, height: int, width: int, reach: int = 0) -> Box:
-    """The box of a cell and its neighbours up to ``reach`` cells away, cut at the picture's border."""
+    """Return the box of a cell and its neighbours, cut at the picture's border.
+
+    Args:
+        row: of the cell, counted from 0.
+        column: of the cell, counted from 0.
+        height: rows of the feature map.
+        width: its columns.
+        reach: how many cells away a neighbour may be.
+    """
     return (
         max(0, column - reach) / width,
         max(0, row - reach) / height,
@@ -117,16 +155,27 @@ def box_of_cell(row: int, column: int, height: int, width: int, reach: int = 0) 
 
 
 def cell_at(point: Point, height: int, width: int) -> tuple[int, int]:
-    """Row and column of the cell in which a point lies."""
+    """Return row and column of the cell in which a point lies.
+
+    Args:
+        point: ``(x, y)``.
+        height: rows of the feature map.
+        width: its columns.
+    """
     x, y = check_point(point)
     return min(int(y * height), height - 1), min(int(x * width), width - 1)
 
 
 def cell_weights(place: Place, height: int, width: int) -> np.ndarray:
-    """How much every cell of a map belongs to a place, ``(h, w)`` float64, none of them negative.
+    """Return how much every cell of a map belongs to a place, ``(h, w)`` float64, 0 or more.
 
     A box gives the share of each cell's area that it covers. A point gives the weights of bilinear interpolation
-    between the centres of the four cells around it, which add up to 1. An array ``(h, w)``, as painted, stays.
+    between the centres of the four cells around it, which add up to 1. An array ``(h, w)`` is returned as it is.
+
+    Args:
+        place: a point, a box, or weights of the cells ``(h, w)``.
+        height: rows of the feature map.
+        width: its columns.
 
     Raises:
         SopeduError: no such point or box; a box that covers less than a millionth of a cell; an array of another shape,
@@ -145,13 +194,13 @@ def cell_weights(place: Place, height: int, width: int) -> np.ndarray:
         return np.outer(_between(place[1], height), _between(place[0], width))
     x0, y0, x1, y1 = place
     weights = np.outer(_covered(y0, y1, height), _covered(x0, x1, width))
-    if weights.max() < _LEAST:  # rounding would leave nothing of it, and silence would be heard in place of a sound
+    if weights.max() < _LEAST:  # rounding would leave nothing of it, and silence would be heard instead of a sound
         raise SopeduError(f"box {x0:g},{y0:g},{x1:g},{y1:g}: covers next to nothing of any cell; pass a point instead")
     return weights
 
 
 def _between(position: float, cells: int) -> np.ndarray:
-    """Weights of linear interpolation between centres of cells; beyond the outermost, that one alone."""
+    """Weights of linear interpolation between centres of cells; beyond the outermost centre, that cell alone."""
     return np.clip(1 - np.abs(np.clip(position * cells - 0.5, 0, cells - 1) - np.arange(cells)), 0, None)
 
 
@@ -161,19 +210,35 @@ def _covered(low: float, high: float, cells: int) -> np.ndarray:
 
 
 def centre_crop(width: float, height: float) -> Box:
-    """View of the largest square in the middle of a picture."""
-    across, down = min(1.0, height / width), min(1.0, width / height)
-    return (1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2
+    """Return the view of the largest square in the middle of a picture.
+
+    Args:
+        width: of the picture, in any unit.
+        height: in the same unit.
+    """
+    return _square(min(1.0, height / width), min(1.0, width / height))
 
 
 def letterbox(width: float, height: float) -> Box:
-    """View of the smallest square around a picture, which fills the rest with bars; it reaches beyond 0…1."""
-    across, down = max(1.0, height / width), max(1.0, width / height)
+    """Return the view of the smallest square around a picture, the rest filled with bars; it reaches beyond 0…1.
+
+    Args:
+        width: of the picture, in any unit.
+        height: in the same unit.
+    """
+    return _square(max(1.0, height / width), max(1.0, width / height))
+
+
+def _square(across: float, down: float) -> Box:
     return (1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2
 
 
 def into_view(place: Point | Box, view: Box) -> Point | Box:
-    """A place of the picture as a place of the view, in fractions of the view; of a box, the part that is seen.
+    """Return a place of the picture as a place of the view, in fractions of the view; of a box, the part that is seen.
+
+    Args:
+        place: in fractions of the picture.
+        view: the part of the picture that was shown.
 
     Raises:
         SopeduError: nothing of it lies in the view.
@@ -194,15 +259,26 @@ def into_view(place: Point | Box, view: Box) -> Point | Box:
 
 
 def out_of_view(place: Point | Box, view: Box) -> Point | Box:
-    """A place of the view as a place of the picture; in the bars of a letterbox it lies outside 0…1."""
+    """Return a place of the view as a place of the picture; in the bars of a letterbox it lies outside 0…1.
+
+    Args:
+        place: in fractions of the view.
+        view: the part of the picture that was shown.
+    """
     across, down = view[2] - view[0], view[3] - view[1]
     return tuple(view[i % 2] + value * (down if i % 2 else across) for i, value in enumerate(place))
 
 
 def map_on_picture(values: np.ndarray, view: Box, height: int, width: int) -> np.ndarray:
-    """A map ``(h, w)`` of a view on a grid ``(height, width)`` over the whole picture; 0 where nothing was seen.
+    """Return the map of a view on a grid over the whole picture, ``(height, width)``; 0 where nothing was seen.
 
     Use it to lay the map of a cropped or letterboxed frame over the picture that the frame was cut from.
+
+    Args:
+        values: map ``(h, w)`` of the view.
+        view: the part of the picture that was shown.
+        height: rows of the grid.
+        width: its columns.
     """
     rows, columns = values.shape
     x = ((np.arange(width) + 0.5) / width - view[0]) / (view[2] - view[0])

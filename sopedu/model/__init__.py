@@ -10,6 +10,11 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "backbones": (
+            "resnet18_layers",
+            "small_layers",
+            "keep_resolution",
+        ),
         "checkpoints": (
             "Checkpoint",
             "save_checkpoint",
@@ -20,6 +25,11 @@ __getattr__, __dir__, __all__ = exports(
             "StridedPointwiseConv",
             "twice_as_large",
             "dense_gradient",
+        ),
+        "modes": (
+            "evaluating",
+            "untrained",
+            "count_parameters",
         ),
         "nets": (
             "activate",
@@ -32,15 +42,7 @@ __getattr__, __dir__, __all__ = exports(
         "sound_of_pixels": (
             "normalise_frames",
             "SoundOfPixels",
-            "evaluating",
-            "untrained",
-            "count_parameters",
         ),
-        "warm_start": (
-            "object_picture",
-            "pretrain",
-            "save_warm_start",
-            "load_warm_start",
-        ),
+        "warm_start": ("load_warm_start",),
     },
 )

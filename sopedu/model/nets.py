@@ -8,18 +8,16 @@ Notebook: 06_ears, 07_eyes, 08_synthesizer.
 
 from __future__ import annotations
 
-import urllib.error
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models import ResNet18_Weights, resnet18
-from torchvision.models.resnet import BasicBlock
 
 from sopedu.config import ModelConfig, Registry
 from sopedu.errors import SopeduError
-from sopedu.model.layers import StridedPointwiseConv, dense_gradient, twice_as_large
+from sopedu.model.backbones import keep_resolution, resnet18_layers, small_layers
+from sopedu.model.layers import dense_gradient, twice_as_large
 
 #: Activations by the values of ``model.visual_activation`` and ``model.audio_activation``; axis 1 is K.
 ACTIVATIONS: Registry[Callable[[torch.Tensor], torch.Tensor]] = Registry(
@@ -40,9 +38,6 @@ def activate(features: torch.Tensor, name: str) -> torch.Tensor:
     Args:
         features: ``(B, K, …)``.
         name: a key of :data:`ACTIVATIONS`.
-
-    Returns:
-        same shape.
     """
     return ACTIVATIONS[name](features)
 
@@ -63,65 +58,22 @@ class FrameNet(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         if config.frame_net == "resnet18":
-            layers, channels = _resnet18_layers(config.frame_weights)
+            layers, channels = resnet18_layers(config.frame_weights)
         else:
-            layers, channels = _small_layers(config.frame_width)
+            layers, channels = small_layers(config.frame_width)
         if config.frame_dilation > 0:
-            _keep_resolution(layers[-1], config.frame_dilation)
+            keep_resolution(layers[-1], config.frame_dilation)
         self.body = nn.Sequential(*layers)
         kernel = config.frame_head_kernel
         self.head = nn.Conv2d(channels, config.components, kernel, padding=kernel // 2)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Compute the feature map, without activation.
+        """Compute the feature map ``(B, K, h, w)``, without activation.
 
         Args:
             frames: normalised, ``(B, 3, H, W)``.
-
-        Returns:
-            ``(B, K, h, w)``.
         """
         return self.head(self.body(frames))
-
-
-def _resnet18_layers(weights: str) -> tuple[list[nn.Module], int]:
-    try:
-        net = resnet18(weights=ResNet18_Weights.IMAGENET1K_V1 if weights == "imagenet" else None)
-    except (urllib.error.URLError, OSError) as error:
-        raise SopeduError(
-            f"the ImageNet weights of ResNet-18 could not be downloaded ({error}): connect once so that torchvision "
-            "can keep them, or start without them: --set model.frame_weights=none"
-        ) from error
-    return list(net.children())[:-2], 512
-
-
-def _small_layers(width: int) -> tuple[list[nn.Module], int]:
-    stem = nn.Sequential(
-        nn.Conv2d(3, width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-    )
-    layers, channels = [stem], width
-    for multiple, stride in ((1, 1), (2, 2), (4, 2), (4, 2)):
-        out = width * multiple
-        shortcut = None
-        if stride != 1 or out != channels:
-            shortcut = nn.Sequential(_shortcut(channels, out, stride), nn.BatchNorm2d(out))
-        layers.append(nn.Sequential(BasicBlock(channels, out, stride, shortcut)))
-        channels = out
-    return layers, channels
-
-
-def _shortcut(channels: int, out: int, stride: int) -> nn.Conv2d:
-    return (nn.Conv2d if channels % 8 == 0 else StridedPointwiseConv)(channels, out, 1, stride, bias=False)
-
-
-def _keep_resolution(stage: nn.Module, dilation: int) -> None:
-    """Replace the stride of a stage by dilation; the strided convolution itself gets half of it."""
-    for module in stage.modules():
-        if isinstance(module, nn.Conv2d):
-            reach = max(1, dilation // 2) if module.stride == (2, 2) else dilation
-            module.stride = (1, 1)
-            if module.kernel_size == (3, 3):
-                module.dilation = module.padding = (reach, reach)
 
 
 class AudioUNet(nn.Module):
@@ -157,13 +109,10 @@ class AudioUNet(nn.Module):
             self.up_norm.append(nn.BatchNorm2d(out) if level > 0 else nn.Identity())
 
     def forward(self, log_magnitude: torch.Tensor) -> torch.Tensor:
-        """Compute the components, without activation.
+        """Compute the components ``(B, parts · K, Q, T)``, without activation.
 
         Args:
             log_magnitude: of the mixtures, ``(B, 1, Q, T)``.
-
-        Returns:
-            ``(B, parts · K, Q, T)``.
 
         Raises:
             SopeduError: Q or T is not a multiple of 2 to the number of steps down.
@@ -199,14 +148,11 @@ class Synthesizer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, visual: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
-        """Compute mask logits.
+        """Compute mask logits ``(B, N, Q, T)``.
 
         Args:
             visual: ``(B, N, K)``; N counts the sources of a mixture, or the cells of a feature map.
             components: ``(B, K, Q, T)``.
-
-        Returns:
-            ``(B, N, Q, T)``.
         """
         batch, _, rows, columns = components.shape
         weighted = (visual * self.scale).to(components.dtype)

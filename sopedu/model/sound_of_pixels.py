@@ -1,19 +1,14 @@
-"""The Sound of Pixels as one model of three nets.
+"""The Sound of Pixels as one model of three nets: frames and a mixture go in, mask logits come out.
 
-Frames and the mixture's spectrogram go in, one mask per shown clip comes out:
-
-    frames --FrameNet--> features --pool, activate--> visual vector (K)     \\
-                                                                              Synthesizer --> mask logits
-    log magnitude --AudioUNet--> K components                               /
+    frames --FrameNet--> features --pool, activate--> visual vectors of K numbers --+
+                                                                                    +--Synthesizer--> mask logits
+    log magnitude of the mixture --AudioUNet--> K components -----------------------+
 
 Notebook: 08_synthesizer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -24,7 +19,7 @@ from sopedu.config import Config
 from sopedu.errors import SopeduError
 from sopedu.model.nets import AudioUNet, FrameNet, Synthesizer, activate, initialise_as_paper
 
-# Mean and standard deviation of the red, green and blue of ImageNet's pictures, which ResNet's weights expect.
+# Of the red, green and blue of ImageNet's pictures, which ResNet's weights expect.
 _IMAGE_MEAN = (0.485, 0.456, 0.406)
 _IMAGE_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -83,88 +78,67 @@ class SoundOfPixels(nn.Module):
             initialise_as_paper(self.audio_net)
 
     def feature_map(self, frames: torch.Tensor) -> torch.Tensor:
-        """Compute visual features of each cell, without activation.
+        """Compute visual features of each cell, ``(B, K, S, h, w)``, without activation.
 
         Args:
             frames: normalised, ``(B, S, 3, H, W)``.
-
-        Returns:
-            ``(B, K, S, h, w)``.
         """
         batch, count = frames.shape[:2]
         features = self.frame_net(frames.flatten(0, 1))
         return features.unflatten(0, (batch, count)).transpose(1, 2)
 
     def pool(self, features: torch.Tensor) -> torch.Tensor:
-        """Pool features over cells and frames as in training, then activate them.
+        """Pool features over cells and frames, then activate them: visual vectors ``(B, K)``.
 
         Args:
             features: without activation, ``(B, K, cells)``.
-
-        Returns:
-            visual vectors ``(B, K)``.
         """
         pooled = features.amax(2) if self.config.model.pooling == "max" else features.mean(2)
         return activate(pooled, self.config.model.visual_activation)
 
     def visual(self, frames: torch.Tensor) -> torch.Tensor:
-        """Compute one visual vector per clip, pooled over frames and cells.
+        """Compute one visual vector per clip, ``(B, K)``, pooled over frames and cells.
 
         Args:
             frames: normalised, ``(B, S, 3, H, W)``.
-
-        Returns:
-            ``(B, K)``.
         """
         return self.pool(self.feature_map(frames).flatten(2).float())
 
     def visual_cells(self, frames: torch.Tensor) -> torch.Tensor:
-        """Compute one visual vector per cell, without pooling.
+        """Compute one visual vector per cell, ``(B, S, h, w, K)``, without pooling.
 
         Args:
             frames: normalised, ``(B, S, 3, H, W)``.
-
-        Returns:
-            ``(B, S, h, w, K)``.
         """
         features = activate(self.feature_map(frames).float(), self.config.model.visual_activation)
         return features.permute(0, 2, 3, 4, 1)
 
     def components(self, log_magnitude: torch.Tensor) -> torch.Tensor:
-        """Split the mixture into K components.
+        """Split the mixture into K components, ``(B, K, P · Q, T)``; P is 1 except for complex masks.
 
         Args:
             log_magnitude: of the mixtures, ``(B, 1, Q, T)``.
-
-        Returns:
-            ``(B, K, Q, T)``; for a mask kind of P parts ``(B, K, P · Q, T)``.
         """
         components = activate(self.audio_net(log_magnitude), self.config.model.audio_activation)
         parts = self.mask_kind.parts
         return components if parts == 1 else components.unflatten(1, (-1, parts)).flatten(2, 3)
 
     def masks(self, visual: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
-        """Compute the masks of visual vectors, for one mixture.
+        """Compute the masks ``(n, Q, T)`` of visual vectors, for one mixture.
 
         Args:
             visual: activated, ``(n, K)``.
             components: of the mixture, ``(1, K, P · Q, T)``.
-
-        Returns:
-            ``(n, Q, T)``, see :func:`sopedu.audio.masks.mask_from_logits`.
         """
         return mask_from_logits(self.synthesizer(visual[None], components)[0], self.mask_kind)
 
     def separate(self, masks: torch.Tensor, spectrogram: torch.Tensor, normalise: bool = False) -> torch.Tensor:
-        """Apply masks to a mixture, as the mask kind of this model is applied.
+        """Apply masks to a mixture: waveforms ``(…, (T − 1) · hop_length)`` float32.
 
         Args:
             masks: ``(…, Q, T)``.
             spectrogram: of the mixture, complex ``(…, F, T)``.
             normalise: make the estimates add up to the mixture, see :func:`sopedu.audio.masks.apply_mask`.
-
-        Returns:
-            waveforms ``(…, (T − 1) · hop_length)`` float32.
         """
         return apply_mask(masks, spectrogram, self.config.spectrogram, self.mask_kind.binary, normalise)
 
@@ -190,7 +164,7 @@ class SoundOfPixels(nn.Module):
         pooling: str | None = None,
         weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Compute the mask of a region of cells.
+        """Compute the mask ``(Q, T)`` of a region of cells.
 
         Args:
             features: without activation, of the region's cells, ``(K, C)``.
@@ -201,9 +175,6 @@ class SoundOfPixels(nn.Module):
                 trained with pasted scenes); ``area`` averages the masks. None: ``model.region_pooling`` of the
                 configuration.
             weights: share of each cell that lies in the region, ``(C,)``; unused by ``features``. None: all 1.
-
-        Returns:
-            ``(Q, T)``.
 
         Raises:
             SopeduError: an unknown pooling.
@@ -246,40 +217,3 @@ class SoundOfPixels(nn.Module):
             shown = torch.arange(frames.shape[0] * frames.shape[1], device=frames.device).view(frames.shape[:2])
             frames = frames.flatten(0, 1)
         return self.synthesizer(self.visual(frames)[shown], self.components(log_magnitude))
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode; afterwards put each module back into the mode that it was in.
-
-    In training mode, batch normalisation would use the statistics of one batch and change its own.
-
-    Args:
-        model: some of its modules may be frozen, i.e. in evaluation mode already.
-    """
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-def untrained(config: Config) -> SoundOfPixels:
-    """Build a model with random weights, so that nothing has to be downloaded.
-
-    Args:
-        config: of the model.
-    """
-    return SoundOfPixels(replace(config, model=replace(config.model, frame_weights="none")))
-
-
-def count_parameters(net: nn.Module) -> int:
-    """Return the number of trainable parameters of a net.
-
-    Args:
-        net: any module.
-    """
-    return sum(parameter.numel() for parameter in net.parameters())

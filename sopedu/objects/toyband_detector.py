@@ -142,12 +142,10 @@ def load_toyband_detector(folder: str | Path = SHIPPED, least_score: float = 0.3
         weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
         net.load_state_dict(weights)
     except FileNotFoundError as error:
-        raise SopeduError(
-            f"{folder}: the toy band's detector is not there; make it with `sopedu toyband detector --out {folder}`"
-        ) from error
+        raise SopeduError(f"{folder}: the toy band's detector is not there; make it with `make detector`") from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise SopeduError(
-            f"{folder}: is no detector of the toy band, or damaged; make another with `sopedu toyband detector`"
+            f"{folder}: is no detector of the toy band, or damaged; make another with `make detector`"
         ) from error
     return ToyBandDetector(net.eval(), names, least_score)
 

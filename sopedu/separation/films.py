@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,127 +10,157 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from sopedu.errors import SopeduError
 from sopedu.localization.overlays import draw_box
 from sopedu.localization.places import Box
-from sopedu.localization.windows import DiskWaveform, VideoPart
+from sopedu.separation.parts import DiskWaveform, VideoPart
 from sopedu.separation.regions import Region
 from sopedu.video.writing import VideoWriter
 
-# x264 on two cores, 720p of leaves in the wind: "superfast" at 18 keeps 40.6 dB at 60 pictures a second, "medium" at
-# 20 40.4 dB at 22, in a file of half the size.
+# x264 on two cores, 720p of leaves in the wind: "superfast" at 18 keeps 40.6 dB at 60 pictures per second, "medium"
+# at 20 keeps 40.4 dB at 22, in a file of half the size.
 _QUALITY, _EFFORT = 18, "superfast"
-# A tour shows the whole video once for the mixture and once for every object; of a longer one, its loudest stretch.
+# A tour shows the whole video once for the mixture and once for every object; of a longer one, its loudest seconds.
 _TOUR_WHOLE_SECONDS, _TOUR_SECONDS = 15.0, 10.0
 
-Draw = Callable[[float, np.ndarray], np.ndarray]
+_Draw = Callable[[float, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Film:
-    """A video to write: its sound, and what is drawn on every picture, given its time."""
+    """A video to write.
+
+    Attributes:
+        path: of the mp4 file.
+        sound: its waveform in blocks.
+        sample_rate: of the sound, in Hz.
+        draw: makes a picture ``(H, W, 3)`` uint8 from a time in seconds and the picture of the original video.
+    """
 
     path: Path
     sound: Iterator[np.ndarray]
     sample_rate: int
-    draw: Draw
+    draw: _Draw
 
 
 def write_films(
-    part: VideoPart,
-    films: Sequence[Film],
-    seconds: float,
-    damaged: list[float],
-    left_out: list[float],
-    progress: bool,
+    part: VideoPart, pictures: Iterable[tuple[float, np.ndarray]], films: Sequence[Film], seconds: float
 ) -> tuple[int, float]:
-    """Write all videos in one walk over the pictures; return how many there were, and the time of the last.
+    """Write all videos in one walk over the pictures.
 
-    The lists take the times of damaged packets, and of pictures that have no time of their own.
+    Args:
+        part: of the video.
+        pictures: its (time, picture), see :meth:`VideoPart.pictures`.
+        films: the videos.
+        seconds: length of their sound.
+
+    Returns:
+        the number of pictures, and the time of the last one.
 
     Raises:
-        SopeduError: no picture is shown in this part.
+        SopeduError: there is no picture in this part.
     """
-    rate = part.info.frame_rate
-    total = round(part.seconds * rate) if rate else None
-    bar = progress_bar(part.pictures(damaged, left_out), f"writing {len(films)} videos", progress, total, "picture")
-    last, time, shown = None, 0.0, 0
-    with bar as pictures, ExitStack() as stack:
-        writers = [stack.enter_context(_writer(part, f.path, f.sound, f.sample_rate)) for f in films]
+    last, time, count = None, 0.0, 0
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_writer(part, film.path, film.sound, film.sample_rate)) for film in films]
         for time, picture in pictures:
-            last, shown = picture, shown + 1
+            last, count = picture, count + 1
             for writer, film in zip(writers, films, strict=True):
                 writer.add(time, film.draw(time, picture))
         if last is None:
             raise SopeduError(f"{part.info.path}: no picture is shown in this part; choose another --start and --end")
-        held = seconds - 1 / (rate or 25)
-        if held > time + 1:  # a player shows nothing where pictures have ended before the sound
+        held = _time_of_held_picture(seconds, part, time)
+        if held is not None:
             for writer, film in zip(writers, films, strict=True):
                 writer.add(held, film.draw(held, last))
-    return shown, time
+    return count, time
 
 
 def write_tour(
     path: Path,
     part: VideoPart,
     mixture: DiskWaveform,
-    regions: Sequence[Region],
-    estimates: Sequence[DiskWaveform],
+    sounds: Sequence[tuple[Region, DiskWaveform]],
     sample_rate: int,
     gain: float,
-    progress: bool,
+    bar: Any,
 ) -> list[dict[str, Any]]:
     """Write one video that shows everything in turn: the whole sound first, then every region with its sound alone.
 
     Args:
-        path: the mp4.
-        part: of the video that is shown.
-        mixture, estimates: the whole sound and that of every region.
-        gain: that all sounds are multiplied with.
+        path: of the mp4 file.
+        part: of the video.
+        mixture: the whole sound.
+        sounds: every region and its sound.
+        sample_rate: of all sounds, in Hz.
+        gain: all sounds are multiplied with it.
+        bar: makes a progress bar, with the arguments of tqdm.
 
     Returns:
-        the sections: name, when it begins in the tour, and the stretch of the video that it shows, in seconds.
+        the sections: name, when it begins in the tour, and the seconds of the video that it shows.
     """
-    first, count = _loudest_stretch(mixture, sample_rate)
-    begin, length = first / sample_rate, count / sample_rate
-    stretch = VideoPart(part.info, part.start + begin, part.start + begin + length)
-    sections: list[tuple[str, DiskWaveform, Draw]] = [("all together", mixture, _all_marked(regions, begin))]
-    sections += [(r.name, e, highlighting(r, begin)) for r, e in zip(regions, estimates, strict=True)]
+    first, count = _loudest_samples(mixture, sample_rate)
+    begin, length, rate = first / sample_rate, count / sample_rate, part.info.frame_rate or 25
+    shown_part = VideoPart(part.info, part.start + begin, part.start + begin + length)
+    sections: list[tuple[str, DiskWaveform, _Draw]] = [
+        ("all together", mixture, _marking([r for r, _ in sounds], begin))
+    ]
+    sections += [(region.name, sound, highlighting(region, begin)) for region, sound in sounds]
 
-    def sound() -> Iterator[np.ndarray]:
-        for _, spool, _ in sections:  # each section has exactly `count` samples, so that pictures stay in step
+    def samples() -> Iterator[np.ndarray]:
+        for _, sound, _ in sections:  # each section has exactly `count` samples, so that pictures stay in step
             for start in range(first, first + count, 65536):
-                block = spool.read(start, min(65536, first + count - start))
-                yield np.float32(gain) * block
+                yield np.float32(gain) * sound.read(start, min(65536, first + count - start))
 
-    total = round(len(sections) * length * (part.info.frame_rate or 25))
-    writer = _writer(part, path, sound(), sample_rate)
-    with progress_bar(None, "writing the tour", progress, total, "picture") as bar, writer:
-        last, shown = -1.0, None
+    def pictures() -> Iterator[tuple[float, np.ndarray]]:
         for number, (name, _, draw) in enumerate(sections):
-            for time, picture in stretch.pictures([]):
+            for time, picture in shown_part.pictures([]):
                 if time < length - 1e-3:  # what begins with the next section belongs to it
-                    last, shown = number * length + time, with_caption(draw(time, picture), name, (1.0, 0.0))
-                    writer.add(last, shown)
-                    bar.update()
-        held = len(sections) * length - 1 / (part.info.frame_rate or 25)
-        if shown is not None and held > last + 1:  # as in write_films: pictures have ended before the sound
-            writer.add(held, shown)
+                    yield number * length + time, with_caption(draw(time, picture), name, (1.0, 0.0))
+
+    total, end, last, picture = round(len(sections) * length * rate), len(sections) * length, -1.0, None
+    with (
+        bar(pictures(), desc="writing the tour", total=total, unit="picture") as drawn,
+        _writer(part, path, samples(), sample_rate) as writer,
+    ):
+        for last, picture in drawn:
+            writer.add(last, picture)
+        held = _time_of_held_picture(end, part, last)
+        if picture is not None and held is not None:
+            writer.add(held, picture)
     return [
         {"name": name, "at": round(number * length, 3), "from": round(begin, 3), "seconds": round(length, 3)}
         for number, (name, _, _) in enumerate(sections)
     ]
 
 
-def highlighting(region: Region, begin: float = 0.0) -> Draw:
-    """A function that marks a region on a picture and darkens the rest; times count from `begin`."""
+def _time_of_held_picture(seconds: float, part: VideoPart, last: float) -> float | None:
+    """When to show the last picture again, where pictures have ended before the sound: a player would show nothing."""
+    held = seconds - 1 / (part.info.frame_rate or 25)
+    return held if held > last + 1 else None
+
+
+def highlighting(region: Region, begin: float = 0.0) -> _Draw:
+    """Return a function that marks a region on a picture and darkens the rest.
+
+    Args:
+        region: what is marked.
+        begin: seconds that are added to the times of pictures.
+    """
     return lambda time, picture: highlight(picture, region.box_at(begin + time))
 
 
 def highlight(frame: np.ndarray, box: Box | None) -> np.ndarray:
-    """A frame ``(H, W, 3)`` uint8 with a box marked and all else at half its brightness; without a box, dark."""
+    """Mark a box on a frame; all else has half its brightness.
+
+    Args:
+        frame: ``(H, W, 3)`` uint8.
+        box: None for an object that is not there: the whole frame is darkened.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
     shown = frame >> 1
     if box is None:
         return shown
@@ -142,7 +172,16 @@ def highlight(frame: np.ndarray, box: Box | None) -> np.ndarray:
 
 
 def with_caption(frame: np.ndarray, text: str, point: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-    """A frame ``(H, W, 3)`` uint8 with white words on black, their left top at a point."""
+    """Write white words on black on a frame.
+
+    Args:
+        frame: ``(H, W, 3)`` uint8.
+        text: the words.
+        point: (x, y) of their left top, as fractions of width and height; they stay inside the frame.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
     words = _words(text, max(14, min(frame.shape[:2]) // 16))
     height, width = frame.shape[:2]
     words = words[:height, :width]
@@ -155,7 +194,7 @@ def with_caption(frame: np.ndarray, text: str, point: tuple[float, float] = (0.0
 
 @lru_cache(maxsize=64)
 def _words(text: str, size: int) -> np.ndarray:
-    """Words as a picture ``(h, w, 3)``, in a font that matplotlib brings and that knows many scripts."""
+    """Words as a picture ``(h, w, 3)``, in a font of matplotlib that knows many scripts."""
     from matplotlib.font_manager import findfont
     from PIL import Image, ImageDraw, ImageFont
 
@@ -167,18 +206,20 @@ def _words(text: str, size: int) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _all_marked(regions: Sequence[Region], begin: float) -> Draw:
+def _marking(regions: Sequence[Region], begin: float) -> _Draw:
+    """A function that marks all regions with their names."""
+
     def draw(time: float, picture: np.ndarray) -> np.ndarray:
-        boxes = {region.name: region.box_at(begin + time) for region in regions}
-        for name, box in boxes.items():
+        for region in regions:
+            box = region.box_at(begin + time)
             if box is not None:
-                picture = with_caption(draw_box(picture, box), name, box[:2])
+                picture = with_caption(draw_box(picture, box), region.name, box[:2])
         return picture
 
     return draw
 
 
-def _loudest_stretch(mixture: DiskWaveform, sample_rate: int) -> tuple[int, int]:
+def _loudest_samples(mixture: DiskWaveform, sample_rate: int) -> tuple[int, int]:
     """First sample and number of samples that a tour plays."""
     if mixture.length <= _TOUR_WHOLE_SECONDS * sample_rate:
         return 0, mixture.length
@@ -190,9 +231,3 @@ def _loudest_stretch(mixture: DiskWaveform, sample_rate: int) -> tuple[int, int]
 
 def _writer(part: VideoPart, path: Path, sound: Iterator[np.ndarray], sample_rate: int) -> VideoWriter:
     return VideoWriter(path, part.info.frame_rate, sound, sample_rate, _QUALITY, _EFFORT, part.info.pixel_aspect)
-
-
-def progress_bar(things: Iterator[Any] | None, title: str, progress: bool, total: float | None, unit: str) -> Any:
-    """A progress bar with the time left around an iterator; in a ``with`` it ends before an error is told."""
-    total = None if total is None else int(np.ceil(total))
-    return tqdm(things, desc=title, total=total, disable=not progress, unit=unit)

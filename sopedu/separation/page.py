@@ -1,4 +1,4 @@
-"""The page that lies among the results of a separated video, plays them and explains them."""
+"""The report page of a separated video: it plays the results and explains them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sopedu.localization.windows import DiskWaveform
 from sopedu.pages import write_page
 from sopedu.plots import plot_levels, plot_sound_map
+from sopedu.separation.parts import DiskWaveform
 
-_POINTS = 400  # of a line of the timeline: more would not be seen
+_POINTS = 400  # per line of the timeline: more could not be seen
 
 
 def write_separation_page(
@@ -27,12 +27,12 @@ def write_separation_page(
     """Write `report.html` beside the sounds and videos that `result` names.
 
     Args:
-        path: the page.
-        result: what `result.json` holds.
-        still: a picture of the video, `(H, W, 3)` uint8.
-        sound_map: mean map of the whole video, `(h, w)`.
+        path: of the page.
+        result: what ``result.json`` holds.
+        still: a picture of the video ``(H, W, 3)`` uint8.
+        sound_map: mean map of the whole video ``(h, w)``.
         mixture: the whole sound.
-        estimates: the sound of every entry of `result["sounds"]`, in its order.
+        estimates: the sound of every entry of ``result["sounds"]``.
 
     Returns:
         the path.

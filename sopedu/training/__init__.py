@@ -1,6 +1,6 @@
 """From a batch to a trained model: loss, loop, and what a long training needs.
 
-Read `objective`, `losses` and `loop` first; the other modules may be skipped until they are needed.
+Read `loss` and `loop` first; the other modules may be skipped until they are needed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,11 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "benchmark": (
+            "Step",
+            "MatrixProduct",
+            "flop_per_mixture",
+            "seconds_in_turns",
+            "peak_memory_gib",
             "measure_step",
             "run_benchmark",
         ),
@@ -44,7 +49,6 @@ __getattr__, __dir__, __all__ = exports(
             "mask_loss",
             "shown_loss",
             "mixture_loss",
-            "augment",
         ),
         "optimizer": (
             "make_optimizer",
@@ -80,8 +84,8 @@ __getattr__, __dir__, __all__ = exports(
         ),
         "run_folder": (
             "train_run",
-            "require_new_run",
             "requested",
+            "require_new_run",
         ),
         "setup": (
             "Prepared",
@@ -96,18 +100,6 @@ __getattr__, __dir__, __all__ = exports(
         "snapshot": (
             "save",
             "restore",
-        ),
-        "throughput": (
-            "Measures",
-            "Step",
-            "flop_per_mixture",
-            "MatrixProduct",
-            "seconds_in_turns",
-            "measure_by_measure",
-            "workers_here",
-            "loader_speed",
-            "training_speed",
-            "peak_memory_gib",
         ),
         "validation": (
             "Validation",

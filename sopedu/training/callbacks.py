@@ -1,7 +1,9 @@
-"""What watches a training: progress bar, history, live plot, TensorBoard, checkpoints (notebook 13_train_full).
+"""Callbacks that watch a training: progress bar, history, checkpoints, live plot, TensorBoard.
 
-Notebooks and the command line share them. A callback looks on: it draws no random number and leaves the model as it
-found it, so a watched run is the same run, bit for bit. All of them go on where a resumed run goes on.
+Notebooks and the command line share them. They draw no random numbers and leave the model as it is, so a run with
+callbacks equals one without them, bit by bit. In a resumed run they continue where the run continues.
+
+Notebook: 13_train_full.
 """
 
 from __future__ import annotations
@@ -25,88 +27,107 @@ if TYPE_CHECKING:
     from sopedu.evaluation.pairs import TestPairs
     from sopedu.training.validation_preview import ValidationPreview
 
-_MUCH_WAITING = 1 / 3  # of a training's time: from here on the bar says so
+_MUCH_WAITING = 1 / 3  # of a training's time; from here on the bar reports it
 
 
 class Progress(Callback):
-    """A bar with the time left, mixtures a second, the last loss and the last validation.
+    """A bar with the time left, mixtures per second, the last loss and the last validation.
 
-    Where more than a third of the time goes by waiting for clips, it says that too.
+    If the training waits for clips for more than a third of its time, the bar reports that too.
+
+    Args:
+        description: text before the bar.
     """
+
+    #: Title in the bar → key in the history, format.
+    _FIGURES = {
+        "loss": ("loss", "{:.4f}"),
+        "mixtures/s": ("mixtures_per_second", "{:.3g}"),
+        "validation_loss": ("validation_loss", "{:.4f}"),
+        "validation_SDR": ("validation_sdr", "{:.1f} dB"),
+    }
 
     def __init__(self, description: str = "training") -> None:
         self.description = description
 
     def on_start(self, run: Run) -> None:
-        # Steps of an earlier part of the run are done, but this part's clock knows nothing of them: hence ``initial``.
+        """Show the bar."""
+        # The clock starts now, so steps of an earlier part of the run do not count: hence ``initial``.
         self.bar = tqdm(total=run.steps, initial=run.step, desc=self.description, unit="step")
-        self.told = 0
-        self._say(run)
+        self._notes = 0
+        self._update(run)
 
     def on_record(self, run: Run) -> None:
-        self._say(run)
+        """Move the bar and show the last figures."""
+        self._update(run)
         self.bar.update(run.step - self.bar.n)
 
     def on_end(self, run: Run) -> None:
+        """Move the bar to the last step and close it."""
         self.bar.update(run.step - self.bar.n)
         self.bar.close()
 
-    def close(self) -> None:  # a line about an error shall not land behind the bar
+    def close(self) -> None:
+        """Close the bar, so that an error message does not appear in its line."""
         self.bar.close()
 
-    def _say(self, run: Run) -> None:
-        for note in run.notes[self.told :]:  # clips that could not be read, states that were damaged
+    def _update(self, run: Run) -> None:
+        for note in run.notes[self._notes :]:  # unreadable clips, damaged states
             self.bar.write(f"note: {note}")
-        self.told, said = len(run.notes), {}
-        for name, key, form in (
-            ("loss", "loss", "{:.4f}"),
-            ("mixtures/s", "mixtures_per_second", "{:.3g}"),
-            ("validation_loss", "validation_loss", "{:.4f}"),
-            ("validation_SDR", "validation_sdr", "{:.1f} dB"),
-        ):
+        self._notes, shown = len(run.notes), {}
+        for title, (key, form) in self._FIGURES.items():
             value = next((entry[key] for entry in reversed(run.history) if key in entry), None)
             if value is not None:
-                said[name] = form.format(value)
+                shown[title] = form.format(value)
         waiting = run.history[-1].get("waiting", 0.0) if run.history else 0.0
         if waiting > _MUCH_WAITING:
-            said["waiting_for_data"] = f"{waiting:.0%}, raise training.workers"
-        self.bar.set_postfix(said, refresh=False)
+            shown["waiting_for_data"] = f"{waiting:.0%}, raise training.workers"
+        self.bar.set_postfix(shown, refresh=False)
 
 
 class JsonLinesHistory(Callback):
-    """Append every record to a file of JSON lines at once, so that a killed run leaves all but a torn last line.
+    """Append each record to a file of JSON lines at once, so that a killed run loses its last line at most.
 
-    A resumed run cuts what the file holds beyond the step it resumes at; a new one begins a new file. A figure that
-    is not finite is left out. :func:`read_history` reads the file.
+    A resumed run removes records after the step where it resumes; a new run begins a new file. Figures that are not
+    finite are left out. :func:`read_history` reads the file.
+
+    Args:
+        path: of the file; its folder is made if it is missing.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def on_start(self, run: Run) -> None:
+        """Write the records up to the first step of this run."""
         kept = {}
         if run.step and self.path.exists():
             kept = {entry["step"]: entry for entry in read_history(self.path) if entry["step"] <= run.step}
-        kept |= {entry["step"]: entry for entry in run.history}  # what a checkpoint restored counts more than the file
-        self.written = max(kept, default=-1)
+        kept |= {entry["step"]: entry for entry in run.history}  # a restored state overrules the file
+        self._written = max(kept, default=-1)
         with written_aside(self.path, parents=True) as unfinished:
             unfinished.write_text("".join(_json_line(kept[step]) for step in sorted(kept)), encoding="utf-8")
 
     def on_record(self, run: Run) -> None:
-        new = [entry for entry in run.history if entry["step"] > self.written]
+        """Append new records."""
+        new = [entry for entry in run.history if entry["step"] > self._written]
         with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write("".join(map(_json_line, new)))
-        self.written = run.history[-1]["step"]
+        self._written = run.history[-1]["step"]
 
 
 def read_history(path: str | Path) -> list[dict[str, float]]:
-    """Read the records of a run: its folder, its ``history.jsonl``, or the ``history.json`` of earlier versions.
+    """Read the records of a run.
+
+    Args:
+        path: of the run's folder, of its ``history.jsonl``, or of the ``history.json`` of earlier versions.
 
     Returns:
-        entries with ``step``, ``loss`` and what else was recorded. A last line that a killed run left torn is left out.
+        entries with ``step``, ``loss`` and whatever else was recorded; without a last line that is incomplete because
+        the run was killed.
 
     Raises:
-        SopeduError: there is no such file, or it holds something else than records.
+        SopeduError: there is no such file, or it does not contain records.
     """
     path = Path(path)
     if path.is_dir():
@@ -141,32 +162,39 @@ def _json_line(entry: dict[str, float]) -> str:
 
 
 class KeepCheckpoint(Callback):
-    """Save the model every so many steps and at the end, also when the run is interrupted.
+    """Save the model from time to time and at the end, also when the run is interrupted.
 
-    Writes the checkpoint to ``folder``, and beside it as ``best`` the one with the best validation so far.
+    The model with the best validation so far is kept in the folder ``best`` beside it.
+
+    Args:
+        folder: of the checkpoint.
+        data: name of the data, to note in the checkpoint.
+        every: steps between two checkpoints.
     """
 
     def __init__(self, folder: str | Path, data: str, every: int = 500) -> None:
         self.folder, self.data, self.every = Path(folder), data, every
-        self.saved_at = 0
 
     def on_start(self, run: Run) -> None:
-        self.saved_at = run.step
+        """Note the first step of this run."""
+        self._saved_at = run.step
 
     def on_record(self, run: Run) -> None:
+        """Save the model if it is due, and if it is the best so far."""
         if run.best.get("step") == run.step:
             self._save(run, self.folder.with_name("best"))
-        if run.step - self.saved_at >= self.every:
+        if run.step - self._saved_at >= self.every:
             self._save(run, self.folder)
 
     def on_end(self, run: Run) -> None:
+        """Save the model."""
         self._save(run, self.folder)
 
     def _save(self, run: Run, folder: Path) -> None:
         if run.failed:
             return  # the last good checkpoint stays
         if folder == self.folder:
-            self.saved_at = run.step
+            self._saved_at = run.step
         notes = {
             "data": self.data,
             "steps": run.step,
@@ -182,56 +210,58 @@ class KeepCheckpoint(Callback):
 
 
 class LivePlot(Callback):
-    """Draw the learning curve in a notebook while it grows; one figure, replaced in place.
+    """Draw the learning curve in a notebook during the training, in one figure that is replaced.
 
     Args:
         every: steps between two drawings.
-        clips: held-out clips; then the masks that the model predicts for one fixed pair of them are drawn below.
+        clips: held-out clips or pairs; below the curve the predicted masks of one pair are drawn. None: only the curve.
     """
 
     def __init__(self, every: int = 50, clips: ClipDataset | TestPairs | None = None) -> None:
-        self.every, self.pair = every, _watched(clips)
+        self.every, self._pair = every, _preview(clips)
 
     def on_start(self, run: Run) -> None:
+        """Reserve a place for the figure; draw the history of a resumed run."""
         try:
             from IPython.display import display
         except ImportError as error:
             raise SopeduError("LivePlot draws in a notebook: pip install ipython, or take Progress instead") from error
-        self.handle, self.drawn_at = display(display_id=True), run.step
+        self._handle, self._drawn_at = display(display_id=True), run.step
         if run.history:
             self._draw(run)
 
     def on_record(self, run: Run) -> None:
-        if run.step // self.every > self.drawn_at // self.every or run.step == run.steps:
+        """Draw if it is due."""
+        if run.step // self.every > self._drawn_at // self.every or run.step == run.steps:
             self._draw(run)
 
     def _draw(self, run: Run) -> None:
         from sopedu.plots import NotebookFigure, plot_history
 
-        self.drawn_at = run.step
-        if self.pair is None:
+        self._drawn_at = run.step
+        if self._pair is None:
             figure = plot_history(run.history)
         else:
             figure = NotebookFigure(figsize=(10, 5.2), layout="constrained")
             figure.colours = 256
             above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
             plot_history(run.history, above.subplots())
-            self.pair.draw_masks(run.result, below)
-        self.handle.update(figure)
+            self._pair.draw_masks(run.result, below)
+        self._handle.update(figure)
 
 
 class TensorBoard(Callback):
-    """Write what TensorBoard shows: scalars, and of one fixed pair spectrograms, masks and players.
+    """Write files for TensorBoard: scalars, and spectrograms, masks and players of one held-out pair.
 
-    ``tensorboard --logdir FOLDER`` shows it. Events of steps that a resumed run makes again are purged.
+    ``tensorboard --logdir FOLDER`` shows them. A resumed run purges events of the steps that it repeats.
 
     Args:
-        folder: where the event files go; runs beside each other in one folder are shown together.
-        clips: held-out clips, of which one pair is drawn and heard; None for scalars alone.
-        every: steps between two drawings; scalars are written at every record.
+        folder: for the event files; TensorBoard shows runs in one folder together.
+        clips: held-out clips or pairs, of which one pair is drawn and played; None: only scalars.
+        every: steps between two drawings; scalars are written at each record.
 
     Raises:
-        SopeduError: the package tensorboard is missing; or, while it runs, that the disk is full.
+        SopeduError: the package tensorboard is missing; during the training: the disk is full.
     """
 
     _TAGS = {
@@ -248,51 +278,55 @@ class TensorBoard(Callback):
         except ImportError as error:
             raise SopeduError("TensorBoard: the package is missing; pip install tensorboard") from error
         self.folder, self.every, self._open = Path(folder), every, SummaryWriter
-        self.pair = _watched(clips)
+        self._pair = _preview(clips)
 
     def on_start(self, run: Run) -> None:
+        """Open the files; write the pair's sounds, and what the untrained model makes of them."""
         with writing(self.folder):
             self.writer = self._open(str(self.folder), purge_step=run.step + 1 if run.step else 0)
-            if self.pair is not None:
-                self._play(run, "mixture", self.pair.mixture[0])
-                for name, source in zip(self.pair.names, self.pair.sources[0], strict=True):
+            if self._pair is not None:
+                self._play(run, "mixture", self._pair.mixture[0])
+                for name, source in zip(self._pair.names, self._pair.sources[0], strict=True):
                     self._play(run, f"{name}, alone", source)
-        self.drawn_at = -1
+        self._drawn_at = -1
         if not run.step:
             self._draw(run)
-        self.drawn_at = run.step
+        self._drawn_at = run.step
 
     def on_record(self, run: Run) -> None:
+        """Write scalars, and draw if it is due."""
         with writing(self.folder):
             for key, tag in self._TAGS.items():
                 if key in run.history[-1]:
                     self.writer.add_scalar(tag, run.history[-1][key], run.step)
-            if run.step // self.every > self.drawn_at // self.every:
+            if run.step // self.every > self._drawn_at // self.every:
                 self._draw(run)
-            self.writer.flush()  # a killed run keeps what it has shown
+            self.writer.flush()  # so that a killed run loses nothing
 
     def on_end(self, run: Run) -> None:
+        """Draw a last time."""
         with writing(self.folder):
             if not run.failed:
                 self._draw(run)
 
     def close(self) -> None:
+        """Close the files."""
         with writing(self.folder):
             self.writer.close()
 
     def _draw(self, run: Run) -> None:
-        if self.pair is None or self.drawn_at == run.step:
+        if self._pair is None or self._drawn_at == run.step:
             return
         import numpy as np
         from PIL import Image
 
         from sopedu.plots import encode_figure
 
-        self.drawn_at = run.step
-        figure, estimates = self.pair.draw_separation(run.result)
+        self._drawn_at = run.step
+        figure, estimates = self._pair.draw_separation(run.result)
         drawn = Image.open(io.BytesIO(encode_figure(figure, "png", dpi=90)))
         self.writer.add_image("one held-out pair", np.asarray(drawn.convert("RGB")), run.step, dataformats="HWC")
-        for name, estimate in zip(self.pair.names, estimates, strict=True):
+        for name, estimate in zip(self._pair.names, estimates, strict=True):
             self._play(run, f"{name}, estimated", estimate)
 
     def _play(self, run: Run, tag: str, waveform: torch.Tensor) -> None:
@@ -300,11 +334,9 @@ class TensorBoard(Callback):
         self.writer.add_audio(f"players/{tag}", waveform.clamp(-1, 1)[None], run.step, rate)
 
 
-def _watched(clips: ClipDataset | TestPairs | None) -> ValidationPreview | None:
+def _preview(clips: ClipDataset | TestPairs | None) -> ValidationPreview | None:
     if clips is None:
         return None
-    from sopedu.training.validation_preview import (
-        ValidationPreview,  # draws and evaluates, which a run without it shall not have to load
-    )
+    from sopedu.training.validation_preview import ValidationPreview  # loads what draws and evaluates
 
     return ValidationPreview(clips)

@@ -1,10 +1,12 @@
-"""Runs side by side: what was set differently, what came of it, and how they got there (notebook 13_train_full).
+"""Compare runs: their settings, results and learning curves.
 
-    >>> compare_runs(["runs/k8", "runs/k32"])             # a table, one row a run
+    >>> compare_runs(["runs/k8", "runs/k32"])             # a table, one row per run
     >>> plot_comparison(["runs/k8", "runs/k32"])          # learning curves over steps and over seconds
 
-A run's loss jumps from record to record, so every loss here is a mean over the same number of steps for all runs:
-the twentieth part of the longest, or what lies between two records if that is more.
+The loss of a run jumps from record to record, so each loss here is a mean over the same number of steps in all runs: a
+twentieth of the longest run, or the steps between two records if that is more.
+
+Notebook: 13_train_full.
 """
 
 from __future__ import annotations
@@ -23,23 +25,24 @@ from sopedu.errors import SopeduError
 from sopedu.plots import NotebookFigure
 from sopedu.training.callbacks import read_history
 
-#: Folders of runs or files of their histories; or names → these, or histories as ``Run.history`` holds them.
+#: Folders of runs or files of their histories; or names → these or histories like ``Run.history``.
 Runs = Sequence[str | Path] | Mapping[str, str | Path | Sequence[Mapping[str, float]]]
 
-# Okabe and Ito's colours without the yellow, which fades on white; the line style changes with the colour.
+# Okabe and Ito's colours without yellow, which is faint on white; the line style changes with the colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00")
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
 @dataclass(frozen=True)
-class _Known:
-    """A run as it was found: its records, and its configuration by field (None where no checkpoint tells it)."""
+class _Recorded:
+    """A run that was read: its records, and its settings by field (None if its configuration is not known)."""
 
     name: str
     history: list[Mapping[str, float]]
     settings: dict[str, Any] | None
 
     def column(self, key: str) -> np.ndarray:
+        """Return a figure of all records, NaN where it was not recorded."""
         return np.array([entry.get(key, math.nan) for entry in self.history], dtype=float)
 
 
@@ -50,20 +53,20 @@ def compare_runs(runs: Runs) -> list[dict[str, Any]]:
         runs: folders that ``sopedu train`` wrote, files of histories, or names → folders or histories.
 
     Returns:
-        one row a run: ``run``, ``settings`` (those that differ between the runs, by field; None where no checkpoint
-        tells them), ``steps``, ``seconds``, ``mixtures_per_second`` (median), ``smoothing_steps``, and ``final`` and
+        one row per run: ``run``, ``settings`` (those that differ between the runs, by field; None if they are not
+        known), ``steps``, ``seconds``, ``mixtures_per_second`` (median), ``smoothing_steps``, and ``final`` and
         ``best`` of ``loss`` (a mean over ``smoothing_steps``), ``validation_loss`` and ``validation_sdr`` (dB), the
-        best with its step in ``best_…_step``. What was not recorded is None.
+        best with its step in ``best_…_step``. Figures that were not recorded are None.
 
     Raises:
         SopeduError: a run cannot be found or read, or has no record yet.
 
     Notebook: 13_train_full.
     """
-    known = _found(runs)
-    differing, span = _differing(known), _span(known)
+    recorded = _read(runs)
+    differing, span = _differing(recorded), _span(recorded)
     rows = []
-    for run in known:
+    for run in recorded:
         settings = run.settings and {field: run.settings.get(field) for field in differing}
         row = {"run": run.name, "settings": settings, "steps": int(run.history[-1]["step"])}
         speeds = [entry["mixtures_per_second"] for entry in run.history if "mixtures_per_second" in entry]
@@ -79,43 +82,42 @@ def compare_runs(runs: Runs) -> list[dict[str, Any]]:
 
 
 def plot_comparison(runs: Runs) -> NotebookFigure:
-    """Draw the learning curves of runs over steps and over seconds, and their SDR on held-out mixtures if known.
+    """Draw the learning curves of runs over steps and over seconds, and their SDR on held-out mixtures if recorded.
 
-    The legend names the settings that differ. Where runs learned different losses, whose scales differ, each curve is
-    divided by its own first value. Circles are losses on held-out mixtures.
+    The legend names the settings that differ. If the runs were trained with different losses, whose scales differ,
+    each curve is divided by its first value. Circles are losses on held-out mixtures.
 
     Args:
-        runs: as :func:`compare_runs` takes them.
+        runs: as for :func:`compare_runs`.
 
     Raises:
         SopeduError: as :func:`compare_runs`.
 
     Notebook: 13_train_full.
     """
-    known = _found(runs)
-    differing, span = _differing(known), _span(known)
-    recorded = {key for run in known for entry in run.history for key in entry}
-    clocks = [clock for clock in ("step", "seconds") if clock in recorded]
-    rows = 2 if "validation_sdr" in recorded else 1
+    recorded = _read(runs)
+    differing, span = _differing(recorded), _span(recorded)
+    keys = {key for run in recorded for entry in run.history for key in entry}
+    clocks = [clock for clock in ("step", "seconds") if clock in keys]
+    rows = 2 if "validation_sdr" in keys else 1
     relative = any(field.startswith("loss.") for field in differing)
-    size = (5.5 * len(clocks), 3 * rows + 0.5 + 0.22 * len(known))
+    size = (5.5 * len(clocks), 3 * rows + 0.5 + 0.22 * len(recorded))
     figure = NotebookFigure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, len(clocks), squeeze=False, sharex="col", sharey="row")
-    for number, (run, label) in enumerate(zip(known, _labels(known, differing), strict=True)):
+    for number, (run, label) in enumerate(zip(recorded, _labels(recorded, differing), strict=True)):
         style = {"color": _COLOURS[number % len(_COLOURS)], "linestyle": _STYLES[number % len(_STYLES)]}
         circles = {"marker": "o", "markerfacecolor": "white", "markersize": 5}
         losses, held_out, sdr = (run.column(key) for key in ("loss", "validation_loss", "validation_sdr"))
-        losses, judged = smoothed(run.column("step"), losses, span), np.isfinite(sdr)
+        losses, scored = smoothed(run.column("step"), losses, span), np.isfinite(sdr)
         scale = losses[0] if relative and losses[0] else 1.0
         for axes, clock in zip(grid.T, clocks, strict=True):
             times = run.column(clock)
             axes[0].plot(times, losses / scale, label=label, **style)
             axes[0].plot(times, held_out / scale, **style | circles | {"linestyle": "none"})
             if rows > 1:
-                axes[1].plot(times[judged], sdr[judged], **style | circles)
-    words = ["loss / its first value" if relative else "loss", f", mean over {span} steps" if span > 1 else ""]
-    words.append("\n(circles: on held-out mixtures)" if "validation_loss" in recorded else "")
-    grid[0, 0].set_ylabel("".join(words))
+                axes[1].plot(times[scored], sdr[scored], **style | circles)
+    label = ("loss / its first value" if relative else "loss") + (f", mean over {span} steps" if span > 1 else "")
+    grid[0, 0].set_ylabel(label + ("\n(circles: on held-out mixtures)" if "validation_loss" in keys else ""))
     if rows > 1:
         grid[1, 0].set_ylabel("SDR in dB\non held-out mixtures")
     for axes, clock in zip(grid.T, clocks, strict=True):
@@ -126,12 +128,19 @@ def plot_comparison(runs: Runs) -> NotebookFigure:
     handles, labels = grid[0, 0].get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside lower center", frameon=False, handlelength=4)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a name may hold a dollar
+        text.set_parse_math(False)  # names may contain dollars
     return figure
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What :func:`compare_runs` returns as text: figures first, then what was set differently."""
+    """Format a comparison as text: a table of figures, then the settings that differ.
+
+    Args:
+        rows: from :func:`compare_runs`.
+
+    Returns:
+        several lines.
+    """
     columns = {
         "steps": ("steps", "{:.0f}"),
         "seconds": ("seconds", "{:.0f}"),
@@ -150,7 +159,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines.append(f"loss: of training, mean over {rows[0]['smoothing_steps']} steps; SDR: of validation, in dB")
     fields = dict.fromkeys(field for row in rows for field in row["settings"] or ())
     if any(field.startswith("loss.") for field in fields):
-        lines.append("the runs learned different losses: compare their SDR, not their losses")
+        lines.append("the runs have different losses: compare their SDR, not their losses")
     lines.append("set differently:" if fields else "no setting is known to differ")
     for field in fields:
         values = ("?" if row["settings"] is None else _text(row["settings"][field]) for row in rows)
@@ -159,20 +168,29 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def smoothed(steps: np.ndarray, values: np.ndarray, span: int) -> np.ndarray:
-    """The mean of the records of the last ``span`` steps at every record; at the beginning, of those there are."""
+    """Smooth a recorded figure: at each record, the mean of the records of the last steps.
+
+    Args:
+        steps: of the records, ``(n,)``.
+        values: of the figure, ``(n,)``.
+        span: number of steps; at the beginning there are fewer.
+
+    Returns:
+        ``(n,)``.
+    """
     first = np.searchsorted(steps, steps - span, side="right")
     sums = np.concatenate([[0.0], np.cumsum(values)])
     last = np.arange(1, len(steps) + 1)
     return (sums[last] - sums[first]) / (last - first)
 
 
-def _found(runs: Runs) -> list[_Known]:
+def _read(runs: Runs) -> list[_Recorded]:
     if isinstance(runs, (str, Path)):
         raise SopeduError(f"{runs}: to compare runs, give a list of their folders")
     named = runs if isinstance(runs, Mapping) else dict(zip(_names(runs), runs, strict=True))
     if not named:
         raise SopeduError("there is no run to compare: name the folders of some")
-    known = []
+    recorded = []
     for name, source in named.items():
         if isinstance(source, (str, Path)):
             history, settings = read_history(source), _settings(Path(source))
@@ -180,12 +198,12 @@ def _found(runs: Runs) -> list[_Known]:
             history, settings = list(source), None
         if not history:
             raise SopeduError(f"{name}: has no record yet; wait for its first, or leave it out")
-        known.append(_Known(str(name), history, settings))
-    return known
+        recorded.append(_Recorded(str(name), history, settings))
+    return recorded
 
 
 def _names(paths: Sequence[str | Path]) -> list[str]:
-    """What to call runs: the shortest end of each path that no other path ends in too."""
+    """Name runs by the shortest ends of their paths that tell them apart."""
     parts = [_folder(Path(path)).absolute().parts for path in paths]
     if len(set(parts)) < len(parts):
         raise SopeduError("the same run is named twice; name each once")
@@ -201,9 +219,9 @@ def _folder(path: Path) -> Path:
 
 
 def _settings(path: Path) -> dict[str, Any] | None:
-    """Configuration of a run by field, and the data it was trained on; read as written, of whatever version."""
+    """Read the configuration of a run by field, and its data, as any version has written them."""
     folder = _folder(path)
-    paths = [folder / "checkpoint" / "config.json", folder / "run.json"]  # the latter is there before the first model
+    paths = [folder / "checkpoint" / "config.json", folder / "run.json"]  # the latter exists from the beginning
     path = next((path for path in paths if path.exists()), None)
     if path is None:
         return None
@@ -220,23 +238,23 @@ def _settings(path: Path) -> dict[str, Any] | None:
         raise SopeduError(f"{path}: not readable as a configuration ({error}); leave this run out") from error
 
 
-def _differing(known: Sequence[_Known]) -> list[str]:
-    """Fields with more than one value among the runs that tell theirs."""
-    told = [run.settings for run in known if run.settings is not None]
-    fields = dict.fromkeys(field for settings in told for field in settings)
-    values = {field: [s[field] for s in told if s.get(field) is not None] for field in fields}
-    return [field for field, found in values.items() if any(value != found[0] for value in found)]
+def _differing(runs: Sequence[_Recorded]) -> list[str]:
+    """Return the fields that have more than one value among the runs whose settings are known."""
+    known = [run.settings for run in runs if run.settings is not None]
+    fields = dict.fromkeys(field for settings in known for field in settings)
+    values = {field: [s[field] for s in known if s.get(field) is not None] for field in fields}
+    return [field for field, several in values.items() if any(value != several[0] for value in several)]
 
 
-def _labels(known: Sequence[_Known], differing: Sequence[str]) -> list[str]:
-    """For the legend: the settings that differ; the name where these are not known or do not tell runs apart."""
+def _labels(runs: Sequence[_Recorded], differing: Sequence[str]) -> list[str]:
+    """Label runs by the settings that differ; by name too where these are not known or are the same."""
     labels = [
         ", ".join(f"{field}={_text(run.settings.get(field))}" for field in differing) if run.settings else ""
-        for run in known
+        for run in runs
     ]
     return [
         label if label and labels.count(label) == 1 else ": ".join(filter(None, (run.name, label)))
-        for run, label in zip(known, labels, strict=True)
+        for run, label in zip(runs, labels, strict=True)
     ]
 
 
@@ -246,19 +264,19 @@ def _text(value: Any) -> str:
     return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _span(known: Sequence[_Known]) -> int:
-    """Steps that a loss is averaged over: never fewer than lie between two records, which are means themselves."""
-    between = [np.median(np.diff(run.column("step"), prepend=0.0)) for run in known]
-    return max(1, round(max(*between, max(run.history[-1]["step"] for run in known) / 20)))
+def _span(runs: Sequence[_Recorded]) -> int:
+    """Return the number of steps to average over; at least those between two records, which are means themselves."""
+    between = [np.median(np.diff(run.column("step"), prepend=0.0)) for run in runs]
+    return max(1, round(max(*between, max(run.history[-1]["step"] for run in runs) / 20)))
 
 
 def _final_and_best(name: str, steps: np.ndarray, values: np.ndarray, choose: Any) -> dict[str, Any]:
-    there = np.flatnonzero(np.isfinite(values))
-    if not len(there):
+    recorded = np.flatnonzero(np.isfinite(values))
+    if not len(recorded):
         return dict.fromkeys((f"final_{name}", f"best_{name}", f"best_{name}_step"))
     best = choose(values)
     return {
-        f"final_{name}": float(values[there[-1]]),
+        f"final_{name}": float(values[recorded[-1]]),
         f"best_{name}": float(values[best]),
         f"best_{name}_step": int(steps[best]),
     }

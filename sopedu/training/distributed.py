@@ -1,4 +1,4 @@
-"""Several processes train one model: how they find each other, and what is said of a lost one (docs/many_gpus.md)."""
+"""Training with several processes: connect them, and turn a lost one into one clear error (docs/many_gpus.md)."""
 
 from __future__ import annotations
 
@@ -11,53 +11,56 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 
 from sopedu.errors import SopeduError
 
 if TYPE_CHECKING:
     from sopedu.training.loop import Trainer
 
-#: How long a process waits for another whose connection is open but silent: long enough to render a data set.
-PATIENCE = timedelta(minutes=30)
+# How long a process waits for another whose connection is open but silent: long enough to render a data set.
+_PATIENCE = timedelta(minutes=30)
 
-# What gloo, NCCL and the store through which processes find each other say of a connection that has ended.
+# Words in the errors of gloo, NCCL and the store through which processes find each other when a connection has ended.
 _SIGNS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "TCPStore")
-# What torch says when a batch does not fit into the shared memory, and what the system does then.
+# Words in torch's errors when a batch does not fit into the shared memory.
 _SHARED_MEMORY_SIGNS = ("Bus error", "shared memory", "(shm)", "/torch_")
 
 
 def join_processes() -> PartialState:
-    """Connect this process with those that a launcher started beside it; alone, there is nothing to connect.
+    """Connect this process with the others that a launcher started; a single process needs no connection.
 
-    Without GPUs they are connected by gloo, whether or not the launcher was told of the CPU.
+    Without GPUs the processes are connected by gloo, whether or not the launcher was started for the CPU.
+
+    Returns:
+        this process's place among them.
 
     Raises:
-        SopeduError: a launcher started more processes than there are GPUs, or one of them is lost meanwhile.
+        SopeduError: a launcher started more processes than there are GPUs, or one of them was lost meanwhile.
     """
     several, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
-    cpu = asked or several > 1 and not torch.cuda.is_available()
+    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or several > 1 and not torch.cuda.is_available()
     if several > 1 and not cpu and here > torch.cuda.device_count():
         gpus = torch.cuda.device_count()
         raise SopeduError(f"{here} processes were started on a machine with {gpus} GPUs: start one for each GPU")
-    forked = getattr(multiprocessing.context, "ForkProcess", ())  # which not every system has
+    forked = getattr(multiprocessing.context, "ForkProcess", ())  # not every system has it
     if several > 1 and isinstance(multiprocessing.current_process(), forked):
-        # A notebook forks itself. OpenMP's threads do not survive that: whoever then waits for them, waits for ever.
+        # A notebook forks itself. OpenMP's threads do not survive that, and waiting for them would never end.
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     with lost_process_told():
-        return PartialState(cpu=cpu, timeout=PATIENCE)
+        return PartialState(cpu=cpu, timeout=_PATIENCE)
 
 
 @contextmanager
 def lost_process_told(step: Callable[[], int] | None = None) -> Iterator[None]:
-    """Turn what is raised when another process of the training, or one that loads clips, has ended into one line.
+    """Turn the errors of a lost process, of the training or of its loader, into one clear line.
 
     Args:
-        step: the step that is under way, where one is.
+        step: returns the number of the step that is running; None: no step has begun.
 
     Raises:
-        SopeduError: such a process has ended, or was silent for longer than :data:`PATIENCE`.
+        SopeduError: such a process has ended, or was silent for more than half an hour.
     """
     try:
         yield

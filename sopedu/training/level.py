@@ -1,4 +1,4 @@
-"""At which level the mixtures of a training lie: kept with the model, see :mod:`sopedu.audio.loudness`."""
+"""Loudness level of a training's mixtures, which is kept with the model; see :mod:`sopedu.audio.loudness`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ _MEASURED = 64  # mixtures; on the toy band single ones spread by 2.5 dB, so the
 
 
 def training_level(clips: ClipDataset) -> float:
-    """Median level in dB full scale of the first mixtures that a training on these clips makes.
+    """Measure the median level of the first mixtures of a training.
 
-    Uses no randomness of the training's own, so that measuring changes nothing.
+    The training's random numbers are not used, so measuring does not change it.
+
+    Args:
+        clips: to train on.
+
+    Returns:
+        level in dB full scale, rounded to 0.1; that of broadcasting if all mixtures are silent.
     """
     config = clips.config
     sampler = TrainingSampler(clips, -(-_MEASURED // config.training.batch_size))
     generator, levels = np.random.default_rng(0), [torch.empty(0)]
-    # Reading with the training's loader: a clip that cannot be read is replaced as it will be there.
+    # Collated as in the training: a clip that cannot be read is replaced by the same other one.
     for batch in DataLoader(clips, batch_sampler=sampler, collate_fn=collate, generator=torch.Generator()):
         if len(batch.labels) >= config.mixing.sources:
             mixtures = mix(batch.waveforms, batch.labels.numpy(), config.mixing, generator)

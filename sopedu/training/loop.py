@@ -115,13 +115,10 @@ class Trainer:
         run.step, run.same_class_mixtures = step + 1, run.same_class_mixtures + mixtures.same_class
 
     def record(self, rate: float) -> bool:
-        """Add an entry to the history, after a validation if one is due.
+        """Add an entry to the history; return False if a loss or a weight is not finite any more.
 
         Args:
             rate: learning rate of the last step.
-
-        Returns:
-            False if a loss or a weight is not finite any more.
         """
         run, bf16 = self.run, self.run.precision == "bf16"
         recorded = self.accelerator.reduce(torch.stack(self.losses), "mean")
@@ -155,11 +152,7 @@ class Trainer:
         return True
 
     def finish(self, between_steps: bool) -> None:
-        """Note the time, write a last state, and put the model into evaluation mode.
-
-        Args:
-            between_steps: no step was interrupted, so the state is whole.
-        """
+        """Note the time, write a last state (if no step was interrupted), put the model into evaluation mode."""
         run = self.run
         if self.losses and not run.failed:
             self._all_finite(torch.stack(self.losses))

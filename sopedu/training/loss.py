@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from sopedu.audio.masks import MASK_KINDS, Spectra
 from sopedu.audio.spectrogram import log_magnitude
 from sopedu.config import Config, LossConfig, Registry
-from sopedu.data.mixing import Mixtures, mix, to_device
+from sopedu.data.augmentation import augment
+from sopedu.data.mixing import Mixtures, mix
 from sopedu.errors import SopeduError
 from sopedu.model.sound_of_pixels import normalise_frames
 
@@ -49,24 +50,18 @@ def loss_weight(mixture: torch.Tensor, config: LossConfig) -> torch.Tensor:
     Args:
         mixture: magnitudes ``(M, 1, Q, T)``.
         config: its ``weighted`` switches between this and weights of 1.
-
-    Returns:
-        same shape.
     """
     return torch.log1p(mixture).clamp(1e-3, 10.0) if config.weighted else torch.ones_like(mixture)
 
 
 def mask_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, config: LossConfig) -> torch.Tensor:
-    """Compute the mean over all cells of weight × loss.
+    """Compute the mean over all cells of weight × loss, a scalar float32.
 
     Args:
         logits: ``(M, N, P · Q, T)``.
         target: same shape.
         weight: ``(M, 1 or N, Q, T)``.
         config: names loss and mask kind.
-
-    Returns:
-        scalar float32.
 
     Source: The Sound of Pixels, section 3.2 (binary masks, cross entropy) and supplement (ratio masks, L1).
     """
@@ -83,7 +78,7 @@ def shown_loss(
     shown: torch.Tensor,
     config: Config,
 ) -> torch.Tensor:
-    """Compute the loss of mixtures whose sources are shown; training and validation both use this.
+    """Compute the loss of mixtures whose sources are shown, a scalar; training and validation both use this.
 
     Args:
         net: a :class:`sopedu.SoundOfPixels`, perhaps compiled or wrapped for several GPUs.
@@ -93,9 +88,6 @@ def shown_loss(
         shown: ``(M, N + A)`` int, the clips shown with each mixture: of its sources, then A of absent instruments,
             whose target is 0; −1 where none is available (weight 0).
         config: of the net.
-
-    Returns:
-        scalar float32.
     """
     weight = loss_weight(spectra.mixture, config.loss)
     absent = shown.shape[1] - target.shape[1]
@@ -139,26 +131,3 @@ def mixture_loss(
         return pasted(net, spectra, target, pictures, mixtures.members, labels, config, generator), mixtures
     shown = torch.cat([mixtures.members, mixtures.absent], dim=1)
     return shown_loss(net, spectra, target, pictures, shown, config), mixtures
-
-
-def augment(frames: torch.Tensor, config: Config, generator: np.random.Generator) -> torch.Tensor:
-    """Mirror and tint clips at random, each clip as a whole.
-
-    Args:
-        frames: normalised, ``(B, S, 3, H, W)``.
-        config: ``mixing.flip`` and ``mixing.colour_jitter``.
-        generator: source of randomness.
-
-    Returns:
-        same shape.
-    """
-    count = len(frames)
-    if config.mixing.flip:
-        mirrored = to_device(generator.random(count) < 0.5, frames.device)
-        frames = torch.where(mirrored[:, None, None, None, None], frames.flip(-1), frames)
-    if config.mixing.colour_jitter:
-        jitter = config.mixing.colour_jitter
-        gain = to_device(generator.uniform(1 - jitter, 1 + jitter, (count, 1, 3, 1, 1)), frames.device)
-        shift = to_device(generator.uniform(-jitter, jitter, (count, 1, 3, 1, 1)), frames.device)
-        frames = frames * gain.to(frames.dtype) + shift.to(frames.dtype)
-    return frames

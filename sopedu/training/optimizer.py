@@ -1,4 +1,7 @@
-"""How the weights move: optimizer, learning rates, moving average, frozen parts (notebook 13_train_full)."""
+"""Optimizer, learning rate schedules, moving average of the weights, frozen parts.
+
+Notebook: 09_train_live, 13_train_full.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,14 @@ from sopedu.model.sound_of_pixels import SoundOfPixels
 
 
 def make_optimizer(model: SoundOfPixels, settings: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD over what is not frozen; the pre-trained body of the frame net learns at its own rate.
+    """Build AdamW or SGD for all parameters that are not frozen.
 
-    Each group remembers its rate as ``initial_lr``. On a GPU all parameters are updated by one fused kernel.
+    The pre-trained body of the frame net has its own learning rate. Each group keeps its rate as ``initial_lr``. On a
+    GPU all parameters are updated by one fused kernel.
+
+    Args:
+        model: on the device where it will be trained.
+        settings: optimizer, learning rates, momentum or betas, weight decay.
     """
     body = {id(parameter) for parameter in model.frame_net.body.parameters()}
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -31,14 +39,28 @@ def make_optimizer(model: SoundOfPixels, settings: TrainingConfig) -> torch.opti
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, settings: TrainingConfig) -> float:
-    """Give every group the learning rate of a step; return that of the first group."""
+    """Set the learning rate of each group for a step.
+
+    Args:
+        optimizer: from :func:`make_optimizer`.
+        step: steps done so far.
+        settings: with the schedule.
+
+    Returns:
+        learning rate of the first group.
+    """
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * rate_factor(step, settings)
     return optimizer.param_groups[0]["lr"]
 
 
 def rate_factor(step: int, settings: TrainingConfig) -> float:
-    """What the learning rates are multiplied with at a step: warm-up, then cosine to zero, or ×0.1 at 40 and 80 %."""
+    """Compute the factor of the learning rates at a step: warm-up, then cosine to zero, or × 0.1 at 40 % and 80 %.
+
+    Args:
+        step: steps done so far.
+        settings: schedule, its warm-up as a share of the steps, and the number of steps.
+    """
     warmup = settings.warmup_share * settings.steps
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -49,13 +71,20 @@ def rate_factor(step: int, settings: TrainingConfig) -> float:
 
 
 def freeze(model: SoundOfPixels, beginnings: tuple[str, ...]) -> list[torch.nn.Module]:
-    """Keep all parameters from learning whose names begin with one of these; return the modules that stay as they are.
+    """Exclude all parameters from training whose names begin with one of these.
 
-    A frozen batch normalisation must not go on adapting its running statistics either, so :func:`training_mode` keeps
-    the returned modules in evaluation mode.
+    A frozen batch normalisation must not adapt its running statistics either, so :func:`training_mode` keeps the
+    returned modules in evaluation mode.
+
+    Args:
+        model: whose parameters to freeze.
+        beginnings: of names, such as ``frame_net.body``; empty: everything is trained.
+
+    Returns:
+        modules of which all parameters are frozen.
 
     Raises:
-        SopeduError: if a beginning fits no parameter, or nothing is left to learn.
+        SopeduError: no parameter begins so, or nothing is left to train.
     """
     names = [name for name, _ in model.named_parameters()]
     for beginning in beginnings:
@@ -74,18 +103,32 @@ def freeze(model: SoundOfPixels, beginnings: tuple[str, ...]) -> list[torch.nn.M
 
 
 def training_mode(model: SoundOfPixels, frozen: list[torch.nn.Module]) -> None:
-    """Put the model in training mode, its frozen modules in evaluation mode."""
+    """Put a model into training mode, its frozen modules into evaluation mode.
+
+    Args:
+        model: to train.
+        frozen: modules that :func:`freeze` returned.
+    """
     model.train()
     for module in frozen:
         module.eval()
 
 
 class MovingAverage:
-    """A second set of weights that follows the trained ones slowly: average ← d · average + (1 − d) · weights.
+    """A moving average of the weights: average ← d · average + (1 − d) · weights.
 
-    The result of a training is then the mean over its last steps, which is better and steadier than the last one.
-    Early on d is (1 + step) / (10 + step), so that the random start is soon forgotten; buffers (running statistics)
-    are averaged in the same way. Source: Polyak & Juditsky 1992; the warm-up as in TensorFlow's exponential average.
+    It is a mean over the last steps, which is better and steadier than the weights of the last step. At the beginning d
+    is (1 + step) / (10 + step), so that the random start is soon forgotten. Buffers (running statistics) are averaged
+    in the same way.
+
+    Args:
+        model: that is trained.
+        decay: d, 0 … 1.
+
+    Attributes:
+        model: copy of the model with the averaged weights.
+
+    Source: Polyak & Juditsky 1992; the warm-up is that of TensorFlow's exponential average.
     """
 
     def __init__(self, model: SoundOfPixels, decay: float) -> None:
@@ -94,9 +137,15 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: SoundOfPixels, step: int) -> None:
+        """Move the average towards the weights.
+
+        Args:
+            model: that is trained.
+            step: steps done before the last one.
+        """
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        follow, lead = self.model.state_dict(), model.state_dict()
-        floating = [name for name, value in follow.items() if value.is_floating_point()]
-        torch._foreach_lerp_([follow[name] for name in floating], [lead[name] for name in floating], weight)
-        for name in follow.keys() - set(floating):
-            follow[name].copy_(lead[name])
+        average, current = self.model.state_dict(), model.state_dict()
+        floating = [name for name, value in average.items() if value.is_floating_point()]
+        torch._foreach_lerp_([average[name] for name in floating], [current[name] for name in floating], weight)
+        for name in average.keys() - set(floating):
+            average[name].copy_(current[name])

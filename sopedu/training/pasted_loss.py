@@ -1,6 +1,8 @@
-"""The loss of pasted scenes: regions and single cells answer for what was pasted there.
+"""Loss of pasted scenes: the masks of regions and of single cells are compared with the source that was pasted there.
 
-What pasting is for is told in :mod:`sopedu.data.pasting`; the recipe and its ablation are in ``docs/measurements.md``.
+:mod:`sopedu.data.pasting` explains why scenes are pasted; the recipe and its ablation are in ``docs/measurements.md``.
+
+Notebook: 10_localize.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training.loss import loss_weight, mask_loss
 
 _BINS = 512  # time-frequency bins drawn for what is computed in every cell
-_QUIET, _QUIET_WEIGHT = 0.25, 0.1  # cells with less than this share of the loudest cell's energy shall be silent
-_LOUD = 0.5  # any cell with at least this share must be able to answer alone
-_NOBODY_WEIGHT = 0.3  # of the cells in which nobody was pasted
+_QUIET, _QUIET_WEIGHT = 0.25, 0.1  # cells with less than this share of the loudest cell's energy should be silent
+_LOUD = 0.5  # a cell with at least this share should give the source's mask on its own
+_NOBODY_WEIGHT = 0.3  # of cells in which nobody was pasted
 
 
 def pasted_scene_loss(
@@ -67,19 +69,25 @@ def pasted_loss(
     config: LossConfig,
     generator: np.random.Generator,
 ) -> torch.Tensor:
-    """Compare what the regions and cells of pasted scenes answer with the masks of those who were pasted there.
+    """Compare the masks of regions and cells of pasted scenes with those of the sources that were pasted there.
 
-    Three binary cross entropies with equal weight: of the max-pooled features of a source's strip; of one cell drawn
-    from the loud ones; of the noisy-OR of all masks of the strip, 1 − Π(1 − σ(z)). Beside them quiet cells of a strip
-    and cells in which nobody was pasted are drawn towards silence. ``config.pasted_terms`` names those that count.
+    Three binary cross entropies have equal weight: of the max-pooled features of a source's strip; of one cell drawn
+    from its loud ones; of the noisy-OR of all masks of the strip, 1 − Π(1 − σ(z)). In addition, quiet cells of a strip
+    and cells in which nobody was pasted are pulled towards silence. ``config.pasted_terms`` names the terms that count.
 
     Args:
-        model: whose synthesizer answers.
-        features: feature maps, raw, ``(M, K, S, h, w)``; components: ``(M, K, Q, T)``.
-        target: true masks ``(M, N, Q, T)``; mixture, weight: ``(M, 1, Q, T)``.
+        model: whose synthesizer makes the masks.
+        features: feature maps before the activation, ``(M, K, S, h, w)``.
+        components: of the audio net, ``(M, K, Q, T)``.
+        scenes: which source was pasted where.
+        target: true masks, ``(M, N, Q, T)``.
+        mixture: magnitudes, ``(M, 1, Q, T)``.
+        weight: of each cell of the spectrogram, ``(M, 1, Q, T)``.
+        config: of the loss.
+        generator: draws cells and time-frequency bins.
 
     Returns:
-        a scalar float32.
+        the loss, a scalar float32.
     """
     count, (height, width) = features.shape[2], features.shape[-2:]
     strips, nobody = scenes.regions(height, width)
@@ -91,26 +99,18 @@ def pasted_loss(
     heard = components.flatten(2)[..., bins, None]
     logits = model.synthesizer(cells, heard)[..., 0].float()  # (M, C, P)
     weight_there, mixture_there = weight.flatten(2)[..., bins], mixture.flatten(2)[..., bins]  # (M, 1, P)
-    with torch.no_grad():
-        energy = (torch.sigmoid(logits) * mixture_there).square().sum(-1)[:, None] * strips  # (M, N, C)
-        loudest = energy.amax(-1, keepdim=True)
-        luck = to_device(generator.random(energy.shape), energy.device)
-        chosen = (luck * (energy >= _LOUD * loudest) * strips).argmax(-1)  # (M, N)
-        quiet = ((energy < _QUIET * loudest) & strips).any(1)  # (M, C)
+    chosen, quiet = _loud_and_quiet_cells(logits, mixture_there, strips, generator)
     pooled = raw[:, None].masked_fill(~strips[:, :, None], -torch.inf).amax(-1)  # (M, N, K)
     alone = torch.gather(cells, 1, chosen[..., None].expand(-1, -1, cells.shape[-1]))
-    asked = {"pooled": activate(pooled.transpose(1, 2), kind).transpose(1, 2), "cell": alone}
-    asked = [visual for name, visual in asked.items() if name in config.pasted_terms]
+    visual = {"pooled": activate(pooled.transpose(1, 2), kind).transpose(1, 2), "cell": alone}
+    visual = [value for name, value in visual.items() if name in config.pasted_terms]
     softplus = F.softplus(logits)  # −log(1 − mask)
     terms = []
-    if asked:
-        answers = model.synthesizer(torch.cat(asked, 1), components).split(strips.shape[1], dim=1)
-        terms += [mask_loss(answer, target, weight, config) for answer in answers]
+    if visual:
+        masks = model.synthesizer(torch.cat(visual, 1), components).split(strips.shape[1], dim=1)
+        terms += [mask_loss(mask, target, weight, config) for mask in masks]
     if "any" in config.pasted_terms:
-        # −log Π(1 − mask) of a strip; the mask of "some cell sounds" is 1 − exp(−none)
-        none = torch.einsum("mnc,mcp->mnp", strips.to(softplus.dtype), softplus).clamp_min(1e-6)
-        truth = target.flatten(2)[..., bins].clamp(0, 1)
-        terms.append((weight_there * ((1 - truth) * none - truth * torch.log(-torch.expm1(-none)))).mean())
+        terms.append(_noisy_or_loss(softplus, strips, target.flatten(2)[..., bins], weight_there))
     loss = sum(terms) / len(terms)
     if "silence" in config.pasted_terms:
         silence = weight_there * softplus
@@ -118,6 +118,27 @@ def pasted_loss(
     return loss
 
 
+@torch.no_grad()
+def _loud_and_quiet_cells(
+    logits: torch.Tensor, mixture: torch.Tensor, strips: torch.Tensor, generator: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw one loud cell per source ``(M, N)``, and find the quiet cells ``(M, C)``, by the energy of their sounds."""
+    energy = (torch.sigmoid(logits) * mixture).square().sum(-1)[:, None] * strips  # (M, N, C)
+    loudest = energy.amax(-1, keepdim=True)
+    drawn = to_device(generator.random(energy.shape), energy.device)
+    loud = (drawn * (energy >= _LOUD * loudest) * strips).argmax(-1)
+    return loud, ((energy < _QUIET * loudest) & strips).any(1)
+
+
+def _noisy_or_loss(
+    softplus: torch.Tensor, strips: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """Compute the cross entropy of the mask "some cell of the strip sounds", which is 1 − exp(−none)."""
+    none = torch.einsum("mnc,mcp->mnp", strips.to(softplus.dtype), softplus).clamp_min(1e-6)  # −log Π(1 − mask)
+    truth = target.clamp(0, 1)
+    return (weight * ((1 - truth) * none - truth * torch.log(-torch.expm1(-none)))).mean()
+
+
 def _mean_over(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """Mean of ``(M, C, P)`` over chosen cells ``(M, C)``; 0 where none is chosen."""
+    """Return the mean of ``(M, C, P)`` over the chosen cells ``(M, C)``; 0 if none is chosen."""
     return (values * cells[..., None]).sum() / (cells.sum() * values.shape[-1]).clamp_min(1)

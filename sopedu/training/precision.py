@@ -1,4 +1,7 @@
-"""Which precision a training computes in, and the way back to float32 when bf16 fails (notebook 13_train_full)."""
+"""Precision of a training: choose float32 or bf16, and go back to float32 if bf16 fails.
+
+Notebook: 13_train_full.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +20,25 @@ if TYPE_CHECKING:
     from sopedu.training.run import Run
 
 _PROBED_MIXTURES = 16
-# Some kernels fail in some runs only: oneDNN's for AMX may return NaN on narrow planes when threads share the work.
+# Some kernels fail only sometimes: oneDNN's for AMX may return NaN on narrow planes when threads share the work.
 _PROBED_STEPS = 3
-# bf16 keeps 8 bits. First losses of the presets differ from float32's by at most 0.3 %: much more than that is a fault.
+# bf16 keeps 8 bits. The presets' first losses differ from float32's by 0.3 % at most: much more is a fault.
 _LARGEST_DIFFERENCE = 0.05
 
 
 def choose_precision(model: SoundOfPixels, config: Config, device: torch.device) -> tuple[str, str]:
-    """Say in which precision a training computes.
+    """Choose the precision of a training.
 
-    ``auto`` is float32 on the CPU, so that every machine computes the same numbers, and bf16 on GPUs that have it.
-    bf16 is tried on the model's own step first.
+    ``auto`` is float32 on the CPU, so that all machines compute the same numbers, and bf16 on GPUs that have it. Some
+    steps are tried in bf16 before it is chosen.
 
     Args:
         model: on any device; it is not changed.
-        config: names the precision and the sizes of a step.
+        config: precision that is asked for, and sizes of a step.
         device: where the training will run.
 
     Returns:
-        ``float32`` or ``bf16``; and one line that says why it is not bf16 where bf16 was wanted, else an empty string.
+        ``float32`` or ``bf16``; and one line that says why bf16 was not chosen although it was asked for, or "".
     """
     wanted = config.training.precision
     if wanted == "auto":
@@ -48,7 +51,7 @@ def choose_precision(model: SoundOfPixels, config: Config, device: torch.device)
 
 
 def _fault_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -> str:
-    """Compare steps in bf16 with one in float32, on noise; what is wrong with them, or an empty string."""
+    """Compare steps in bf16 with one in float32, on noise; return what is wrong with them, or ""."""
     mixtures, size = min(_PROBED_MIXTURES, config.training.batch_size), config.frames.size
     solos = mixtures * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
     noise = torch.Generator().manual_seed(0)
@@ -58,9 +61,9 @@ def _fault_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -
     probe = copy.deepcopy(model).to(device, memory_format=torch.channels_last).train()
 
     def step(bf16: bool) -> tuple[float, bool]:
-        chance = np.random.default_rng(0)
+        generator = np.random.default_rng(0)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss, _ = mixture_loss(probe, waveforms.to(device), frames.to(device), np.arange(solos), config, chance)
+            loss, _ = mixture_loss(probe, waveforms.to(device), frames.to(device), np.arange(solos), config, generator)
         probe.zero_grad()
         loss.backward()
         gradients = [value.grad.isfinite().all() for value in probe.parameters() if value.grad is not None]
@@ -68,7 +71,7 @@ def _fault_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -
 
     exact, finite = step(bf16=False)
     if not finite:
-        return ""  # then it is not bf16 that is at fault, and the training itself will say so
+        return ""  # not the fault of bf16: the training itself will report it
     for loss, finite in (step(bf16=True) for _ in range(_PROBED_STEPS)):
         if not finite:
             return "gives numbers that are not finite"
@@ -79,17 +82,30 @@ def _fault_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -
 
 @dataclass(frozen=True)
 class FiniteState:
-    """A training between two steps, kept in memory: where to go back to if bf16 fails later."""
+    """Copy of a training's state between two steps, to go back to if bf16 fails later.
+
+    Attributes:
+        run: values of the run, by name.
+        weights: of the model, and of their moving average if there is one.
+        optimizer: its state.
+        records: number of entries in the history.
+        generator: state of torch's random numbers.
+    """
 
     run: dict[str, Any]
-    weights: list[dict[str, torch.Tensor]]  # of the model, and of their moving average
+    weights: list[dict[str, torch.Tensor]]
     optimizer: dict[str, Any]
     records: int
     generator: torch.Tensor
 
     @classmethod
     def of(cls, run: Run, optimizer: torch.optim.Optimizer) -> FiniteState:
-        """Copy the state of a training."""
+        """Copy the state of a training.
+
+        Args:
+            run: with model and history.
+            optimizer: of the training.
+        """
         return cls(
             {"step": run.step, "same_class_mixtures": run.same_class_mixtures, "best": dict(run.best)},
             [copy.deepcopy(model.state_dict()) for model in _models(run)],
@@ -99,7 +115,12 @@ class FiniteState:
         )
 
     def give_back(self, run: Run, optimizer: torch.optim.Optimizer) -> None:
-        """Put a training into this state, in float32, and note why."""
+        """Put a training back into this state, in float32, and note why.
+
+        Args:
+            run: with model and history.
+            optimizer: of the training.
+        """
         failed_at = run.step
         for model, weights in zip(_models(run), self.weights, strict=True):
             model.load_state_dict(weights)
@@ -116,7 +137,11 @@ class FiniteState:
 
 
 def weights_are_finite(model: SoundOfPixels) -> bool:
-    """Whether every weight is a finite number, asked of the device at once."""
+    """Return whether all weights are finite; the device is asked only once.
+
+    Args:
+        model: on any device.
+    """
     return bool(torch.stack([value.isfinite().all() for value in model.parameters()]).all())
 
 

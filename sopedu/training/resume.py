@@ -1,9 +1,10 @@
-"""States to resume a training from, exactly: what a killed run lost is at most what came after the last one.
+"""States to resume a training from, bit by bit: a killed run loses at most the steps after its last state.
 
-A run's folder ``resume/`` holds numbered states and a pointer ``latest``. Each is written aside, synced to the disk
-and renamed; the pointer is replaced last, and older states are removed only then. Tensors lie in safetensors, all else
-in JSON: nothing is unpickled. A state that is damaged is noticed by its checksums, and the one before it is used.
-Explained in notebook 13_train_full.
+A run's folder ``resume/`` holds numbered states and a pointer ``latest``. Each state is written aside, synced to the
+disk and renamed; then the pointer is replaced, and only then are older states removed. Tensors are stored as
+safetensors, everything else as JSON: nothing is unpickled. Checksums reveal a damaged state; the one before it is used.
+
+Notebook: 13_train_full.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from safetensors.torch import load_file
 from sopedu.errors import SopeduError
 from sopedu.files import folder_written_aside, write_json, write_tensors, written_aside
 
-#: Exit status of a training that was told to end (SIGTERM) and can go on: EX_TEMPFAIL of sysexits.h, "try again".
+#: Exit status of a training that was ended by SIGTERM and can be resumed: EX_TEMPFAIL of sysexits.h, "try again".
 RESUME_STATUS = 75
 
 
 @dataclass(frozen=True)
 class State:
-    """A training in between two steps.
+    """A training between two steps.
 
     Attributes:
-        step: how many steps are done.
+        step: number of steps done.
         tensors: weights, their moving average, the optimizer's tensors, by name.
-        values: everything else, as JSON can hold it.
+        values: everything else, for JSON.
     """
 
     step: int
@@ -43,14 +44,22 @@ class State:
 
 
 def save_state(folder: str | Path, state: State, keep: int = 2) -> Path:
-    """Write a state into ``folder`` (a run's ``resume/``) and remove all but the newest ``keep``.
+    """Write a state and remove all but the newest ones.
+
+    Args:
+        folder: of the states, a run's ``resume/``.
+        state: to write.
+        keep: how many states stay.
+
+    Returns:
+        folder of the state.
 
     Raises:
-        SopeduError: it cannot be written, e.g. because the disk is full; the states that were there stay.
+        SopeduError: it cannot be written, e.g. because the disk is full; the earlier states stay.
     """
     folder = Path(folder)
     place = folder / f"{state.step:09d}"
-    # Replaced is a state of that step which proved damaged.
+    # A state of the same step that proved damaged is replaced.
     with folder_written_aside(place, replace=True, synced=True) as unfinished:
         tensors = unfinished / "tensors.safetensors"
         write_tensors(tensors, state.tensors)
@@ -64,20 +73,28 @@ def save_state(folder: str | Path, state: State, keep: int = 2) -> Path:
 
 
 def holds_state(folder: str | Path) -> bool:
-    """Whether any state, whole or damaged, was ever finished in ``folder`` (a run's ``resume/``)."""
+    """Return whether a folder holds a state, undamaged or not.
+
+    Args:
+        folder: of the states, a run's ``resume/``.
+    """
     return bool(_numbered(Path(folder)))
 
 
 def newest_step(folder: str | Path) -> int:
-    """The step of the newest state in ``folder``, 0 if there is none."""
+    """Return the step of the newest state, 0 if there is none.
+
+    Args:
+        folder: of the states, a run's ``resume/``.
+    """
     return max((int(place.name) for place in _numbered(Path(folder))), default=0)
 
 
 class StateWriter:
-    """Writes states in a thread of its own, one after the other, while the training goes on.
+    """Writes states in a thread of its own, one after the other, while the training continues.
 
     Args:
-        folder: a run's ``resume/``.
+        folder: of the states, a run's ``resume/``.
         keep: how many states stay.
     """
 
@@ -87,17 +104,20 @@ class StateWriter:
         self._last: Future[Path] | None = None
 
     def write(self, state: State) -> None:
-        """Copy a state and begin to write it; the training may go on changing its tensors.
+        """Copy a state and begin to write it; the training may change its tensors meanwhile.
+
+        Args:
+            state: with tensors on any device.
 
         Raises:
             SopeduError: the state before could not be written.
         """
-        self.wait()  # so that at most one copy is in memory
+        self.wait()  # there is at most one copy in memory
         copies = {name: value.detach().to("cpu", copy=True) for name, value in state.tensors.items()}
         self._last = self._thread.submit(save_state, self.folder, State(state.step, copies, state.values), self.keep)
 
     def wait(self) -> None:
-        """Wait until all is written.
+        """Wait until the last state is written.
 
         Raises:
             SopeduError: it could not be written.
@@ -107,23 +127,27 @@ class StateWriter:
             last.result()
 
     def close(self) -> None:
-        """Finish what is being written and end the thread; an error that nobody waited for is not raised."""
+        """Finish writing and end the thread; errors are not raised, :meth:`wait` does that."""
         self._thread.shutdown()
 
 
 def load_state(folder: str | Path, device: str | torch.device = "cpu") -> tuple[State, list[str]]:
-    """Read the newest state that is whole.
+    """Read the newest state that is not damaged.
+
+    Args:
+        folder: of the states, a run's ``resume/``.
+        device: for the tensors.
 
     Returns:
-        the state, and one line for each newer state that was found damaged.
+        the state; and one line for each newer state that is damaged.
 
     Raises:
-        SopeduError: there is none, or none is whole.
+        SopeduError: there is no state, or all are damaged.
     """
     folder, notes = Path(folder), []
     places = sorted(_numbered(folder), reverse=True)
     pointer = folder / "latest"
-    if pointer.is_file():  # what lies beyond the pointer was not finished
+    if pointer.is_file():  # states beyond the pointer were not finished
         named = pointer.read_text(encoding="utf-8", errors="replace").strip()
         places = [place for place in places if place.name <= named] or places
     for place in places:
@@ -160,7 +184,14 @@ def _text_checksum(text: str) -> str:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """All tensors an optimizer keeps, named ``0.exp_avg``: number of the parameter and what it is."""
+    """Collect the tensors that an optimizer keeps.
+
+    Args:
+        optimizer: of a training.
+
+    Returns:
+        name → tensor; a name is the parameter's number and the tensor's kind, such as ``0.exp_avg``.
+    """
     return {
         f"{number}.{name}": value
         for number, kept in optimizer.state_dict()["state"].items()
@@ -170,9 +201,13 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Give an optimizer its tensors back, from :func:`optimizer_tensors`.
+    """Restore the tensors of an optimizer.
 
-    What has the shape of its parameter gets that parameter's memory layout: fused updates on a GPU want it.
+    Tensors with the shape of their parameter get its memory layout too, which fused updates on a GPU need.
+
+    Args:
+        optimizer: for the same parameters as the one that the tensors come from.
+        tensors: from :func:`optimizer_tensors`.
     """
     state: dict[int, dict[str, torch.Tensor]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -186,7 +221,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
 
 
 def different_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two configurations as nested dictionaries, one text a field."""
+    """Describe how two configurations differ, one text per field.
+
+    Args:
+        before: section → field → value.
+        now: the same; only its sections and fields are compared.
+    """
     return [
         f"{section}.{name} was {before[section].get(name)!r}, is {value!r}"
         for section, fields in now.items()

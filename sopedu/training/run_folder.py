@@ -1,14 +1,16 @@
-"""A training in a folder of its own: what ``sopedu train`` does, as one function (notebook 13_train_full).
+"""A training in a folder of its own: what ``sopedu train`` does, as one function.
 
-The folder holds ``run.json`` (what was asked for), ``checkpoint/`` (the model as it is), ``best/`` (as it was at the
-best validation), ``history.jsonl``, and ``resume/`` (states to go on from). The same function serves one process, a
-notebook's ``accelerate.notebook_launcher`` and every process that ``accelerate launch`` or ``torchrun`` starts.
+The folder holds ``run.json`` (the request), ``checkpoint/`` (the newest model), ``best/`` (the model with the best
+validation), ``history.jsonl``, and ``resume/`` (states to resume from). The same function serves one process, a
+notebook's ``accelerate.notebook_launcher`` and each process that ``accelerate launch`` or ``torchrun`` starts.
+
+Notebook: 13_train_full.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +19,14 @@ from typing import Any
 import torch
 
 from sopedu.config import Config, from_dict, preset, to_dict
-from sopedu.data.clips import open_clips
+from sopedu.data.clips import ClipDataset
+from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.files import require_new_folder, through_links, write_json, writing
 from sopedu.machine import device_name
 from sopedu.model.checkpoints import load_checkpoint
-from sopedu.model.sound_of_pixels import SoundOfPixels, untrained
+from sopedu.model.modes import untrained
+from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.training.distributed import join_processes, lost_process_told
 from sopedu.training.loop import train
@@ -43,71 +47,79 @@ def train_run(
     callbacks: Sequence[Callback] = (),
     say: Callable[[str], object] = print,
 ) -> Run:
-    """Train in a new folder, or go on with the training in a folder.
+    """Train in a new folder, or resume the training of a folder.
 
     Args:
-        out: the run's folder; new, or with ``resume`` the one to go on with.
-        config: by default preset ``tiny``; with ``resume`` that of the run, and another is refused.
-        data: ``toyband`` (the default) or an index CSV; with ``resume`` that of the run, and another is refused.
-        start_from: folder or name of a checkpoint whose weights to begin with (fine-tuning); see also
-            ``training.freeze``. With ``resume`` that of the run, and another is refused.
-        validation_pairs: held-out mixtures to validate on every ``training.validate_every`` steps, 32 by default; with
-            ``resume`` as many as before, and another number is refused, for scores would not compare.
-        keep: how many states to resume from stay on disk; by default 2, with ``resume`` as many as before.
-        tensorboard: also write ``tensorboard/``; with ``resume`` by default if it was written before.
-        callbacks: further ones, beside progress, history and checkpoints.
-        say: what to do with lines of text.
+        out: folder of the run; a new one, or with ``resume`` the one to resume.
+        config: of model and training; None: preset ``tiny``, with ``resume`` that of the run. Another one than that is
+            refused.
+        data: ``toyband`` or an index CSV; None: ``toyband``, with ``resume`` that of the run. Another is refused.
+        start_from: folder or name of a checkpoint with the weights to begin with (fine-tuning), see also
+            ``training.freeze``; None: new weights, with ``resume`` those of the run. Another is refused.
+        resume: continue from the newest state in the folder.
+        validation_pairs: held-out mixtures for the validation every ``training.validate_every`` steps; None: 32, with
+            ``resume`` as many as before. Another number is refused, because the scores could not be compared.
+        keep: number of states to resume from that stay on the disk; None: 2, with ``resume`` as many as before.
+        tensorboard: whether to write ``tensorboard/``; None: no, with ``resume`` if it was written before.
+        callbacks: in addition to progress, history and checkpoints.
+        say: is called with lines of text.
+
+    Returns:
+        the finished run.
 
     Raises:
-        SopeduError: the folder is in use, holds something or nothing; what :func:`sopedu.train` raises.
+        SopeduError: the folder is in use, is not empty, or cannot be resumed; the errors of :func:`sopedu.train`.
     """
     out, place = through_links(out), join_processes()
     main = place.is_main_process
     say = say if main else lambda _: None
-    given = {
-        "data": data, "start_from": None if start_from is None else str(start_from), "keep": keep,
-        "validation_pairs": validation_pairs, "tensorboard": tensorboard,
-    }  # fmt: skip
-    for name in ("keep", "validation_pairs"):
-        given[name] = None if given[name] is None else whole_number(given[name], name, 1)
-    if resume:
-        request = requested(out)
-        config, request = config or request.config, request.compared(given, out)
-    else:
-        config = config or preset("tiny")
-        request = Request(config).completed(given)
-        if main:
-            require_new_run(out)
-    data = request.data
+    request = _request(
+        out, resume, config=config, data=data, start_from=None if start_from is None else str(start_from), keep=keep,
+        validation_pairs=validation_pairs, tensorboard=tensorboard,
+    )  # fmt: skip
+    if main and not resume:
+        require_new_run(out)
     with lost_process_told(), _locked(out) if main else nullcontext():
-        goes_on = resume and holds_state(out / "resume")  # asked before anybody writes one
+        from_state = resume and holds_state(out / "resume")  # before the main process writes one
         place.wait_for_everyone()
-        if resume and not goes_on:
+        if resume and not from_state:
             say(f"{out}: the run ended before its first state was written, so it begins at step 0")
-        with place.local_main_process_first():  # what is rendered or indexed by one is read by the others
-            clips = open_clips(data, config)
-            validation, held_out = None, None
-            if config.training.validate_every or request.tensorboard:
-                held_out = open_clips(data, config, "validation", 2 * request.validation_pairs, clips.class_names)
-            if config.training.validate_every:
+        with place.local_main_process_first():  # it renders or indexes the data, the others read the result
+            clips, held_out = _open(request)
+            validation = None
+            if request.config.training.validate_every:
                 validation = Validation(held_out, request.validation_pairs)
         say(f"{len(clips)} clips of {len(clips.class_names)} classes: {', '.join(clips.class_names)}")
         for note in clips.check_files() if main else ():
             say(f"note: {note}")
-        model = None if request.start_from is None or goes_on else _weights_of(request.start_from, config, say)
-        watching = [] if goes_on else [_WriteRequest(out / "run.json", replace(request, config=config))]
-        watching += [_Told(out, say), Progress()]
-        watching += [JsonLinesHistory(out / "history.jsonl"), KeepCheckpoint(out / "checkpoint", data)]
-        watching += [TensorBoard(out / "tensorboard", held_out)] if request.tensorboard and main else []
+        model = None if request.start_from is None or from_state else _weights_of(request, say)
+        watchers = [
+            *([] if from_state else [_WriteRequest(out / "run.json", request)]),
+            _Announce(out, say),
+            Progress(),
+            JsonLinesHistory(out / "history.jsonl"),
+            KeepCheckpoint(out / "checkpoint", request.data),
+            *([TensorBoard(out / "tensorboard", held_out)] if request.tensorboard and main else []),
+            *callbacks,
+        ]
         return train(
-            config, clips, model, [*watching, *callbacks],
-            folder=out, resume=goes_on, validation=validation, keep=request.keep,
+            request.config, clips, model, watchers,
+            folder=out, resume=from_state, validation=validation, keep=request.keep,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for, as its ``run.json`` holds it."""
+    """What was asked for when a run was started, as its ``run.json`` holds it; see :func:`train_run`.
+
+    Attributes:
+        config: of model and training.
+        data: ``toyband`` or an index CSV.
+        start_from: checkpoint with the weights to begin with, or None.
+        validation_pairs: number of held-out mixtures.
+        keep: number of states that stay on the disk.
+        tensorboard: whether to write files for TensorBoard.
+    """
 
     config: Config
     data: str = "toyband"
@@ -116,15 +128,15 @@ class Request:
     keep: int = 2
     tensorboard: bool = False
 
-    def completed(self, given: dict[str, Any]) -> Request:
-        """The request with what is given now; None stands for what was asked for before."""
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
+    def require_same(self, given: Mapping[str, Any], out: Path) -> None:
+        """Check that a resumed run is not asked for something that decides what is learned or compared.
 
-    def compared(self, given: dict[str, Any], out: Path) -> Request:
-        """The request of a run that goes on.
+        Args:
+            given: by name of the attribute; None: as before. Another configuration is refused by the training itself.
+            out: folder of the run.
 
         Raises:
-            SopeduError: something is given that decides what is learned or compared, and it was different before.
+            SopeduError: data, initial weights or validation pairs are different.
         """
         for name in ("data", "start_from", "validation_pairs"):
             before, now = getattr(self, name), given[name]
@@ -132,22 +144,38 @@ class Request:
                 raise SopeduError(
                     f"{out}: cannot resume with another {name}: it was {before!r}, is {now!r}; leave it out"
                 )
-        return self.completed(given)
 
 
-class _WriteRequest(Callback):
-    """Writes what was asked for when the training begins: one that is refused before leaves no folder behind."""
+def requested(out: str | Path) -> Request:
+    """Read what was asked for when a run was started; what earlier versions did not write has its default.
 
-    def __init__(self, path: Path, request: Request) -> None:
-        self.path, self.request = path, request
+    Args:
+        out: folder of the run.
 
-    def on_start(self, run: Run) -> None:
-        values = {name: value for name, value in vars(self.request).items() if name != "config"}
-        write_json(self.path, values | {"config": to_dict(self.request.config)})
+    Raises:
+        SopeduError: there is no such run, or its ``run.json`` is damaged.
+    """
+    path = Path(out) / "run.json"
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        names = ("start_from", "validation_pairs", "keep", "tensorboard")
+        known = {name: written[name] for name in names if name in written}
+        return Request(from_dict(written["config"]), str(written["data"]), **known)
+    except FileNotFoundError as error:
+        raise SopeduError(f"{path}: no such file, so there is no run to resume; train without --resume") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SopeduError(f"{path}: not readable as what a run was asked for ({error}); start anew") from error
 
 
 def require_new_run(out: Path) -> None:
-    """Refuse a folder that holds something; what a training leaves that was killed while it rendered is nothing."""
+    """Check that a folder is free for a new run; files of a run that was killed before it trained do not count.
+
+    Args:
+        out: folder of the run.
+
+    Raises:
+        SopeduError: it holds a run or something else.
+    """
     if (out / "run.json").is_file():
         raise SopeduError(f"{out}: already exists and holds a run; go on with it by --resume, or choose another --out")
     left = {path.name for path in out.iterdir()} if out.is_dir() else set()
@@ -155,8 +183,30 @@ def require_new_run(out: Path) -> None:
         require_new_folder(out)
 
 
-class _Told(Callback):
-    """Says in one line what begins, when it is known."""
+def _request(out: Path, resume: bool, **given: Any) -> Request:
+    """Complete what is given now by what was asked for before, or by defaults; None stands for not given."""
+    for name in ("keep", "validation_pairs"):
+        given[name] = None if given[name] is None else whole_number(given[name], name, 1)
+    if resume:
+        request = requested(out)
+        request.require_same(given, out)
+    else:
+        request = Request(preset("tiny"))
+    return replace(request, **{name: value for name, value in given.items() if value is not None})
+
+
+class _WriteRequest(Callback):
+    """Writes the request when the training begins, so that a training that is refused leaves no folder behind."""
+
+    def __init__(self, path: Path, request: Request) -> None:
+        self.path, self.request = path, request
+
+    def on_start(self, run: Run) -> None:
+        write_json(self.path, vars(self.request) | {"config": to_dict(self.request.config)})
+
+
+class _Announce(Callback):
+    """Says in one line where and how the training begins."""
 
     def __init__(self, out: Path, say: Callable[[str], object]) -> None:
         self.out, self.say = out, say
@@ -170,27 +220,18 @@ class _Told(Callback):
         self.say(f"{several}{where}, {run.precision}, {loading}, {compiled}, {steps}, results in {self.out}")
 
 
-def requested(out: str | Path) -> Request:
-    """What a run was asked for, from its ``run.json``; what earlier versions did not write has its default.
-
-    Raises:
-        SopeduError: there is no such run, or the file is damaged.
-    """
-    path = Path(out) / "run.json"
-    try:
-        asked = json.loads(path.read_text(encoding="utf-8"))
-        known = {
-            name: asked[name] for name in ("start_from", "validation_pairs", "keep", "tensorboard") if name in asked
-        }
-        return Request(from_dict(asked["config"]), str(asked["data"]), **known)
-    except FileNotFoundError as error:
-        raise SopeduError(f"{path}: no such file, so there is no run to resume; train without --resume") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SopeduError(f"{path}: not readable as what a run was asked for ({error}); start anew") from error
+def _open(request: Request) -> tuple[ClipDataset, ClipDataset | None]:
+    """Open the clips to train on, and those that are held out if something needs them."""
+    config, data = request.config, request.data
+    clips = open_clips(data, config)
+    if not (config.training.validate_every or request.tensorboard):
+        return clips, None
+    return clips, open_clips(data, config, "validation", 2 * request.validation_pairs, clips.class_names)
 
 
-def _weights_of(start_from: str | Path, config: Config, say: Callable[[str], object]) -> SoundOfPixels:
-    """A model of this configuration with a checkpoint's weights wherever they fit; what begins anew is said."""
+def _weights_of(request: Request, say: Callable[[str], object]) -> SoundOfPixels:
+    """Build a model with a checkpoint's weights wherever they fit; say which parts begin anew."""
+    config, start_from = request.config, request.start_from
     model = untrained(config)
     given, wanted = load_checkpoint(start_from).model.state_dict(), model.state_dict()
     fitting = {name for name, value in wanted.items() if name in given and given[name].shape == value.shape}
@@ -208,7 +249,7 @@ def _weights_of(start_from: str | Path, config: Config, say: Callable[[str], obj
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keep a second run away from the folder; the lock ends with its process."""
+    """Keep a second run out of the folder; the lock ends with its process."""
     from filelock import FileLock, Timeout
 
     with writing(out):
@@ -226,4 +267,4 @@ def _locked(out: Path) -> Iterator[None]:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
         if not any(out.iterdir()):
-            out.rmdir()  # nothing came of it
+            out.rmdir()  # the training did not begin

@@ -14,7 +14,8 @@ from sopedu.config import Config
 from sopedu.data.clips import ClipDataset
 from sopedu.errors import SopeduError
 from sopedu.machine import CompiledNet, compile_mode, full_float32, loading_processes, unused_gpu
-from sopedu.model.sound_of_pixels import SoundOfPixels, untrained
+from sopedu.model.modes import untrained
+from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.model.warm_start import load_warm_start
 from sopedu.training.distributed import join_processes
 from sopedu.training.level import training_level

@@ -15,7 +15,8 @@ from sopedu.audio.masks import MASK_KINDS, Spectra
 from sopedu.audio.metrics import bss_eval_rows
 from sopedu.data.clips import ClipDataset
 from sopedu.evaluation.pairs import held_out_pairs, separate_pairs
-from sopedu.model.sound_of_pixels import SoundOfPixels, evaluating, normalise_frames
+from sopedu.model.modes import evaluating
+from sopedu.model.sound_of_pixels import SoundOfPixels, normalise_frames
 from sopedu.training.loss import shown_loss
 from sopedu.training.optimizer import training_mode
 

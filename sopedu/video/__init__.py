@@ -42,7 +42,11 @@ __getattr__, __dir__, __all__ = exports(
             "frames_at",
             "read_frames",
         ),
-        "resizing": ("frame_size", "resize_frames", "size_in_proportion"),
+        "resizing": (
+            "size_in_proportion",
+            "frame_size",
+            "resize_frames",
+        ),
         "writing": (
             "VideoWriter",
             "write_video",

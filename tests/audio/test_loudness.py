@@ -26,10 +26,11 @@ from sopedu.data.clips import ToyBandClips
 from sopedu.evaluation.pairs import predict_masks
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds
-from sopedu.localization.windows import DiskWaveform, VideoPart, recording_level, windows_of
 from sopedu.model.checkpoints import SHIPPED, Checkpoint, load_checkpoint
+from sopedu.separation.parts import DiskWaveform, VideoPart
 from sopedu.separation.regions import regions_asked_for
-from sopedu.separation.video import _Walk, separate_video
+from sopedu.separation.video import separate_video
+from sopedu.separation.windows import VideoWalk
 from sopedu.toyband.scenes import Scene, scene
 from sopedu.training.level import training_level
 from sopedu.training.setup import new_model
@@ -68,8 +69,8 @@ def separated(part: VideoPart, checkpoint: Checkpoint, waveform: np.ndarray, fol
     """What `separate_video` hears in boxes, ``(n, L)``, and its maps, for any sound."""
     mixture = DiskWaveform(folder / "mixture")
     mixture.append(waveform)
-    walk = _Walk(part, checkpoint, mixture, None, False)
-    heard = walk.listen(regions_asked_for(boxes), False, folder, look=True)
+    walk = VideoWalk(part, checkpoint, mixture)
+    heard = walk.listen(regions_asked_for(boxes), folder, look=True)
     return np.stack([spool.read(0, spool.length) for spool in heard]), np.stack(walk.maps)
 
 
@@ -207,8 +208,8 @@ def test_a_film_s_pause_is_heard_as_a_pause(checkpoint, duet, tmp_path, below):
     mixture, frames = DiskWaveform(tmp_path / "mixture"), np.concatenate([duet.frames, duet.frames])
     mixture.append(np.concatenate([music, pause]))
     write_video(tmp_path / "film.mp4", frames, FRAME_RATE, np.zeros(len(frames) * RATE // FRAME_RATE), RATE)
-    windows = list(windows_of(VideoPart(probe(tmp_path / "film.mp4")), checkpoint, mixture))
-    film, there = recording_level(mixture, SOUND), checkpoint.model.level_db
+    windows = list(VideoWalk(VideoPart(probe(tmp_path / "film.mp4")), checkpoint, mixture).windows())
+    film, there = mixture.level(SOUND), checkpoint.model.level_db
     assert film == pytest.approx(level_of(torch.from_numpy(music), SOUND).item(), abs=0.5)
     for window in windows:
         own = level_of(torch.from_numpy(mixture.read(window.start, SOUND.samples)), SOUND).item()
@@ -225,7 +226,7 @@ def test_a_long_recording_and_the_padding_of_its_end_keep_their_level(checkpoint
     for block in np.array_split(np.tile(waveform, 10), 7):
         spool.append(block)
     whole = level_of(torch.from_numpy(np.tile(waveform, 10)), SOUND).item()
-    assert recording_level(spool, SOUND) == pytest.approx(whole, abs=1e-6)
+    assert spool.level(SOUND) == pytest.approx(whole, abs=1e-6)
     # The last of its clips is half silence that was added.
     stretch = LongClip(checkpoint, waveform[: SOUND.counted_samples + 3000], duet.frames[:1], [0])
     gains = [float((clip.heard / clip.magnitude.clamp_min(1e-9)).max()) for clip in stretch.clips]

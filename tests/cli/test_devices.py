@@ -20,7 +20,7 @@ from sopedu.model import layers
 from sopedu.model import sound_of_pixels as model
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import REGION_POOLINGS, SoundOfPixels
-from sopedu.separation.domain_shift import Familiarity
+from sopedu.separation.domain_shift import DomainShift
 
 GPU = torch.device("cuda:0")
 VALUES = "model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=4 frames.count=2"
@@ -74,7 +74,7 @@ def test_pairs_are_separated_on_the_device_of_the_model(pooling, on_a_gpu):
 @pytest.mark.parametrize("pooling", REGION_POOLINGS)
 def test_places_are_heard_on_the_device_of_the_model(pooling, on_a_gpu):
     ears_and_eyes = on_a_gpu(CONFIG)
-    with Familiarity(ears_and_eyes) as watched:
+    with DomainShift(ears_and_eyes) as watched:
         pixels = PixelSounds(ears_and_eyes, *clip())
     assert all(value.device == GPU for found in watched._found.values() for value in found)
     painted = np.zeros(pixels.grid)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from sopedu.cli import commands as cli
-from sopedu.cli.terminal import Told, ends_tidily
+from sopedu.cli.terminal import Terminated, signals_raise
 from sopedu.separation import video as separation
 from sopedu.toyband import duet
 from sopedu.toyband.export import write_scene_video
@@ -53,7 +53,6 @@ COMMANDS = {
     "train --out new": "sopedu.data.clips.rendered_set",
     "toyband sheet --out new.png": "sopedu.toyband.export.written_aside",
     "toyband render --out new --solos 1 --video": "sopedu.video.writing.VideoWriter.add",
-    "toyband detector --out new": "tools.detector_training.scene",
     "import-original a b c --out new": "sopedu.model.original.import_original",
 }
 
@@ -66,7 +65,7 @@ def test_a_command_that_is_told_to_end_leaves_nothing_behind(monkeypatch, comman
     monkeypatch.setattr(COMMANDS[command], end_by(number))
     status, err = sopedu(command)
     assert status == 128 + number
-    assert err.splitlines()[-1] == f"sopedu: ended by {signal.Signals(number).name}; what was unfinished is removed"
+    assert err.splitlines()[-1] == f"sopedu: ended by {signal.Signals(number).name}; unfinished files are removed"
     assert signal.getsignal(number) is before
     left = sorted(str(path) for path in Path().rglob("*"))
     assert left == (["film.mp4", "new"] if command.startswith(("demo", "toyband render")) else ["film.mp4"])
@@ -84,7 +83,7 @@ def end_by(number: int):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_does_not_stop_the_tidying_and_an_ignored_one_stays_ignored(number):
     tidied = False
-    with pytest.raises(Told) as told, ends_tidily():
+    with pytest.raises(Terminated) as told, signals_raise():
         try:
             os.kill(os.getpid(), number)
         finally:
@@ -93,7 +92,7 @@ def test_a_second_signal_does_not_stop_the_tidying_and_an_ignored_one_stays_igno
     assert tidied and told.value.code == 128 + number
     before = signal.signal(number, signal.SIG_IGN)  # as nohup does
     try:
-        with ends_tidily():
+        with signals_raise():
             os.kill(os.getpid(), number)
             assert signal.getsignal(number) == signal.SIG_IGN
     finally:
@@ -102,9 +101,9 @@ def test_a_second_signal_does_not_stop_the_tidying_and_an_ignored_one_stays_igno
 
 PROGRAM = """
 import sys
-from sopedu.cli.terminal import patient_streams
+from sopedu.cli.terminal import tolerant_streams
 
-with patient_streams():
+with tolerant_streams():
     for number in range(2000):
         print("output", number)
         print("message", number, file=sys.stderr)
@@ -122,7 +121,7 @@ with patient_streams():
     ],
 )  # fmt: skip
 def test_work_is_done_whatever_becomes_of_what_is_said(tmp_path, ending, status, said):
-    environment = os.environ | {"PYTHONPATH": str(Path(separation.__file__).parents[1]), "PROGRAM": PROGRAM}
+    environment = os.environ | {"PYTHONPATH": str(Path(separation.__file__).parents[2]), "PROGRAM": PROGRAM}
     command = f'"{sys.executable}" -c "$PROGRAM" {ending}'
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True
@@ -134,7 +133,7 @@ def test_work_is_done_whatever_becomes_of_what_is_said(tmp_path, ending, status,
 def test_names_that_are_not_ascii_work_where_the_system_speaks_ascii(tmp_path):
     environment = os.environ | {
         "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
-        "PYTHONPATH": str(Path(separation.__file__).parents[1]),
+        "PYTHONPATH": str(Path(separation.__file__).parents[2]),
     }  # fmt: skip
     command = [sys.executable, "-m", "sopedu", "toyband", "sheet", "--out", "Bögen 文.gif"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,6 @@ from sopedu.data.pasting import PastedScenes, paste
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training.loss import mixture_loss
 from sopedu.training.pasted_loss import pasted_loss, pasted_scene_loss
-from tools.pixel_ablation import RECORDED, SEEDS, VARIANTS
 
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=4
 model.frame_dilation=1 model.frame_head_kernel=1 mixing.pasted_share=0.5"""
@@ -160,12 +157,3 @@ def test_pasting_needs_cross_entropy():
 
     with pytest.raises(SopeduError, match=r"loss\.kind=bce where scenes are pasted"):
         with_values(TINY, ["loss.kind=l1"])
-
-
-def test_the_recorded_ablation_is_of_the_variants_that_the_command_trains():
-    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
-    assert recorded["changes"] == {name: list(changes) for name, changes in VARIANTS.items()}
-    usual = preset("toyband")
-    for name, changes in VARIANTS.items():
-        assert (with_values(usual, changes) == usual) == (name == "full")  # every other one leaves something out
-        assert {len(values) for values in recorded["variants"][name].values()} == {len(SEEDS)}

@@ -15,7 +15,8 @@ from sopedu.config import preset, with_values
 from sopedu.data.batches import Clip
 from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.errors import SopeduError
-from sopedu.evaluation import pairs as evaluation
+from sopedu.evaluation import pairs as pairs_module
+from sopedu.evaluation import separation
 from sopedu.evaluation.pairs import held_out_pairs
 from sopedu.evaluation.separation import class_spectra, evaluate, leak, static_masks
 from sopedu.model.checkpoints import Checkpoint
@@ -33,7 +34,7 @@ sdr_ideal_ratio_mask sdr_swapped leak_blank leak_absent counted_silent silent_re
 def few_solos_in_an_own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(evaluation, "_SOLOS_PER_CLASS", 6)
+        patch.setattr(separation, "_SOLOS_PER_CLASS", 6)
         yield
 
 
@@ -91,13 +92,13 @@ def test_perfect_masks_reach_the_ideal_and_nothing_leaks(monkeypatch, checkpoint
     mixture = warp(stft(pairs.mixture, sound).abs(), sound)[:, None]
     ideal = ideal_ratio_mask(warp(stft(pairs.sources, sound).abs(), sound), mixture).clamp(max=1)
 
-    def oracle(model, heard, frames):
+    def oracle(model, heard, frames, as_is):
         torch.testing.assert_close(heard, pairs.mixture)
         if frames.shape[1] == 1:  # blank or absent
             return torch.zeros_like(ideal[:, :1])
         return ideal if torch.equal(frames, pairs.frames) else ideal.flip(1)
 
-    monkeypatch.setattr(evaluation, "predict_masks", oracle)
+    monkeypatch.setattr(pairs_module, "predict_masks", oracle)
     found = evaluate(checkpoint, pairs=3, seed=3)
     assert found["sdr"] == found["sdr_ideal_ratio_mask"] == figures["sdr_ideal_ratio_mask"]
     assert found["sdr_swapped"] < -10
@@ -109,7 +110,7 @@ def test_perfect_masks_reach_the_ideal_and_nothing_leaks(monkeypatch, checkpoint
 def test_a_model_without_sound_scores_the_floor_and_is_counted():
     length = CONFIG.spectrogram.counted_samples
     pairs = held_out_pairs(Noise([0, 1, 0, 1]), 2)
-    table, counts = evaluation.score_rows(pairs, {"model": torch.zeros(2, 2, length)}, length)
+    table, counts = separation.score_rows(pairs, {"model": torch.zeros(2, 2, length)}, length)
     assert table["model"] == dict.fromkeys(("sdr", "sir", "sar", "si_sdr"), FLOOR)
     assert counts == {"counted_silent": 4, "silent_references": 0}
 
@@ -119,7 +120,7 @@ def test_means_are_over_the_sources_that_sound_and_the_others_are_counted():
     pairs = held_out_pairs(Noise([0, 1, 0, 1]), 2)
     pairs.sources[1, 0] = 0
     estimates = pairs.sources[..., :length] + 0.1 * pairs.sources[..., :length].flip(0)
-    table, counts = evaluation.score_rows(pairs, {"static_mask": estimates}, length)
+    table, counts = separation.score_rows(pairs, {"static_mask": estimates}, length)
     scores = [bss_eval(*map(np.asarray, pair)) for pair in zip(pairs.sources[..., :length], estimates, strict=True)]
     for name in ("sdr", "sir", "sar"):
         alone = [value for score in scores for value in getattr(score, name) if np.isfinite(value)]
@@ -127,7 +128,7 @@ def test_means_are_over_the_sources_that_sound_and_the_others_are_counted():
     assert counts == {"counted_silent": 0, "silent_references": 1}
     pairs.sources[:] = 0
     with pytest.raises(SopeduError, match="all held-out clips are silent"):
-        evaluation.score_rows(pairs, {"static_mask": estimates}, length)
+        separation.score_rows(pairs, {"static_mask": estimates}, length)
 
 
 @pytest.mark.parametrize("labels", [[0, 1] * 4, [0, 1, 2] * 5, [0] * 9 + [1] * 3, [0, 1, 1]])
@@ -204,9 +205,9 @@ def test_leak_is_the_mean_energy_against_the_mixture():
 
 def test_predicted_masks_do_not_depend_on_the_batch(checkpoint):
     pairs = held_out_pairs(Noise([0, 1] * 18), 18)  # more than go through the model at once
-    together = evaluation.predict_masks(checkpoint.model, pairs.mixture, pairs.frames)
+    together = pairs_module.predict_masks(checkpoint.model, pairs.mixture, pairs.frames)
     assert together.shape == (18, 2, 128, 16)
-    alone = evaluation.predict_masks(checkpoint.model, pairs.mixture[17:], pairs.frames[17:])
+    alone = pairs_module.predict_masks(checkpoint.model, pairs.mixture[17:], pairs.frames[17:])
     torch.testing.assert_close(together[17:], alone, atol=1e-5, rtol=0)
 
 
@@ -214,9 +215,9 @@ def test_predicted_masks_do_not_depend_on_the_batch(checkpoint):
 def test_masks_of_a_model_in_training_mode_are_those_of_evaluation_and_it_is_not_changed(pooling):
     torch.manual_seed(0)
     model = SoundOfPixels(with_values(CONFIG, [f"model.region_pooling={pooling}"])).eval()
-    pairs = evaluation.held_out_pairs(Noise([0, 0, 1, 1]), 2)
-    expected = evaluation.predict_masks(model, pairs.mixture, pairs.frames)
+    pairs = held_out_pairs(Noise([0, 0, 1, 1]), 2)
+    expected = pairs_module.predict_masks(model, pairs.mixture, pairs.frames)
     before = {name: value.clone() for name, value in model.train().state_dict().items()}
-    found = evaluation.predict_masks(model, pairs.mixture, pairs.frames)
+    found = pairs_module.predict_masks(model, pairs.mixture, pairs.frames)
     assert torch.equal(found, expected) and all(module.training for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

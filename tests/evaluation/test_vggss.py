@@ -188,5 +188,5 @@ def test_the_command_judges_clips_and_says_what_is_missing(checkpoint, file, cli
     assert "a box in the middle" in said and "2 clips are missing" in said and "5 entries hold broken" in said
     assert json.loads((tmp_path / "figures.json").read_text())["clips"] == 2
     for more in ([], ["--data", str(clips), "--localization"], ["--data", str(clips), "--sounds", str(clips)]):
-        with pytest.raises(SopeduError, match="--vggss wants --data FOLDER"):
+        with pytest.raises(SopeduError, match="--vggss needs --data FOLDER"):
             cli.app([*given, *more], standalone_mode=False)

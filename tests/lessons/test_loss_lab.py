@@ -1,4 +1,4 @@
-"""The loss lab trains in the background, stops at once, keeps runs and reports errors; broken runs are as described."""
+"""The loss lab trains in the background, stops at once, keeps runs, reports errors; broken runs are as described."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ import torch
 from sopedu.audio.soundfiles import from_int16
 from sopedu.errors import SopeduError
 from sopedu.lessons.pixel_probe import PixelProbe
+from sopedu.lessons.place_answers import answer_of, percent
 from sopedu.localization.pixel_sounds import PixelSounds
-from sopedu.localization.place_answers import answer_of, percent
 from sopedu.localization.places import box_of_cell
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.toyband import duet, scene

@@ -6,7 +6,7 @@ import pytest
 
 from sopedu.config import preset, with_values
 from sopedu.lessons.roofline import LayerCost, convolution_costs, least_seconds, plot_roofline
-from sopedu.training.throughput import flop_per_mixture
+from sopedu.training.benchmark import flop_per_mixture
 
 
 @pytest.mark.parametrize("name", ["tiny", "paper"])

@@ -19,8 +19,9 @@ from sopedu.audio.spectrogram import log_magnitude, stft, warp
 from sopedu.config import ModelConfig, preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.model import layers
+from sopedu.model.modes import count_parameters
 from sopedu.model.nets import AudioUNet, FrameNet, Synthesizer, activate
-from sopedu.model.sound_of_pixels import SoundOfPixels, count_parameters, normalise_frames
+from sopedu.model.sound_of_pixels import SoundOfPixels, normalise_frames
 
 SMALL = "model.frame_weights=none model.components=6 model.frame_width=8 model.audio_channels=8,8,8"
 

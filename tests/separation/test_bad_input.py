@@ -257,8 +257,9 @@ def test_a_pickle_is_no_checkpoint_and_is_never_executed():
     assert Path("executed").exists()  # the poison works
 
 
-STEPS = ["windows.DiskWaveform.append", "windows.DiskWaveform.read", "sound.resample", "separation_page.write_page"]
-STEPS += [f"video_writer.VideoWriter.{name}" for name in ("__enter__", "add", "__exit__")]
+STEPS = [f"separation.parts.DiskWaveform.{name}" for name in ("append", "read")]
+STEPS += ["audio.soundfiles.resample", "separation.page.write_page"]
+STEPS += [f"video.writing.VideoWriter.{name}" for name in ("__enter__", "add", "__exit__")]
 
 
 @pytest.mark.parametrize("step", STEPS)

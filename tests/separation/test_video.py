@@ -21,7 +21,7 @@ from sopedu.errors import SopeduError
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.model.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
-from sopedu.separation.domain_shift import Familiarity
+from sopedu.separation.domain_shift import DomainShift
 from sopedu.separation.video import separate_video
 from sopedu.toyband.scenes import duet
 from sopedu.video.reading import iterate_frames, probe, read_sound
@@ -218,10 +218,10 @@ def test_an_unknown_kind_of_sound_and_picture_is_said_and_a_known_one_is_not(tmp
     spectrogram = model.config.spectrogram
     generator = torch.Generator().manual_seed(0)
     scenes = [duet(seed, "test", size=64, times=[0.75], samples=spectrogram.samples) for seed in range(4)]
-    with Familiarity(model) as known:
+    with DomainShift(model) as known:
         for scene in scenes:
             PixelSounds(model, scene.waveform(), scene.frames_tensor())
-    with Familiarity(model) as unknown:
+    with DomainShift(model) as unknown:
         PixelSounds(
             model,
             torch.randn(spectrogram.samples, generator=generator),

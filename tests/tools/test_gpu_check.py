@@ -13,7 +13,7 @@ import torch
 from accelerate.state import PartialState
 
 from sopedu.training import loop as training
-from sopedu.training import objective, throughput
+from sopedu.training import loss, snapshot
 from tools.gpu_check import __main__ as gpu_check
 from tools.gpu_check import correct as gpu_correct
 from tools.gpu_check.__main__ import SECTIONS, Section, main, run_check
@@ -89,11 +89,12 @@ def test_figures_are_those_that_the_sections_promise(report):
     assert len(figures["losses"]["tiny_bf16_losses"]["value"]) == 10
     assert 0 < figures["losses"]["tiny_bf16_from_float32"]["value"] < 2
     assert figures["synchronisations"]["tiny_values_read_back"] == {"value": 0.0, "unit": "per step"}
-    # On one machine with one number of threads a resumed run is the same bit for bit (tests/test_resuming.py).
+    # On one machine with one number of threads a resumed run is equal bit for bit (tests/training/test_resume.py).
     assert figures["resume"]["tiny_float32_resumed"]["value"] == 0.0
-    assert {"loader", "step_float32", "training_float32", "waiting_float32"} <= set(figures["throughput"])
-    speed, flop = figures["roofline"]["step_float32"]["value"], figures["roofline"]["matrix_float32"]["value"]
-    assert figures["roofline"]["share_float32"]["value"] == pytest.approx(speed / flop, rel=2e-3)
+    speed = {name: figure["value"] for name, figure in figures["speed"].items()}
+    for name in ("mixtures_per_second", "loader_mixtures_per_second", "step_mixtures_per_second", "matrix_tflops"):
+        assert speed[f"float32_{name}"] > 0
+    assert 0 < speed["float32_share_of_matrix_rate"] < 1
 
 
 def failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> str:
@@ -109,34 +110,36 @@ def failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> str:
 
 
 def test_losses_that_are_not_finite_are_found(monkeypatch, tmp_path):
-    monkeypatch.setattr(throughput, "mixture_loss", lambda *a: (objective.mixture_loss(*a)[0] * torch.nan, None))
+    def spoiled(*given):
+        value, mixtures = loss.mixture_loss(*given)
+        return value * torch.nan, mixtures
+
+    monkeypatch.setattr(training, "mixture_loss", spoiled)
     assert "tiny float32: a loss is not finite" in failed(monkeypatch, tmp_path, "losses")
 
 
 def test_bf16_that_differs_from_float32_is_found(monkeypatch, tmp_path):
     def worse(*given):
-        loss, mixtures = objective.mixture_loss(*given)
-        return loss * (1.03 if torch.is_autocast_enabled("cpu") else 1.0), mixtures
+        value, mixtures = loss.mixture_loss(*given)
+        return value * (1.03 if torch.is_autocast_enabled("cpu") else 1.0), mixtures
 
-    monkeypatch.setattr(throughput, "mixture_loss", worse)
+    monkeypatch.setattr(training, "mixture_loss", worse)
     assert "tiny_bf16: losses differ from float32's by " in failed(monkeypatch, tmp_path, "losses")
 
 
 def test_a_step_that_reads_a_value_back_is_found_with_its_line(monkeypatch, tmp_path):
-    mask_loss = objective.mask_loss
-    monkeypatch.setattr(
-        objective, "mask_loss", lambda logits, *rest: mask_loss(logits * (logits.amax().item() ** 0), *rest)
-    )
+    mask_loss = loss.mask_loss
+    monkeypatch.setattr(loss, "mask_loss", lambda logits, *rest: mask_loss(logits * (logits.amax().item() ** 0), *rest))
     line = failed(monkeypatch, tmp_path, "synchronisations")
-    assert "tiny: 1 values read back per step: _local_scalar_dense at objective.py:" in line
+    assert "tiny: 1 values read back per step: _local_scalar_dense at loss.py:" in line
 
 
 def test_a_training_that_does_not_go_on_as_it_was_is_found(monkeypatch, tmp_path):
     def forgetful(optimizer, tensors):
         restore(optimizer, {name: torch.zeros_like(value) for name, value in tensors.items()})
 
-    restore = training.restore_optimizer
-    monkeypatch.setattr(training, "restore_optimizer", forgetful)
+    restore = snapshot.restore_optimizer
+    monkeypatch.setattr(snapshot, "restore_optimizer", forgetful)
     assert "tiny_float32: resumed differs by " in failed(monkeypatch, tmp_path, "resume")
 
 

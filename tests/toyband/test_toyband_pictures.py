@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sopedu.toyband import backgrounds, drawings, objects, raster
+from sopedu.toyband import backgrounds, drawings, raster
 from sopedu.toyband.drawings import Motion
 from sopedu.toyband.melody import INSTRUMENTS, Note
 from sopedu.toyband.raster import Canvas, Placement
 from sopedu.toyband.splits import SPLITS
+from tools import procedural_objects as objects
 
 RESTING = Motion(0.0, 0.0, 0.5)
 # From numpy 2.4.6 on an x86-64 CPU with AVX-512. It changes whenever a drawing does: look at the new

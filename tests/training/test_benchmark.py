@@ -1,4 +1,4 @@
-"""The benchmark: operations counted by hand, a plain step that computes the same, a step that waits for no value."""
+"""The benchmark: operations counted by hand, timings in turns, and a training step that waits for no value."""
 
 from __future__ import annotations
 
@@ -15,34 +15,28 @@ from torch._dynamo.backends.common import aot_autograd
 from torch.utils._python_dispatch import TorchDispatchMode
 from typer.testing import CliRunner
 
+from sopedu.audio.spectrogram import warp
 from sopedu.cli.commands import app
 from sopedu.config import PRESETS, Config, preset, with_values
 from sopedu.data.batches import Clip
+from sopedu.data.clips import ClipDataset
 from sopedu.data.mixing import NOBODY
 from sopedu.errors import SopeduError
 from sopedu.model import layers, nets
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.toyband.export import render_dataset
-from sopedu.training import benchmark, throughput
+from sopedu.training import benchmark
+from sopedu.training.benchmark import Step, flop_per_mixture, seconds_in_turns
 from sopedu.training.loss import mixture_loss
 from sopedu.training.optimizer import MovingAverage, make_optimizer
 from sopedu.training.pasted_loss import pasted_scene_loss
-from sopedu.training.throughput import (
-    PLAIN,
-    Measures,
-    Step,
-    flop_per_mixture,
-    loader_speed,
-    plain_loss,
-    seconds_in_turns,
-)
 
 VALUES = """model.frame_weights=none model.audio_channels=8,8,8 model.frame_width=8 model.components=4
 training.batch_size=8 training.precision=float32"""
 TINY = with_values(preset("tiny"), VALUES.split())
 CPU = torch.device("cpu")
 FIELDS = """mixtures_per_second loader_mixtures_per_second step_mixtures_per_second gflop_per_mixture
-share_of_matrix_rate matrix_tflops peak_memory_gib speedup_over_plain projected_hours_music projected_hours_vggsound
+share_of_matrix_rate matrix_tflops peak_memory_gib projected_hours_music projected_hours_vggsound
 device threads precision preset batch_size"""
 
 
@@ -91,36 +85,6 @@ def batch_of(config: Config, device: str = "cpu") -> tuple[torch.Tensor, torch.T
     return waveforms.to(device), frames.to(device), np.arange(count) % 4
 
 
-@pytest.mark.parametrize("changes", [[], ["mixing.pairing=independent"], ["mixing.sources=3"]])
-def test_the_plain_step_computes_the_same_loss_and_gradients(changes):
-    """With fixed statistics of the frame net: some pictures are repeated more often than others."""
-    config = with_values(TINY, changes)
-    torch.manual_seed(0)  # in some draws rounding of the spectrograms moves a value over the kink of a ReLU
-    model, batch = SoundOfPixels(config).double().train(), batch_of(config)
-    model.frame_net.eval()
-    frames = batch[1]
-    answers = []
-    for measures in (None, PLAIN, Measures(frames_once=False), Measures(spectrograms_once=False)):
-        chance, double = np.random.default_rng(3), _InDouble(model)
-        if measures is None:
-            loss, _ = mixture_loss(double, batch[0], frames, batch[2], config, chance)
-        else:
-            loss = plain_loss(double, batch[0], frames, batch[2], config, chance, measures)
-        answers.append((loss.detach(), torch.autograd.grad(loss, [*model.parameters()])))
-    for loss, gradients in answers[1:]:
-        torch.testing.assert_close(loss, answers[0][0], rtol=1e-5, atol=0)
-        for ours, theirs in zip(gradients, answers[0][1], strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5 * theirs.abs().max().item() + 1e-9)
-
-
-class _InDouble:
-    def __init__(self, model: SoundOfPixels) -> None:
-        self.model = model
-
-    def __call__(self, heard: torch.Tensor, frames: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
-        return self.model(heard.double(), frames.double(), shown)
-
-
 class _NothingReadBack(TorchDispatchMode):
     """Fails where a value of the device would have to be waited for."""
 
@@ -156,7 +120,7 @@ def test_no_step_waits_for_a_value(name, sources, pairing, pasted, monkeypatch):
     average, (waveforms, frames, labels) = MovingAverage(model, 0.9), batch_of(config, "meta")
     optimizer = make_optimizer(model, config.training)
     labels[-1] = NOBODY  # an empty room, on whose picture others are pasted
-    throughput.warp(torch.empty(1, 512, 2, device="meta"), config.spectrogram)  # copies its matrix once and keeps it
+    warp(torch.empty(1, 512, 2, device="meta"), config.spectrogram)  # copies its matrix once and keeps it
     with _NothingReadBack():
         loss, _ = mixture_loss(
             model, waveforms, frames, labels, config, np.random.default_rng(0), pasted_scene_loss if pasted else None
@@ -189,7 +153,7 @@ def test_the_model_compiles_as_one_graph(on_a_gpu, monkeypatch):
 
 
 @pytest.mark.parametrize("on_a_gpu", [False, True])
-def test_ears_compiled_for_a_gpu_add_up_nothing_cell_by_cell(on_a_gpu, monkeypatch):
+def test_an_audio_net_compiled_for_a_gpu_adds_up_nothing_cell_by_cell(on_a_gpu, monkeypatch):
     """Such a gradient takes atomics on a GPU, and torch.compile makes one of its own bilinear interpolation."""
     monkeypatch.setattr(layers, "_for_gpu", lambda features: on_a_gpu)
     operations = set()
@@ -198,8 +162,8 @@ def test_ears_compiled_for_a_gpu_add_up_nothing_cell_by_cell(on_a_gpu, monkeypat
         operations.update(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
         return make_boxed_func(graph.forward)
 
-    ears, heard = nets.AudioUNet(with_values(TINY, ["model.audio_channels=4,4"]).model), torch.randn(2, 1, 8, 16)
-    compiled = torch.compile(ears, backend=aot_autograd(fw_compiler=collect), fullgraph=True, dynamic=False)
+    audio_net, heard = nets.AudioUNet(with_values(TINY, ["model.audio_channels=4,4"]).model), torch.randn(2, 1, 8, 16)
+    compiled = torch.compile(audio_net, backend=aot_autograd(fw_compiler=collect), fullgraph=True, dynamic=False)
     compiled(heard).sum().backward()
     torch._dynamo.reset()
     assert any("convolution_backward" in name for name in operations)
@@ -212,19 +176,14 @@ def test_what_is_compared_is_measured_turn_by_turn():
     assert seconds_in_turns(works, 3, CPU).shape == (3, 3) and called == [*"abc"] * 4  # the first warms up
 
 
-def test_a_step_moves_the_weights_and_the_plain_one_holds_nothing_back():
-    for measures in (Measures(), PLAIN):
-        step = Step(TINY, CPU, "bf16", measures)
-        before = [parameter.detach().clone() for parameter in step.model.parameters()]
-        step()
-        assert any(not torch.equal(a, b) for a, b in zip(before, step.model.parameters(), strict=True))
-        weight = step.model.audio_net.down[1].weight
-        assert weight.is_contiguous(memory_format=torch.channels_last) == measures.channels_last
-        assert weight.dtype == torch.float32 and step.bf16 == measures.bf16
-    assert all(group["fused"] is group["foreach"] is False for group in step.optimizer.param_groups)
+def test_a_step_moves_the_weights():
+    step = Step(TINY, CPU)
+    before = [parameter.detach().clone() for parameter in step.model.parameters()]
+    step()
+    assert any(not torch.equal(a, b) for a, b in zip(before, step.model.parameters(), strict=True))
 
 
-class _Counted(throughput.ClipDataset):
+class _Counted(ClipDataset):
     def __init__(self, config: Config) -> None:
         super().__init__(config, ("a", "b", "c", "d"), np.arange(20) % 4)
         self.read = 0
@@ -238,10 +197,10 @@ class _Counted(throughput.ClipDataset):
 def test_the_loader_is_timed_over_the_batches_after_the_first(monkeypatch):
     clips = _Counted(TINY)
     clock = SimpleNamespace(perf_counter=lambda: clips.read)  # a clip takes a second
-    monkeypatch.setattr(throughput, "time", clock)
-    assert loader_speed(clips, 5) == pytest.approx(1.0) and clips.read == 6 * 8
+    monkeypatch.setattr(benchmark, "time", clock)
+    assert benchmark._loader_speed(clips, 5) == pytest.approx(1.0) and clips.read == 6 * 8
     clips = _Counted(with_values(TINY, ["mixing.pairing=independent"]))  # a mixture takes two clips
-    assert loader_speed(clips, 5) == pytest.approx(0.5)
+    assert benchmark._loader_speed(clips, 5) == pytest.approx(0.5)
 
 
 @pytest.fixture(scope="module")

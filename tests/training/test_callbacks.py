@@ -19,7 +19,7 @@ from sopedu.config import preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.evaluation.pairs import held_out_pairs
-from sopedu.model.sound_of_pixels import evaluating
+from sopedu.model.modes import evaluating
 from sopedu.plots import NotebookFigure, encode_figure
 from sopedu.training.callbacks import JsonLinesHistory, LivePlot, Progress, TensorBoard, read_history
 from sopedu.training.loop import train

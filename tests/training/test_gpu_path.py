@@ -19,7 +19,9 @@ from sopedu.data.clips import ToyBandClips
 from sopedu.data.mixing import choose_absent, to_device
 from sopedu.errors import SopeduError
 from sopedu.model import layers, nets
-from sopedu.model.sound_of_pixels import SoundOfPixels, untrained
+from sopedu.model.modes import untrained
+from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.training import loading, setup
 from sopedu.training import loop as training
 from sopedu.training.callbacks import Progress
 from sopedu.training.distributed import lost_process_told
@@ -318,12 +320,12 @@ def test_gradients_reach_normalisations_with_their_channels_together(monkeypatch
 
 def test_frozen_normalisations_stay_frozen_when_they_are_synchronised(monkeypatch):
     several = SimpleNamespace(device=torch.device("meta"), num_processes=2, process_index=0)
-    monkeypatch.setattr(training, "Accelerator", lambda **_: several)
+    monkeypatch.setattr(setup, "Accelerator", lambda **_: several)
     values = ["training.sync_batchnorm=true", "training.freeze=audio_net.down_norm,frame_net.body"]
     config = with_values(TINY, values)
     with torch.device("meta"):
         model = SoundOfPixels(config)
-    loop = training._Loop(config, ToyBandClips(config), model, None, None, 1, 2)
+    loop = setup.prepare(config, ToyBandClips(config), model, None, False)
     training.training_mode(loop.run.model, loop.frozen)
     norms = {
         name: module.training
@@ -373,20 +375,21 @@ def test_arrays_arrive_as_they_are():
 
 def test_speed_counts_what_a_gpu_had_queued_and_waiting_is_told(monkeypatch):
     clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(training, "time", clock)
+    for module in (training, loading):
+        monkeypatch.setattr(module, "time", clock)
 
     class Slow(ToyBandClips):
         def __getitem__(self, visit):
             clock.now += 0.5  # four clips: a batch takes 2 seconds
             return super().__getitem__(visit)
 
-    finite = training._all_finite
+    finite = training.Trainer._all_finite
 
-    def synchronising(run, losses):
+    def synchronising(trainer, losses):
         clock.now += 6.0  # the steps that were queued
-        return finite(run, losses)
+        return finite(trainer, losses)
 
-    monkeypatch.setattr(training, "_all_finite", synchronising)
+    monkeypatch.setattr(training.Trainer, "_all_finite", synchronising)
     history = train(TINY, Slow(TINY), record_every=2).history
     # Two steps of 4 mixtures take 2 × 2 s of loading and 6 s of computing.
     assert [entry["mixtures_per_second"] for entry in history] == [0.8, 0.8]
@@ -419,7 +422,8 @@ def test_a_batch_that_fits_is_looked_for_when_the_failed_step_is_gone(monkeypatc
             raise torch.OutOfMemoryError("too much")
         return whole(net, waveforms, *others)
 
-    monkeypatch.setattr(training, "mixture_loss", hungry)
+    for module in (training, training.out_of_memory):
+        monkeypatch.setattr(module, "mixture_loss", hungry)
     config = with_values(TINY, ["training.batch_size=8"])
     with pytest.raises(SopeduError, match="a batch of 2 fits") as caught:
         train(config, ToyBandClips(config))

@@ -18,10 +18,12 @@ import torch
 from sopedu.cli import commands as cli
 from sopedu.config import Config, preset, to_dict, with_values
 from sopedu.data import mixing
-from sopedu.data.clips import ToyBandClips, open_clips
+from sopedu.data.clips import ToyBandClips
+from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.training import loop as training
+from sopedu.training import setup
 from sopedu.training.callbacks import read_history
 from sopedu.training.distributed import lost_process_told
 from sopedu.training.loop import train
@@ -103,7 +105,7 @@ def neighbours_of_two_shares(labels: np.ndarray, config, generator) -> tuple[np.
 def gradients_of(pairs: Callable, config: Config) -> tuple[list[dict[str, torch.Tensor]], list[dict]]:
     """Train with fixed pairs and batch normalisation in evaluation mode; the gradients of every step, the history."""
     gradients: list[dict[str, torch.Tensor]] = []
-    make = training.make_optimizer
+    make = setup.make_optimizer
 
     def watched(model, settings):
         optimizer = make(model, settings)
@@ -114,7 +116,7 @@ def gradients_of(pairs: Callable, config: Config) -> tuple[list[dict[str, torch.
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mixing, "choose_partners", pairs)
-        patch.setattr(training, "make_optimizer", watched)
+        patch.setattr(setup, "make_optimizer", watched)
         patch.setattr(training, "training_mode", lambda model, frozen: model.eval())
         judge = Validation(open_clips("toyband", config, "validation", 10), 5)
         run = train(config, open_clips("toyband", config), record_every=1, validation=judge)
@@ -172,7 +174,7 @@ def test_what_several_processes_cannot_do_is_refused_in_one_line(together):
 
 def test_pairs_that_cannot_be_shared_evenly_are_all_judged_once():
     clips = open_clips("toyband", TINY, "validation", 10)
-    judge, model = Validation(clips, 5), training.new_model(TINY).eval()
+    judge, model = Validation(clips, 5), setup.new_model(TINY).eval()
     shares = [judge.scores(model, process, 3) for process in range(3)]
     assert {len(share) for share in shares} == {2}
     whole = judge.scores(model)

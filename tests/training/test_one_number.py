@@ -18,7 +18,7 @@ STEPS = """
 import json, sys
 import numpy as np, torch
 from sopedu.config import preset
-from sopedu.model.sound_of_pixels import untrained
+from sopedu.model.modes import untrained
 from sopedu.training.loss import mixture_loss
 from sopedu.training.optimizer import make_optimizer, set_rates
 from sopedu.training.precision import choose_precision

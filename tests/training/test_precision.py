@@ -10,7 +10,7 @@ import torch
 
 from sopedu.config import Config, preset, with_values
 from sopedu.data.clips import ToyBandClips
-from sopedu.model.sound_of_pixels import untrained
+from sopedu.model.modes import untrained
 from sopedu.training import loop as training
 from sopedu.training.loop import train
 from sopedu.training.precision import choose_precision

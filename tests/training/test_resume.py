@@ -277,10 +277,12 @@ def test_memory_that_does_not_suffice_names_the_batch_that_fits(tmp_path, monkey
             raise torch.OutOfMemoryError("too much")
         return whole(net, waveforms, *others)
 
-    monkeypatch.setattr(training, "mixture_loss", hungry_above_two)
+    for module in (training, training.out_of_memory):
+        monkeypatch.setattr(module, "mixture_loss", hungry_above_two)
     with pytest.raises(SopeduError, match=r"out of memory at step 1: a batch of 2 fits .--set training.batch_size=2."):
         train_run(tmp_path / "run", TINY, say=lambda _: None)
-    monkeypatch.setattr(training, "mixture_loss", hungry)
+    for module in (training, training.out_of_memory):
+        monkeypatch.setattr(module, "mixture_loss", hungry)
     with pytest.raises(SopeduError, match="no smaller batch fits"):
         train_run(tmp_path / "again", TINY, say=lambda _: None)
 

@@ -20,9 +20,9 @@ from sopedu.audio.soundfiles import load_waveform
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.files import require_new_folder, require_place, written_aside
-from sopedu.localization.windows import VideoPart
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.separation.parts import VideoPart
 from sopedu.separation.video import separate_video
 from sopedu.video import reading as video
 from sopedu.video.clock import Clock, clock_of

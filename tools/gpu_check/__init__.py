@@ -1,0 +1,1 @@
+"""Checks and measurements on one GPU: ``make gpu-check``."""

@@ -1,9 +1,8 @@
 """Check on one GPU, within ten minutes, what cannot be tried without one (``make gpu-check``, docs/many_gpus.md).
 
-The checks are in ``correct`` and ``speed`` beside this file; here they run one after the other, and their
-figures go into a JSON file. Needed are torch, torchvision, numpy, scipy, accelerate, safetensors and tqdm, and nothing
-else: the data are rendered.
-``python -m tools.gpu_check --device cpu`` runs what makes sense without a GPU, at the smallest sizes.
+The checks are in ``correct.py`` and ``speed.py``; here they run one after the other, and their figures are written to a
+JSON file. They need torch, torchvision, numpy, scipy, accelerate, safetensors and tqdm, and nothing else: the data are
+rendered. ``python -m tools.gpu_check --device cpu`` runs what makes sense without a GPU, at the smallest sizes.
 """
 
 from __future__ import annotations
@@ -31,12 +30,13 @@ import sopedu
 from sopedu.errors import SopeduError
 from sopedu.files import require_place, write_json
 from sopedu.machine import full_float32, usable_cores
-from tools.gpu_check.correct import Check, Place, copies, losses, queries, resume, synchronisations
-from tools.gpu_check.speed import compiled, roofline, throughput
+from tools.gpu_check.check import Check, Place
+from tools.gpu_check.correct import copies, losses, queries, resume, synchronisations
+from tools.gpu_check.speed import compiled, speed
 
 
 def card(check: Check, place: Place) -> str:
-    """What the card is, and that this torch computes on it."""
+    """Report what the card is, and check that this torch computes on it."""
     known = torch.cuda.get_device_properties(place.device)
     check.figure("memory", known.total_memory / 2**30, "GiB")
     check.figure("compute_capability", f"{known.major}.{known.minor}", "version")
@@ -44,7 +44,7 @@ def card(check: Check, place: Place) -> str:
     check.figure("tf32_convolutions", torch.backends.cudnn.allow_tf32, "yes or no")
     check.figure("tf32_matrix_products", torch.backends.cuda.matmul.allow_tf32, "yes or no")
     check.figure("cudnn_benchmark", torch.backends.cudnn.benchmark, "yes or no")
-    if os.path.isdir("/dev/shm"):  # what processes that load clips hand batches over through; Docker gives 64 MiB
+    if os.path.isdir("/dev/shm"):  # through which workers pass their batches; Docker gives 64 MiB
         check.figure("shared_memory", shutil.disk_usage("/dev/shm").total / 2**30, "GiB")
     ones = torch.ones(64, 64, device=place.device)
     check.require(float((ones @ ones).sum()) == 64.0**3, "a product of matrices is wrong")
@@ -53,13 +53,18 @@ def card(check: Check, place: Place) -> str:
 
 @dataclass(frozen=True)
 class Section:
-    """A check and what it needs."""
+    """A check and what it needs.
+
+    Attributes:
+        work: the check; returns one line.
+        gpu_only: whether it needs a GPU.
+    """
 
     work: Callable[[Check, Place], str]
     gpu_only: bool = False
 
 
-#: In this order: what is quick and tells most comes first, what compiles last.
+#: In this order: quick and informative checks come first, compiling last.
 SECTIONS: dict[str, Section] = {
     "card": Section(card, gpu_only=True),
     "losses": Section(losses),
@@ -67,14 +72,13 @@ SECTIONS: dict[str, Section] = {
     "copies": Section(copies, gpu_only=True),
     "resume": Section(resume),
     "queries": Section(queries),
-    "throughput": Section(throughput),
-    "roofline": Section(roofline),
+    "speed": Section(speed),
     "compiled": Section(compiled, gpu_only=True),
 }
 
 
-class TimeIsUp(BaseException):
-    """The whole time is spent. No ``except Exception`` on the way may keep it."""
+class _TimeIsUp(BaseException):
+    """The time is over. Not an ``Exception``, so that no handler on the way catches it."""
 
 
 def run_check(
@@ -83,14 +87,14 @@ def run_check(
     """Run all checks; one that fails does not stop the others.
 
     Args:
-        out: JSON file, written anew after each check; its folder is made if need be.
+        out: JSON file, written again after each check; its folder is made if it is missing.
         device: ``cuda`` for the first GPU, or ``cpu`` for what makes sense without one.
-        minutes: for all checks together. What runs when they are over is stopped, and its figures so far are kept.
-        say: what to do with lines of text.
+        minutes: for all checks together. A check that is running when they are over is stopped; its figures are kept.
+        say: is called with lines of text.
 
     Returns:
-        what the file holds: the machine, ``result`` (``ok``, ``failed``, ``out of time``; ``unfinished`` while it
-        runs), and in ``sections`` the result, one line, faults, seconds and figures with their units of each check.
+        the content of the file: the machine, ``result`` (``ok``, ``failed``, ``out of time``; ``unfinished`` while it
+        runs), and in ``sections`` each check's result, line, faults, seconds and figures with their units.
 
     Raises:
         SopeduError: torch finds no GPU, or the file cannot be written.
@@ -100,7 +104,7 @@ def run_check(
         made_for = f"made for CUDA {torch.version.cuda}" if torch.version.cuda else "made without CUDA"
         raise SopeduError(
             f"torch {torch.__version__}, {made_for}, finds no GPU: compare with the driver that nvidia-smi names, "
-            "or try what works without one: python -m tools.gpu_check --device cpu"
+            "or run what works without one: python -m tools.gpu_check --device cpu"
         )
     full_float32(place_device)  # as training does
     began, budget = time.perf_counter(), 60 * minutes
@@ -133,7 +137,7 @@ def _run(section: Section, check: Check, place: Place, seconds: float) -> None:
     try:
         with check.part(), _stopped_after(seconds):
             check.line = section.work(check, place)
-    except TimeIsUp:
+    except _TimeIsUp:
         check.result, check.line = "out of time", "stopped, because the time is over: give it more with --minutes"
     finally:
         place.free()
@@ -143,15 +147,15 @@ def _run(section: Section, check: Check, place: Place, seconds: float) -> None:
 
 @contextmanager
 def _stopped_after(seconds: float) -> Iterator[None]:
-    """Raise :class:`TimeIsUp` where a check is when the time is over; before it where there is no time at all."""
+    """Raise :class:`_TimeIsUp` in the check when the time is over; before the check if there is none left."""
     if seconds <= 0:
-        raise TimeIsUp
+        raise _TimeIsUp
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
 
     def ring(number: int, frame: Any) -> None:
-        raise TimeIsUp
+        raise _TimeIsUp
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -163,7 +167,7 @@ def _stopped_after(seconds: float) -> Iterator[None]:
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
-    """What the figures belong to."""
+    """Describe the machine that the figures belong to."""
     on_gpu = device.type == "cuda"
     return {
         "sopedu": sopedu.__version__,
@@ -182,14 +186,14 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 def _first_line(*command: str) -> str | None:
-    """What a command says, or None where it is not there or fails."""
+    """Return the first line that a command prints; None if the command is missing or fails."""
     if shutil.which(command[0]) is None:
         return None
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        printed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    return next(iter(said.split("\n")), "").strip() or None
+    return next(iter(printed.split("\n")), "").strip() or None
 
 
 def _clock(seconds: float) -> str:
@@ -197,16 +201,23 @@ def _clock(seconds: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from a command line; 0 if all is well, 1 if a check failed or the time was over, 2 without a GPU."""
+    """Run the checks from a command line.
+
+    Args:
+        arguments: of the command line; None: those of the process.
+
+    Returns:
+        exit status: 0 if all checks passed, 1 if one failed or the time was over, 2 without a GPU.
+    """
     parser = argparse.ArgumentParser(prog="python -m tools.gpu_check", description=str(__doc__).partition("\n")[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--minutes", type=float, default=10.0, help="for all checks together (default: %(default)g)")
     parser.add_argument("--out", default="runs/gpu_check.json", help="JSON file to write (default: %(default)s)")
     asked = parser.parse_args(arguments)
-    # Before cuBLAS starts: only with a fixed workspace do its products repeat bit for bit.
+    # Before cuBLAS starts: its products repeat bit for bit only with a fixed workspace.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if asked.device == "cpu":
-        os.environ["ACCELERATE_USE_CPU"] = "true"  # or a training would still take a GPU that is there
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # otherwise a training would use a GPU
     try:
         report = run_check(asked.out, asked.device, asked.minutes, lambda line: print(line, flush=True))
     except SopeduError as error:

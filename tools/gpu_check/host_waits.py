@@ -1,7 +1,7 @@
 """Which lines of a training read values back from the device, or wait for a copy (part of ``make gpu-check``).
 
-The main thread of a training must only queue work for a GPU: a value that is read back costs the time of everything
-queued before it. :func:`per_step` counts what happens in every step of the real training loop, by line of code.
+The main thread of a training should only queue work for a GPU: reading a value back takes as long as everything queued
+before it. :func:`per_step` counts such reads and copies in each step of the real training loop, by line of code.
 """
 
 from __future__ import annotations
@@ -17,12 +17,21 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import sopedu
+
 _READS = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2", "unique_dim"}
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(sopedu.__file__).parent
 
 
 class Copied(NamedTuple):
-    """A copy to the device: the line that asked for it, whether it waits, its memory, and how many bytes."""
+    """A copy to the device.
+
+    Attributes:
+        line: of code that asked for it.
+        waits: whether the main thread waits for it.
+        pinned: whether it comes from pinned memory.
+        size: in bytes.
+    """
 
     line: str
     waits: bool
@@ -32,28 +41,35 @@ class Copied(NamedTuple):
 
 @dataclass
 class Seen:
-    """What happened: values read back, copies to the device, and warnings of CUDA itself that it waited."""
+    """What happened during a training.
+
+    Attributes:
+        reads: values read back, by line of code.
+        copies: to the device.
+        waits: number of CUDA's own warnings that it waited.
+    """
 
     reads: Counter[str]
     copies: Counter[Copied]
     waits: int = 0
 
     def __sub__(self, other: Seen) -> Seen:
+        """Return what happened here in addition to what happened there."""
         return Seen(self.reads - other.reads, self.copies - other.copies, self.waits - other.waits)
 
 
 def per_step(work: Callable[[int], object], device: torch.device, few: int = 4, many: int = 12) -> tuple[int, Seen]:
-    """What ``many - few`` steps of a training read back and copy; what happens once does not count.
+    """Count what ``many - few`` steps of a training read back and copy; what happens once does not count.
 
     Args:
-        work: called with a number of steps, trains for as long. A training of two steps comes first, unwatched, because
-            the first one in a process makes tables that are kept.
+        work: trains for the number of steps that it gets. A training of two steps comes first and is not counted,
+            because the first one in a process builds tables that are kept.
         device: where it trains.
         few: steps of the shorter training.
         many: steps of the longer one.
 
     Returns:
-        the number of steps in the difference, and what the longer training did more.
+        the number of steps in the difference, and what the longer training did in addition.
     """
     work(2)
     shorter, longer = (_watched(work, steps, device) for steps in (few, many))
@@ -62,7 +78,7 @@ def per_step(work: Callable[[int], object], device: torch.device, few: int = 4, 
 
 def _watched(work: Callable[[int], object], steps: int, device: torch.device) -> Seen:
     on_gpu, watch = device.type == "cuda", _Watch(device)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         if on_gpu:
             torch.cuda.set_sync_debug_mode("warn")
@@ -72,7 +88,7 @@ def _watched(work: Callable[[int], object], steps: int, device: torch.device) ->
         finally:
             if on_gpu:
                 torch.cuda.set_sync_debug_mode("default")
-    watch.seen.waits = sum("synchronizing CUDA operation" in str(one.message) for one in said)
+    watch.seen.waits = sum("synchronizing CUDA operation" in str(one.message) for one in warned)
     return watch.seen
 
 
@@ -97,8 +113,7 @@ class _Watch(TorchDispatchMode):
 
 
 def _line() -> str:
-    """The innermost line of this package that is under way; the backward pass has none of its own."""
+    """Return the innermost line of ``sopedu`` that is running; the backward pass has none of its own."""
     own = [one for one in traceback.extract_stack() if _PACKAGE in Path(one.filename).parents]
-    own = [one for one in own if one.filename != __file__]
     backward = not own or "backward" in (own[-1].line or "")
     return "the backward pass" if backward else f"{Path(own[-1].filename).name}:{own[-1].lineno}"

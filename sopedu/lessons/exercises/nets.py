@@ -23,8 +23,8 @@ def check_unet_parameters(function: Callable[[tuple[int, ...], int], int]) -> Ve
     import torch
 
     from sopedu.config import ModelConfig
+    from sopedu.model.modes import count_parameters
     from sopedu.model.nets import AudioUNet
-    from sopedu.model.sound_of_pixels import count_parameters
 
     cases = []
     for channels, components in (((8, 8, 8), 4), ((12, 24, 48, 64, 64), 32), (ModelConfig().audio_channels, 32)):

@@ -7,21 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
-from sopedu.localization.windows import (
-    DiskWaveform,
-    VideoPart,
-    crossfade,
-    window_centres,
-    window_starts,
-    windows_of,
-)
+from sopedu.localization.long_clips import crossfade, window_centres, window_starts
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.separation.parts import DiskWaveform, VideoPart
+from sopedu.separation.windows import VideoWalk
 from sopedu.video.reading import probe, read_frames, read_sound
 from sopedu.video.writing import VideoWriter, write_video
 
@@ -50,26 +43,6 @@ def spool_of(folder: Path, waveform: np.ndarray) -> DiskWaveform:
     return spool
 
 
-@settings(deadline=None)
-@given(st.integers(2, 60), st.integers(1, 200), st.integers(0, 2**32))
-def test_unchanged_windows_add_up_to_the_signal(half, length, seed):
-    signal = np.random.default_rng(seed).normal(size=(2, length))
-    padded = np.pad(signal, ((0, 0), (0, 2 * half)))
-    pieces = ((start, padded[:, start : start + 2 * half]) for start in range(0, max(1, length - half), half))
-    blocks = list(crossfade(pieces, length))
-    assert max(block.shape[1] for block in blocks) <= 2 * half  # what is done is given out at once
-    np.testing.assert_allclose(np.concatenate(blocks, axis=1), signal, atol=1e-6)
-
-
-def test_a_seam_is_faded_and_not_cut():
-    # From a window of ones to one of zeros, half a window later: the step falls smoothly along sin².
-    faded = np.concatenate(list(crossfade([(0, np.ones(100)), (50, np.zeros(100))], 160)))
-    np.testing.assert_allclose(faded[:50], 1, atol=1e-6)
-    np.testing.assert_allclose(faded[50:100], np.sin(np.pi * (np.arange(50, 100) + 0.5) / 100) ** 2, atol=1e-6)
-    np.testing.assert_allclose(faded[100:], 0, atol=1e-6)
-    assert len(faded) == 160
-
-
 def test_a_spool_is_the_waveform_that_was_put_in(tmp_path):
     waveform = np.random.default_rng(0).normal(size=1000).astype(np.float32)
     spool = spool_of(tmp_path, waveform)
@@ -83,7 +56,7 @@ def test_a_spool_is_the_waveform_that_was_put_in(tmp_path):
 def test_windows_cover_the_whole_film(film, tmp_path):
     checkpoint, waveform = checkpoint_of(), read_sound(film, RATE)
     sound = checkpoint.config.spectrogram
-    windows = list(windows_of(VideoPart(probe(film)), checkpoint, spool_of(tmp_path, waveform)))
+    windows = list(VideoWalk(VideoPart(probe(film)), checkpoint, spool_of(tmp_path, waveform)).windows())
     assert [window.start for window in windows] == list(window_starts(len(waveform), sound))
     assert windows[-1].start + sound.counted_samples >= len(waveform)
     assert windows[0].pixels.grid == (8, 14)  # 64 × 107 pixels, eight a cell, rounded up
@@ -97,11 +70,11 @@ def test_every_window_sees_the_pictures_of_its_time(film, tmp_path, monkeypatch,
     checkpoint = checkpoint_of("frames.count=3", "frames.stride=6")
     seen: list[torch.Tensor] = []
     monkeypatch.setattr(
-        "sopedu.localization.windows.PixelSounds", lambda model, piece, frames, level: seen.append(frames)
+        "sopedu.localization.long_clips.PixelSounds", lambda model, piece, frames, level: seen.append(frames)
     )
     part = VideoPart(probe(film), start)
     mixture = spool_of(tmp_path, read_sound(film, RATE, start))
-    starts = [window.start for window in windows_of(part, checkpoint, mixture)]
+    starts = [window.start for window in VideoWalk(part, checkpoint, mixture).windows()]
     centres = window_centres(starts, checkpoint.config.spectrogram)
     assert len(seen) == len(centres) > 2
     for frames, centre in zip(seen, centres, strict=True):

@@ -1,8 +1,7 @@
-"""Random everyday objects: what the frame net learns to tell apart before it sees its first instrument.
+"""Drawings of random everyday objects, from which the warm start is trained.
 
-They stand in for ImageNet, from which the original work starts. No instrument is among them, and nothing here
-uses the drawings of the band; but long bodies, sticks across blobs, parallel bars and people who hold plain
-things are, so that the features learned are of use.
+They stand in for ImageNet. No instrument is among them, and no drawing of the toy band is used. Long bodies, sticks
+across round shapes, parallel bars and people who hold something are, so that the features help with instruments.
 """
 
 from __future__ import annotations
@@ -31,11 +30,17 @@ _Family = Callable[[Pen, Generator, list[Colour]], None]
 def draw(canvas: Canvas, family: str, generator: Generator, placement: Placement) -> Box:
     """Paint an object of a family with random proportions and colours.
 
+    Args:
+        canvas: is painted on.
+        family: one of :data:`CLASSES`.
+        generator: decides proportions and colours.
+        placement: where the object stands, how large and how tilted.
+
     Returns:
-        the box (x0, y0, x1, y1) around it, fractions of the frame's width and height, clipped to the frame.
+        The box (x0, y0, x1, y1) around it, fractions of the canvas's width and height, clipped to the canvas.
 
     Raises:
-        ValueError: if ``family`` is not one of :data:`CLASSES`.
+        ValueError: ``family`` is not one of :data:`CLASSES`.
     """
     if family not in CLASSES:
         raise ValueError(f"unknown family of objects {family!r}: choose one of {', '.join(CLASSES)}")
@@ -216,7 +221,7 @@ def _porter(pen: Pen, generator: Generator, colours: list[Colour]) -> None:
 
 
 def _lollipop(pen: Pen, generator: Generator, colours: list[Colour]) -> None:
-    """A blob with sticks across it."""
+    """A round shape with sticks across it."""
     for turn in generator.uniform(-0.7, 0.7, int(generator.integers(1, 3))):
         pen.at(0, 0.05, turn).line([(0, -0.45), (0, 0.45)], 0.04, colours[1])
     radius_x, radius_y = generator.uniform(0.14, 0.3, 2)

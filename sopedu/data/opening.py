@@ -1,0 +1,34 @@
+"""Open a data set by its name or path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sopedu.config import Config
+from sopedu.data.clips import ClipDataset, ToyBandClips
+from sopedu.data.index_clips import IndexClips
+from sopedu.machine import usable_cores
+
+
+def open_clips(
+    data: str,
+    config: Config,
+    split: str = "train",
+    solos: int | None = None,
+    class_names: tuple[str, ...] | None = None,
+) -> ClipDataset:
+    """Open a data set by name or path.
+
+    Args:
+        data: ``toyband``, or the path of an index CSV (see :class:`sopedu.data.index_clips.IndexClips`).
+        config: of spectrograms and frames.
+        split: other than ``train``, a ``val.csv`` beside the index is preferred.
+        solos: number of solos of the toy band; None: as configured.
+        class_names: order of the labels, so that two indexes of one data set agree; None: as found.
+    """
+    if data == "toyband":
+        return ToyBandClips(config, split, solos, workers=usable_cores())
+    path = Path(data)
+    if split != "train" and (path.parent / "val.csv").exists():
+        path = path.parent / "val.csv"
+    return IndexClips(path, config, class_names)

@@ -1,0 +1,155 @@
+"""What a place of a recording sounds like, in sound, numbers and words (notebook 11_listen_to_pixels)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sopedu.errors import SopeduError
+from sopedu.localization.long_clips import LongClip, crossfade
+from sopedu.localization.maps import smooth_over_time, volume_over_time
+from sopedu.localization.pixel_sounds import PixelSounds
+from sopedu.localization.places import WHOLE, Box, Place, box_of_cell, cell_at
+
+_SLACK_SECONDS = 1.0  # how much longer than its pictures a sound may last, where pictures follow each other faster
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceAnswer:
+    """What sounds at a place.
+
+    Attributes:
+        place: as it was asked for.
+        name: of the place, for people.
+        waveform: ``(L,)`` float32, of the whole recording.
+        mask: ``(Q, T)`` in 0…1 over the whole recording; masks of overlapping windows are blended as their sounds are.
+        share: energy of what is heard over that of the mixture.
+    """
+
+    place: Place
+    name: str
+    waveform: np.ndarray
+    mask: np.ndarray
+    share: float
+
+    @property
+    def text(self) -> str:
+        """A line for people: where, and how loud."""
+        level = f"{10 * math.log10(self.share):.1f} dB".replace("-", "−") if self.share > 0 else "silent"
+        return f"{self.name}: {percent(self.share)} of the mixture's energy ({level})"
+
+
+def answer_of(
+    clip: LongClip, place: Place, boxes: Mapping[str, Box] | None = None, pooling: str | None = None
+) -> PlaceAnswer:
+    """Listen to a place.
+
+    Args:
+        clip: the recording.
+        place: a point, a box, or weights of the cells, see :func:`sopedu.localization.places.cell_weights`.
+        boxes: names of places that people know.
+        pooling: see :meth:`sopedu.PixelSounds.mask`.
+
+    Raises:
+        SopeduError: the place lies outside the picture, is empty, or not a number.
+    """
+    masks: list[torch.Tensor] = []
+
+    def mask_of(pixels: PixelSounds) -> torch.Tensor:
+        masks.append(pixels.mask(place, pooling))
+        return masks[-1]
+
+    waveform = clip.heard(mask_of)
+    heard, all_of_it = (float(np.square(wave, dtype=np.float64).sum()) for wave in (waveform, clip.waveform))
+    mask = _joined(clip, (mask.cpu().numpy() for mask in masks), 1 + len(clip.waveform) // clip.sound.hop_length)
+    return PlaceAnswer(place, _name_of(place, boxes or {}), waveform, mask, heard / max(all_of_it, 1e-12))
+
+
+def percent(share: float) -> str:
+    """Write a share as people read it: ``13 %``, and ``0.4 %`` where rounding would leave nothing.
+
+    Args:
+        share: in 0…1.
+    """
+    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
+
+
+def check_lengths(clip: LongClip) -> None:
+    """Check that pictures which follow each other reach to the end of the sound; a single one may stand for all of it.
+
+    Args:
+        clip: the recording.
+
+    Raises:
+        SopeduError: they end long before the sound.
+    """
+    if len(clip.times) < 2:
+        return
+    left = clip.seconds - clip.times[-1]
+    if left > max(_SLACK_SECONDS, 2 * float(np.diff(clip.times).max())):
+        raise SopeduError(
+            f"the last picture begins at {clip.times[-1]:.2f} s, but the sound lasts {clip.seconds:.2f} s: "
+            "cut the sound or give pictures for the rest"
+        )
+
+
+def maps_of_moments(clip: LongClip) -> np.ndarray:
+    """Return the share of the energy at the moment of every picture that each cell lets through, ``(n, h, w)``.
+
+    The nets process a window as a whole; what changes from moment to moment is the sound that their masks are applied
+    to. Power is averaged over 0.3 s around a picture, and overlapping windows are blended as their sounds are.
+
+    Args:
+        clip: the recording.
+    """
+
+    def powers() -> Iterable[np.ndarray]:  # (h·w + 1, T) of each window, the last row is the mixture's
+        for pixels in clip.clips:
+            power = pixels.magnitude.square().sum(0).cpu().numpy()  # (T,)
+            heard = volume_over_time(pixels, pixels.features.shape[1] // 2) * max(float(power.max()), 1e-12)
+            yield np.concatenate([heard.reshape(len(power), -1), power[:, None]], 1).T
+
+    power = _joined(clip, powers()).T
+    hop = clip.sound.hop_length / clip.sound.sample_rate
+    smooth = smooth_over_time(power, np.arange(len(power)) * hop)
+    # What is hardly heard has no share worth a colour: a thousandth of the loudest moment is the floor.
+    now = smooth[np.clip(np.rint(clip.times / hop).astype(int), 0, len(power) - 1)]
+    return (now[:, :-1] / np.maximum(now[:, -1:], 1e-3 * smooth[:, -1].max() + 1e-12)).reshape(-1, *clip.grid)
+
+
+def _joined(clip: LongClip, of_windows: Iterable[np.ndarray], length: int | None = None) -> np.ndarray:
+    """Arrays ``(…, T)`` of the windows, joined into one of the whole recording, of `length` columns if given."""
+    starts = [round(start / clip.sound.hop_length) for start in clip.starts]
+    pieces = list(zip(starts, of_windows, strict=True))
+    length = length or max(first + piece.shape[-1] for first, piece in pieces)
+    return np.concatenate(list(crossfade(pieces, length)), -1)
+
+
+def _name_of(place: Place, boxes: Mapping[str, Box]) -> str:
+    if isinstance(place, np.ndarray) and place.ndim == 2:
+        count = int((place > 0).sum())
+        return f"{count} painted cell{'s' if count > 1 else ''}"
+    place = tuple(float(value) for value in place)
+    known = next((name for name, box in boxes.items() if place == box), None)
+    if known or place == WHOLE:
+        return known or "the whole picture"
+    numbers = [f"{value:.2f}" for value in place]
+    if len(place) == 2:
+        return f"point {numbers[0]}, {numbers[1]}"
+    return f"box {numbers[0]}–{numbers[2]} across, {numbers[1]}–{numbers[3]} down"
+
+
+def outlines(place: Place, grid: tuple[int, int]) -> list[Box]:
+    """Return boxes to draw around a place: of a point its cell, of painted cells each.
+
+    Args:
+        place: as in :func:`answer_of`.
+        grid: rows and columns of the feature map.
+    """
+    if isinstance(place, np.ndarray) and place.ndim == 2:
+        return [box_of_cell(int(row), int(column), *grid) for row, column in np.argwhere(place > 0)]
+    return [box_of_cell(*cell_at(place, *grid), *grid)] if len(place) == 2 else [tuple(place)]
