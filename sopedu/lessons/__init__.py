@@ -1,6 +1,6 @@
-"""What only the notebooks use: widgets, labs, faults to diagnose, exercises.
+"""What only the notebooks use: widgets, the loss lab, broken runs to diagnose, exercises with their checks.
 
-Nothing outside the notebooks needs this room.
+To see how a notebook is interactive, read `widgets`; to add an exercise, `exercises/judging`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ __getattr__, __dir__, __all__ = exports(
     {
         "loss_lab": ("LossLab", "judge_quickly"),
         "pixel_page": ("export_html",),
-        "pixel_probe": ("PixelProbe", "cell_grid"),
+        "pixel_probe": ("PixelProbe",),
+        "plain_probe": ("cell_grid",),
         "roofline": ("convolution_costs", "least_seconds", "plot_roofline"),
         "widgets": ("Explorer", "View", "choice", "slider"),
     },
