@@ -14,17 +14,24 @@ from sopedu.config import Config, preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import whole_number
 from sopedu.evaluation.localization import evaluate_localization
+from sopedu.evaluation.pairs import TestPairs
 from sopedu.evaluation.separation import evaluate_with_examples
 from sopedu.files import new_run_folder, require_new_folder, through_links, write_json
-from sopedu.model.checkpoints import load_checkpoint, save_checkpoint
+from sopedu.model.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from sopedu.toyband import duet
 from sopedu.toyband.melody import DEMO_INSTRUMENTS
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress
 from sopedu.training.loop import train
+from sopedu.training.run import Run
 
 
 def demo_config(steps: int | None = None, seed: int = 0) -> Config:
-    """The configuration of the demo: preset ``tiny`` on four instruments, from the warm start."""
+    """Make the configuration of the demo: preset ``tiny`` on four instruments, from the warm start.
+
+    Args:
+        steps: length of the training; None for that of preset ``tiny``.
+        seed: of the training.
+    """
     config = with_values(preset("tiny"), [f"training.seed={seed}"])
     config = replace(config, toyband=replace(config.toyband, instruments=DEMO_INSTRUMENTS))
     return config if steps is None else with_values(config, [f"training.steps={steps}"])
@@ -41,36 +48,55 @@ def run_demo(
     """Render the toy band, train, evaluate, localize, and write a report.
 
     Args:
-        out: folder of the run; by default a new one under ``runs/``. Must not hold files.
-        seed: of the training and of the test pairs.
-        steps: budget; by default that of preset ``tiny``.
-        workers: processes that render (see :func:`sopedu.toyband.rendered.rendered_set`).
-        say: what to do with lines of text.
-        pairs: held-out mixtures to judge with.
+        out: folder of the run, new or empty; None for a new one under ``runs/``.
+        seed: of the training and of the held-out mixtures.
+        steps: length of the training; None for that of preset ``tiny``.
+        workers: number of processes that render, see :func:`sopedu.toyband.rendered.rendered_set`.
+        say: called with every line of text.
+        pairs: number of held-out mixtures.
 
     Returns:
-        the figures that ``metrics.json`` holds.
-    """
-    from sopedu.evaluation.report import write_report
-    from sopedu.training.benchmark import measure_step
+        the scores, as in ``metrics.json``.
 
-    seed, pairs, workers = (
-        whole_number(seed, "seed", 0),
-        whole_number(pairs, "pairs", 1),
-        whole_number(workers, "workers", 0),
-    )
+    Raises:
+        SopeduError: a number is too small, or the folder holds files.
+    """
+    seed, pairs = whole_number(seed, "seed", 0), whole_number(pairs, "pairs", 1)
+    workers = whole_number(workers, "workers", 0)
     config = demo_config(None if steps is None else whole_number(steps, "steps", 1), seed)
     folder = new_run_folder() if out is None else require_new_folder(through_links(out))
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    _say_plan(config, pairs, folder, say)
+    run = _train(config, folder, workers, say)
+    say("evaluating on instruments, melodies and rooms that are not in the training …")
+    checkpoint = load_checkpoint(folder / "checkpoint")
+    figures, examples, rows = evaluate_with_examples(checkpoint, pairs=pairs, seed=seed)
+    figures["localization"] = evaluate_localization(checkpoint, scenes=100, seed=seed, duets=24)
+    figures["training_seconds"] = round(run.seconds, 1)
+    save_checkpoint(folder / "checkpoint", replace(checkpoint, metrics=figures))
+    write_json(folder / "metrics.json", figures)
+    _report(folder, replace(checkpoint, metrics=figures), run.history, figures, examples, rows)
+    figures["seconds"] = round(time.perf_counter() - began, 1)
+    write_json(folder / "metrics.json", figures)
+    _say_results(folder, figures, say)
+    return figures
+
+
+def _say_plan(config: Config, pairs: int, folder: Path, say: Callable[[str], None]) -> None:
+    from sopedu.training.benchmark import measure_step
+
     seconds = measure_step(config, 3) * config.training.steps
+    device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
     say(f"device: {device}")
     say(
         f"plan: render {config.toyband.solos} solos once (about 20 s), train {config.training.steps} steps "
         f"(about {max(10, round(seconds, -1)):.0f} s), judge on {pairs} held-out mixtures and report (about 30 s); "
         f"results go to {folder}"
     )
+
+
+def _train(config: Config, folder: Path, workers: int, say: Callable[[str], None]) -> Run:
     clips = ToyBandClips(config, workers=workers)
     keep = KeepCheckpoint(folder / "checkpoint", "toyband", every=300)
     history = JsonLinesHistory(folder / "history.jsonl")
@@ -78,31 +104,30 @@ def run_demo(
     if run.interrupted:
         say(f"interrupted at step {run.step}: the model so far is in {folder / 'checkpoint'}; no report is written")
         raise KeyboardInterrupt
-    say("judging on instruments, melodies and rooms that training never met …")
-    checkpoint = load_checkpoint(folder / "checkpoint")
-    figures, examples, rows = evaluate_with_examples(checkpoint, pairs=pairs, seed=seed)
-    figures["localization"] = evaluate_localization(checkpoint, scenes=100, seed=seed, duets=24)
-    figures["training_seconds"] = round(run.seconds, 1)
-    checkpoint = replace(checkpoint, metrics=figures)
-    save_checkpoint(folder / "checkpoint", checkpoint)
-    write_json(folder / "metrics.json", figures)
+    return run
 
-    sound = config.spectrogram
-    shown = duet(
-        seed,
-        "validation",
-        pair=("cello", "trumpet"),
-        samples=sound.samples,
-        size=320,
-        times=config.frames.times(sound.seconds / 2),
-    )
-    report = write_report(folder / "report.html", checkpoint, run.history, figures, examples, rows, duet=shown)
-    figures["seconds"] = round(time.perf_counter() - began, 1)
-    write_json(folder / "metrics.json", figures)
+
+def _report(
+    folder: Path,
+    checkpoint: Checkpoint,
+    history: list[dict[str, float]],
+    figures: dict[str, Any],
+    examples: TestPairs,
+    rows: dict[str, torch.Tensor],
+) -> None:
+    from sopedu.evaluation.report import write_report
+
+    sound, frames = checkpoint.config.spectrogram, checkpoint.config.frames
+    drawing = {"samples": sound.samples, "size": 320, "times": frames.times(sound.seconds / 2)}
+    shown = duet(checkpoint.config.training.seed, "validation", pair=("cello", "trumpet"), **drawing)
+    write_report(folder / "report.html", checkpoint, history, figures, examples, rows, duet=shown)
+
+
+def _say_results(folder: Path, figures: dict[str, Any], say: Callable[[str], None]) -> None:
     say(score_table(figures))
     say(f"localization: {localization_line(figures['localization'])}")
     say(f"\nin {figures['seconds']:.0f} s, written to {folder}:")
-    for name in ("checkpoint", "metrics.json", report.name):
+    for name in ("checkpoint", "metrics.json", "report.html"):
         say(f"  {folder / name}")
     say(
         "\nnext: open the report in a browser; then try\n"
@@ -110,11 +135,10 @@ def run_demo(
         f"  sopedu separate VIDEO.mp4 --checkpoint {folder / 'checkpoint'} --out separated\n"
         "  sopedu train --preset tiny --data toyband --set model.components=4 --out runs/four-components"
     )
-    return figures
 
 
 def score_table(figures: dict[str, Any]) -> str:
-    """The table of an evaluation as text, in dB."""
+    """Lay out the scores of :func:`sopedu.evaluate` as text, in dB."""
     names = {
         "mixture": "mixture, not separated",
         "static_mask": "static mask (class only)",
@@ -138,7 +162,7 @@ def score_table(figures: dict[str, Any]) -> str:
 
 
 def localization_line(figures: dict[str, Any]) -> str:
-    """One sentence on where the map's peak falls when one of two drawn instruments plays, one on boxes in duets."""
+    """Summarise :func:`sopedu.evaluate_localization` in one line: the map's peak, and boxes in duets."""
     return (
         f"one of two drawn instruments plays, the peak is in its box in {figures['peak_in_player']:.0%} of "
         f"{figures['scenes']} scenes (chance {figures['peak_chance']:.0%}, with unrelated audio "

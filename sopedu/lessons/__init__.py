@@ -1,6 +1,6 @@
-"""What only the notebooks use: widgets, labs, faults to diagnose, exercises.
+"""What only the notebooks use: widgets, the loss lab, broken runs to diagnose, exercises with their checks.
 
-Nothing outside the notebooks needs this room.
+To see how a notebook is interactive, read `widgets`; to add an exercise, `exercises/judging`.
 """
 
 from __future__ import annotations
@@ -10,39 +10,11 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "broken_runs": (
-            "broken",
-            "recorded_run",
-            "lesson_config",
-        ),
-        "classical": (
-            "harmonic_percussive",
-            "nmf",
-            "component_masks",
-            "oracle_owners",
-        ),
-        "loss_lab": (
-            "LossLab",
-            "judge_quickly",
-        ),
-        "pixel_page": (
-            "export_html",
-            "export_stretch",
-        ),
-        "pixel_probe": (
-            "PixelProbe",
-            "cell_grid",
-        ),
-        "roofline": (
-            "convolution_costs",
-            "plot_roofline",
-            "least_seconds",
-        ),
-        "widgets": (
-            "View",
-            "Explorer",
-            "slider",
-            "choice",
-        ),
+        "loss_lab": ("LossLab", "judge_quickly"),
+        "pixel_page": ("export_html",),
+        "pixel_probe": ("PixelProbe",),
+        "plain_probe": ("cell_grid",),
+        "roofline": ("convolution_costs", "least_seconds", "plot_roofline"),
+        "widgets": ("Explorer", "View", "choice", "slider"),
     },
 )

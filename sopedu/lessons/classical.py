@@ -1,7 +1,7 @@
 """Separation without learning: median filters and non-negative matrix factorisation (notebook 04_without_learning).
 
-Both see one magnitude spectrogram and know no instrument. They say which cells belong together, not to whom:
-:func:`oracle_owners` answers that with the truth, for want of eyes.
+Both use one magnitude spectrogram and know no instrument. They find cells that belong together, but not to whom:
+:func:`oracle_owners` looks that up in the true sources, because there is no picture.
 """
 
 from __future__ import annotations
@@ -11,51 +11,56 @@ import torch
 
 
 def harmonic_percussive(magnitude: torch.Tensor, time_span: int = 31, frequency_span: int = 31) -> torch.Tensor:
-    """Masks of what lasts and of what strikes: horizontal and vertical lines of a spectrogram.
+    """Compute masks of lasting tones and of strokes: horizontal and vertical lines of a spectrogram.
 
-    A median over time wipes out clicks and keeps lasting lines, H; one over frequency does the opposite, P. The masks
-    are H² / (H² + P²) and P² / (H² + P²); where both medians are zero, one half.
+    A median over time removes clicks and keeps lasting lines, H; one over frequency does the opposite, P. The masks are
+    H² / (H² + P²) and P² / (H² + P²); one half where both medians are zero.
 
     Args:
-        magnitude: ``(F, T)``, on linear frequencies.
-        time_span, frequency_span: cells of the medians, odd numbers.
+        magnitude: ``(F, T)`` on linear frequencies, not negative.
+        time_span: cells of the median over time, an odd number.
+        frequency_span: cells of the median over frequency, an odd number.
 
     Returns:
         masks ``(2, F, T)`` float32, harmonic first; they add up to one.
 
     Raises:
-        ValueError: if the magnitude is no ``(F, T)`` or negative somewhere, or a span is even or below 1.
+        ValueError: the magnitude is not ``(F, T)`` or negative somewhere, or a span is even or below 1.
 
-    Source: Fitzgerald, Harmonic/percussive separation using median filtering, DAFx-10. Notebook: 04_without_learning.
+    Source: Fitzgerald, Harmonic/percussive separation using median filtering, DAFx-10.
+
+    Notebook: 04_without_learning.
     """
-    from scipy.ndimage import median_filter
+    from librosa.decompose import hpss
 
     if min(time_span, frequency_span) < 1 or time_span % 2 == 0 or frequency_span % 2 == 0:
         raise ValueError(f"spans of {time_span} × {frequency_span} cells: a median has a middle, so give odd numbers")
-    cells = _checked(magnitude)
-    power = np.stack([median_filter(cells, size) for size in ((1, time_span), (frequency_span, 1))]) ** 2
-    return _shares(torch.from_numpy(power)).to(magnitude.device)
+    masks = hpss(_checked(magnitude), kernel_size=(time_span, frequency_span), mask=True)
+    return torch.from_numpy(np.stack(masks)).float().to(magnitude.device)
 
 
 def nmf(
     magnitude: torch.Tensor, components: int, iterations: int = 100, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Non-negative matrix factorisation: find spectra W and activations H with W @ H ≈ magnitude.
+    """Factorise a magnitude into non-negative spectra W and activations H, W @ H ≈ magnitude.
 
     Multiplicative updates, which never make the Kullback-Leibler divergence larger, from a random start.
 
     Args:
-        magnitude: ``(F, T)``.
+        magnitude: ``(F, T)``, not negative.
         components: K, the number of spectra.
-        seed: of the random start, on which the outcome depends.
+        iterations: number of updates of both.
+        seed: of the random start, on which the result depends.
 
     Returns:
         spectra ``(F, K)``, each adding up to one, and activations ``(K, T)``, float32.
 
     Raises:
-        ValueError: if the magnitude is no ``(F, T)`` or negative somewhere, or there is not even one component.
+        ValueError: the magnitude is not ``(F, T)`` or negative somewhere, or there is no component.
 
-    Source: Lee and Seung, Nature 401, 1999 (DOI 10.1038/44565). Notebook: 04_without_learning.
+    Source: Lee and Seung, Nature 401, 1999 (DOI 10.1038/44565).
+
+    Notebook: 04_without_learning.
     """
     if components < 1:
         raise ValueError(f"{components} components: there must be at least one")
@@ -74,7 +79,14 @@ def nmf(
 
 
 def component_masks(spectra: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
-    """What share of every cell each component makes: ``(F, K)`` and ``(K, T)`` → masks ``(K, F, T)`` that add to one.
+    """Compute the share that each component has in every cell.
+
+    Args:
+        spectra: ``(F, K)``, not negative.
+        activations: ``(K, T)``, not negative.
+
+    Returns:
+        masks ``(K, F, T)`` float32 that add up to one.
 
     Notebook: 04_without_learning.
     """
@@ -82,14 +94,14 @@ def component_masks(spectra: torch.Tensor, activations: torch.Tensor) -> torch.T
 
 
 def oracle_owners(masks: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-    """To which source each component belongs, found by looking at the truth, as no real program can.
+    """Find the source of each component from the true sources, which a real program does not have.
 
     Args:
         masks: of the components ``(K, F, T)``.
         sources: true magnitudes ``(N, F, T)``.
 
     Returns:
-        ``(K,)`` the source of which a component lets the most through.
+        ``(K,)`` index of the source of which each component lets the most through.
 
     Notebook: 04_without_learning.
     """

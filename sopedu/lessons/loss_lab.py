@@ -1,4 +1,4 @@
-"""The loss lab: change a choice, train some hundred steps, keep the run, compare by eye and ear (09_train_live).
+"""The loss lab: change a choice, train some hundred steps, keep the run, compare (notebook 09_train_live).
 
     >>> lab = LossLab(config, clips, held_out_pairs(held_out, 8))
     >>> lab                                       # controls, Start, Stop, Compare
@@ -21,20 +21,19 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
-from sopedu.audio.masks import apply_mask
 from sopedu.audio.metrics import bss_eval_rows
-from sopedu.audio.soundfiles import Player
+from sopedu.audio.player import Player
 from sopedu.audio.spectrogram import istft, stft
 from sopedu.config import Config, with_values
 from sopedu.data.clips import ClipDataset
-from sopedu.evaluation.pairs import TestPairs, predict_masks
+from sopedu.evaluation.pairs import TestPairs, separate_pairs
 from sopedu.lessons.widgets import choice, slider
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.plots import NotebookFigure, encode_figure, plot_runs, two_digits
 from sopedu.training.loop import train
 from sopedu.training.run import Callback, Run
 
-#: What can be turned: name → (field of the configuration, values to choose from).
+#: What can be chosen: name → (field of the configuration, values to choose from).
 CHOICES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "components": ("model.components", (4, 8, 16, 32, 64)),
     "loss": ("loss.kind", ("bce", "l1", "l2")),
@@ -49,22 +48,35 @@ _REDRAW_SECONDS = 1.0
 
 @dataclass
 class LabRun:
-    """A run that the lab keeps: its choices, its learning curve and how well it separates."""
+    """A run that the lab keeps.
+
+    Attributes:
+        name: its choices, as text.
+        history: records as in `Run.history`.
+        sdr_improvement: on held-out mixtures, in dB; NaN until it is known.
+        estimates: separated sources of the first held-out pair, ``(2, L)``.
+    """
 
     name: str
     history: list[dict[str, float]] = field(default_factory=list)
     sdr_improvement: float = float("nan")
-    estimates: np.ndarray | None = None  # (2, L) of the first held-out pair
+    estimates: np.ndarray | None = None
 
 
 class LossLab(widgets.VBox):
-    """Train small models side by side, on choices made with controls.
+    """Train small models and compare them, with controls for the choices.
 
     Args:
-        config: what is not chosen by a control.
+        config: everything that no control chooses.
         clips: solos to train on.
-        pairs: held-out mixtures; every run is judged on them, and the first can be heard.
-        steps: budget of a run at first.
+        pairs: held-out mixtures; every run is evaluated on them, and the first can be heard.
+        steps: length of a run, until the control changes it.
+
+    Example:
+        >>> lab = LossLab(config, clips, pairs)
+        >>> lab.start(loss="l1", steps=100)
+
+    Notebook: 09_train_live.
     """
 
     def __init__(self, config: Config, clips: ClipDataset, pairs: TestPairs, steps: int = 200) -> None:
@@ -87,10 +99,15 @@ class LossLab(widgets.VBox):
 
     @property
     def running(self) -> bool:
+        """Whether a run is being trained or evaluated."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, **choices: Any) -> None:
-        """Set controls by name, then train in the background; while a run is under way nothing happens."""
+        """Set controls, then train in the background; do nothing while another run is under way.
+
+        Args:
+            choices: values of controls by name, see :data:`CHOICES`, and `steps`.
+        """
         if self.running:
             return
         for name, value in choices.items():
@@ -104,17 +121,25 @@ class LossLab(widgets.VBox):
         self._thread.start()
 
     def stop(self) -> None:
-        """End the run after the step it is in; what it has learned so far is judged and kept."""
+        """End the run after its current step; it is evaluated and kept."""
         if self._run is not None:
             self._run.stop = True
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until the run has ended, for programs that drive the lab."""
+        """Wait until the run has ended, for use from Python.
+
+        Args:
+            timeout: seconds to wait at most; None for no limit.
+        """
         if self._thread is not None:
             self._thread.join(timeout)
 
     def compare(self) -> NotebookFigure | None:
-        """Draw all runs side by side, with players for the first held-out pair; return the figure."""
+        """Draw all runs side by side, with players for the first held-out pair.
+
+        Returns:
+            the figure; None if there is no run yet.
+        """
         if not self.runs:
             return None
         figure = self._draw(self.runs)
@@ -179,24 +204,23 @@ class _Watch(Callback):
 
 
 def judge_quickly(model: SoundOfPixels, pairs: TestPairs) -> tuple[float, float, np.ndarray]:
-    """SDR improvement in dB on held-out mixtures, the same with the two pictures exchanged, and what is heard.
+    """Evaluate a model on a few held-out mixtures, without the baselines of :func:`sopedu.evaluate`.
 
     Args:
-        model: in evaluation mode.
+        model: in any mode.
         pairs: see :func:`sopedu.evaluation.pairs.held_out_pairs`.
 
     Returns:
-        mean improvement, mean improvement with swapped pictures, and the estimates of the first pair ``(2, L)``.
+        mean SDR improvement in dB, the same with the two pictures exchanged, and the estimates of the first pair,
+        ``(2, L)``.
 
     Notebook: 09_train_live.
     """
-    sound, binary = model.config.spectrogram, model.config.loss.target == "binary"
-    complex_mixture = stft(pairs.mixture, sound)[:, None]
-    masks = predict_masks(model, pairs.mixture, torch.cat([pairs.frames, pairs.frames.flip(1)], dim=1))
-    estimates = apply_mask(masks, complex_mixture, sound, binary)
+    sound = model.config.spectrogram
+    both_orders = torch.cat([pairs.frames, pairs.frames.flip(1)], dim=1)
+    right, swapped = separate_pairs(model, pairs.mixture, both_orders).split(2, dim=1)
     references = pairs.sources[..., : sound.counted_samples]
-    mixture = istft(complex_mixture, sound).expand_as(references)
-    right, swapped = estimates.split(2, dim=1)
+    mixture = istft(stft(pairs.mixture, sound), sound)[:, None].expand_as(references)
     scores = bss_eval_rows(references, {"mixture": mixture, "right": right, "swapped": swapped})
     gained, lost = (float(np.nanmean(scores[row].sdr - scores["mixture"].sdr)) for row in ("right", "swapped"))
     return gained, lost, right[0].numpy()

@@ -1,4 +1,4 @@
-"""A page that lets anybody hear any place of a picture, from disk, without Python (notebook 11_listen_to_pixels)."""
+"""A page on which any place of a picture can be heard, without Python (notebook 11_listen_to_pixels)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from markupsafe import Markup
 
-from sopedu.audio.soundfiles import encode_mp3, mp3_rate
+from sopedu.audio.player import encode_mp3, mp3_rate
 from sopedu.errors import SopeduError
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.places import box_of_cell
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.pages import write_page
 
-LARGEST_PAGE = 8_000_000  # bytes
+_LARGEST_PAGE = 8_000_000  # bytes
 _PAGE_ITSELF = 60_000  # more than the bytes of template, style and texts
 _MOMENTS = 8  # pictures to scrub through
 _PICTURE_SIDE = 640  # pixels of a picture's longer side at most
@@ -35,7 +35,7 @@ def export_html(
     pictures: np.ndarray,
     times: Sequence[float],
     title: str = "Hear any pixel",
-    largest: int = LARGEST_PAGE,
+    largest: int = _LARGEST_PAGE,
 ) -> Path:
     """Write a page with the sound of every cell: click, drag a box, touch or use the keyboard, and it plays.
 
@@ -44,9 +44,15 @@ def export_html(
 
     Args:
         path: of the page; its folder must exist.
-        checkpoint, waveform, pictures, times: see :class:`sopedu.localization.long_clips.LongClip`.
+        checkpoint: the model, or its folder or name.
+        waveform: mono ``(L,)`` at the model's sample rate, of any length.
+        pictures: ``(n, H, W, 3)`` uint8, in the order of their times.
+        times: seconds from the start of the sound at which each picture begins to show.
         title: heading of the page.
-        largest: bytes that the page may have.
+        largest: size of the page in bytes at most.
+
+    Returns:
+        the path.
 
     Raises:
         SopeduError: as for LongClip; the sound is too long for such a page; the page cannot be written.
@@ -60,9 +66,22 @@ def export_html(
 
 
 def export_stretch(
-    path: str | Path, stretch: LongClip, title: str = "Hear any pixel", largest: int = LARGEST_PAGE
+    path: str | Path, stretch: LongClip, title: str = "Hear any pixel", largest: int = _LARGEST_PAGE
 ) -> Path:
-    """Write the page of :func:`export_html` for a stretch that was looked at and listened to already."""
+    """Write the page of :func:`export_html` for a long clip that exists already.
+
+    Args:
+        path: of the page; its folder must exist.
+        stretch: sound and pictures.
+        title: heading of the page.
+        largest: size of the page in bytes at most.
+
+    Returns:
+        the path.
+
+    Raises:
+        SopeduError: the sound is too long for such a page; the page cannot be written.
+    """
     rate = mp3_rate(stretch.sound.sample_rate)
     moments, loudest = _moments(stretch)
     data = {
@@ -91,7 +110,7 @@ def export_stretch(
 
 
 def _cells_that_fit(stretch: LongClip, room: int, largest: int) -> tuple[int, int, list[dict[str, Any]]]:
-    """The finest grid whose sounds take no more than ``room`` bytes, from that of the feature map downwards."""
+    """The finest grid whose sounds fit in ``room`` bytes, from that of the feature map downwards, and the sounds."""
     height, width = stretch.grid
     quiet = 0.3 * len(_stored(stretch.waveform, stretch.sound.sample_rate)["mp3"])  # few cells take less room
     for rows in range(height, min(height, 2) - 1, -1):

@@ -4,7 +4,7 @@
     >>> probe                                       # click, drag, paint; by mouse, touch or keyboard
     >>> probe.listen((0.3, 0.6)).text               # the same from Python
 
-What it shows is drawn by `pixel_probe.js`; what it says is computed here, from a
+`pixel_probe.js` draws in the browser; sounds, maps and texts are computed here, from a
 :class:`sopedu.localization.long_clips.LongClip`.
 """
 
@@ -13,27 +13,26 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import anywidget
-import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets
 from matplotlib import colormaps
-from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from sopedu.audio.soundfiles import Player, encode_wav, resample
+from sopedu.audio.player import Player
+from sopedu.audio.soundfiles import encode_wav, resample
 from sopedu.audio.spectrogram import row_hertz, stft, warp
 from sopedu.errors import SopeduError
 from sopedu.lessons.place_answers import PlaceAnswer, answer_of, check_lengths, maps_of_moments, outlines, percent
+from sopedu.lessons.plain_probe import cell_grid
 from sopedu.localization.long_clips import LongClip
-from sopedu.localization.places import Box, Place, box_of_cell, centre, check_box
+from sopedu.localization.places import Box, Place, check_box
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 from sopedu.plots import (
     TICKS_HERTZ,
@@ -49,10 +48,10 @@ from sopedu.toyband.scenes import Scene
 from sopedu.video.reading import probe as probe_video
 
 _SHOWN_PIXELS = 640  # longer side of a picture as the browser gets it
-_PICTURES_A_SECOND = 4  # of a video: enough to scrub through, and half of what prepared data has
+_PICTURES_PER_SECOND = 4  # of a video: half of what prepared data has
 _FLOOR_DB = -80
 _CHOSEN = "#56B4E9"  # the sky blue of Okabe and Ito, as in pixel_probe.css
-_MOST_KEPT = 6  # as many colours as everybody can tell apart, beside the one of the chosen place
+_MOST_KEPT = 6  # colours that can be told apart, besides that of the chosen place
 
 
 class PixelProbe(anywidget.AnyWidget):
@@ -63,13 +62,23 @@ class PixelProbe(anywidget.AnyWidget):
     scrub, 1 to 9 listen to the given boxes.
 
     Args:
-        checkpoint: whose model looks and listens.
+        checkpoint: the model, or its folder or name.
         waveform: mono ``(L,)`` at the model's sample rate, of any length.
         pictures: ``(n, H, W, 3)`` uint8, in the order of their times.
         times: seconds from the start of the sound at which each picture begins to show.
-        boxes: places worth a touch, drawn with their numbers; a mapping gives them names.
-        pooling: how the cells of a region answer together, see :meth:`sopedu.PixelSounds.mask`.
+        boxes: places to try, drawn with their numbers; a mapping gives them names.
+        pooling: how the masks of a region's cells are joined, see :meth:`sopedu.PixelSounds.mask`; None for the model's
+            own.
         front_end: ``anywidget``, or ``gridbox`` where the front end knows only ipywidgets: see :func:`cell_grid`.
+
+    Attributes:
+        stretch: sound, pictures and model, see :class:`sopedu.localization.long_clips.LongClip`.
+        maps: sound map of every picture, ``(n, h, w)``, over the clip around it.
+        maps_now: the same of the moment of every picture.
+        answer: what was listened to last; None at first.
+        kept: answers on the shelf.
+        moment: number of the picture that is shown, from 0.
+        volumes: of the kept regions, 0…1, as set with the sliders.
 
     Raises:
         SopeduError: no pictures, or of another type; times and sound that do not fit; a box outside the picture; an
@@ -78,14 +87,14 @@ class PixelProbe(anywidget.AnyWidget):
     Example:
         >>> probe = PixelProbe(checkpoint, waveform, pictures, times=(0.0, 0.25, 0.5))
         >>> probe.listen((0.1, 0.2, 0.5, 0.9)).share
+
+    Notebook: 11_listen_to_pixels.
     """
 
     _esm = files("sopedu.lessons").joinpath("pixel_probe.js").read_text(encoding="utf-8")
     _css = files("sopedu.lessons").joinpath("pixel_probe.css").read_text(encoding="utf-8")
 
-    #: Number of the picture that is looked at.
     moment = traitlets.Int(0).tag(sync=True)
-    #: How loud each kept region is, 0…1, as set with the sliders.
     volumes = traitlets.List(traitlets.Float()).tag(sync=True)
 
     # What the browser draws. Sounds are WAV: encoding one takes 0.2 ms, an MP3 of six seconds 22 ms (and a gap).
@@ -122,7 +131,13 @@ class PixelProbe(anywidget.AnyWidget):
 
     @classmethod
     def from_scene(cls, checkpoint: Checkpoint | str | Path, scene: Scene, **arguments: Any) -> PixelProbe:
-        """Probe a scene of the toy band; its performers' boxes, where they are on average, come with it."""
+        """Probe a scene of the toy band, with its performers' mean boxes.
+
+        Args:
+            checkpoint: the model, or its folder or name.
+            scene: of any length.
+            arguments: the others of the class; ``boxes`` replaces those of the performers.
+        """
         checkpoint = as_checkpoint(checkpoint)
         names = [f"{label} {scene.labels[:i].count(label) + 1}" for i, label in enumerate(scene.labels)]
         names = [name.removesuffix(" 1") if name.endswith(" 1") else name for name in names]
@@ -140,7 +155,14 @@ class PixelProbe(anywidget.AnyWidget):
         seconds: float = 6.0,
         **arguments: Any,
     ) -> PixelProbe:
-        """Probe a part of a video file, four pictures a second.
+        """Probe a part of a video file, with four pictures per second.
+
+        Args:
+            checkpoint: the model, or its folder or name.
+            path: of the video.
+            start: of the part, in seconds.
+            seconds: length of the part; the video may end earlier.
+            arguments: the others of the class.
 
         Raises:
             SopeduError: the file cannot be read, has no sound or no pictures, or ends before ``start``.
@@ -152,14 +174,14 @@ class PixelProbe(anywidget.AnyWidget):
         part = VideoPart(info, start, start + seconds)
         waveform = np.concatenate(list(part.sound(checkpoint.config.spectrogram.sample_rate)))
         lasting = len(waveform) / checkpoint.config.spectrogram.sample_rate
-        times = np.arange(0, max(lasting, 1e-3), 1 / _PICTURES_A_SECOND)
+        times = np.arange(0, max(lasting, 1e-3), 1 / _PICTURES_PER_SECOND)
         across, down = float(info.width * info.pixel_aspect), float(info.height)
         scale = min(1.0, _SHOWN_PIXELS / max(across, down))
         size = max(1, round(down * scale)), max(1, round(across * scale))
         return cls(checkpoint, waveform, np.stack(list(part.frames_at(times, size))), times, **arguments)
 
     def listen(self, place: Place) -> PlaceAnswer:
-        """Hear a place, show it, and return the answer.
+        """Separate the sound of a place, show it, and return it.
 
         Args:
             place: a point ``(x, y)``, a box ``(x0, y0, x1, y1)``, or weights of the cells ``(h, w)``.
@@ -170,7 +192,7 @@ class PixelProbe(anywidget.AnyWidget):
         return self._listen(place, request=0)
 
     def keep(self) -> None:
-        """Put the answer on the shelf of kept regions, each with a volume of its own.
+        """Put the last answer on the shelf of kept regions, each with a volume of its own.
 
         Raises:
             SopeduError: nothing was listened to yet, or the shelf is full.
@@ -184,7 +206,14 @@ class PixelProbe(anywidget.AnyWidget):
         self._shelf = [*self._shelf, self._drawn_answer(self.answer, 0)]
 
     def drop(self, number: int) -> None:
-        """Take a kept region, counted from 0, off the shelf."""
+        """Take a kept region off the shelf.
+
+        Args:
+            number: of the region, from 0.
+
+        Raises:
+            SopeduError: there is no such region.
+        """
         if not 0 <= number < len(self.kept):
             raise SopeduError(f"region {number}: {len(self.kept)} are kept, counted from 0")
         for name in ("volumes", "_shelf"):
@@ -194,7 +223,10 @@ class PixelProbe(anywidget.AnyWidget):
         del self.kept[number]
 
     def remix(self) -> np.ndarray:
-        """The kept regions together, each as loud as its slider says, ``(L,)``.
+        """Mix the kept regions, each as loud as its slider says.
+
+        Returns:
+            ``(L,)`` float32.
 
         Raises:
             SopeduError: nothing is kept, or there are not as many volumes as kept regions.
@@ -206,9 +238,9 @@ class PixelProbe(anywidget.AnyWidget):
         return sum(np.float32(v) * answer.waveform for v, answer in zip(self.volumes, self.kept, strict=True))
 
     def static_figure(self) -> NotebookFigure:
-        """The picture with its map and the chosen place, what is heard there and its mask: for saved notebooks.
+        """Draw the picture with its map and the chosen place, its sound and its mask: for saved notebooks.
 
-        Before anything was listened to, the mixture stands in its place.
+        Before anything was listened to, the sound is the mixture.
         """
         sound, answer = self.stretch.sound, self.answer
         picture, sound_map = self.stretch.pictures[self.moment], self.maps[self.moment]
@@ -230,13 +262,20 @@ class PixelProbe(anywidget.AnyWidget):
         return figure
 
     def players(self) -> list[Player]:
-        """Players of the mixture and of the answer, if there is one, for pages without the widget."""
+        """Make players of the mixture and of the last answer, if there is one, for pages without the widget."""
         rate = self.stretch.sound.sample_rate
         heard = [] if self.answer is None else [Player(self.answer.waveform, rate, self.answer.text)]
         return [Player(self.stretch.waveform, rate, "the mixture"), *heard]
 
     def export_html(self, path: str | Path, title: str = "Hear any pixel") -> Path:
         """Write a page with the sound of every cell that needs neither Python nor a network, 8 MB at most.
+
+        Args:
+            path: of the page; its folder must exist.
+            title: heading of the page.
+
+        Returns:
+            the path.
 
         Raises:
             SopeduError: the sound is too long for such a page, or the page cannot be written.
@@ -246,12 +285,13 @@ class PixelProbe(anywidget.AnyWidget):
         return export_stretch(path, self.stretch, title)
 
     def __repr__(self) -> str:
+        """Length, number of pictures and cells."""
         rows, columns = self.stretch.grid
         count = len(self.stretch.pictures)
         return f"PixelProbe({self.stretch.seconds:.2f} s, {count} pictures, {rows} × {columns} cells)"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """The widget, and beside it a picture for readers of the notebook who have none running."""
+        """The widget, and a picture for readers of the saved notebook."""
         shown = super() if self._grid is None else self._grid
         bundle = shown._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
@@ -271,7 +311,7 @@ class PixelProbe(anywidget.AnyWidget):
         return self.answer
 
     def _asked(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """What the browser wants; an error is shown there, for a traceback in a log is seen by nobody."""
+        """Handle a message of the browser; an error is shown there, because nobody sees a traceback in a log."""
         kind, request = content.get("kind"), int(content.get("request", 0))
         try:
             if kind == "listen" and "cells" in content:
@@ -338,50 +378,6 @@ class PixelProbe(anywidget.AnyWidget):
             "mask": np.rint(255 * answer.mask.clip(0, 1)).astype(np.uint8).tobytes(),
             "request": request,
         }
-
-
-def cell_grid(probe: PixelProbe) -> widgets.VBox:
-    """The probe of plain ipywidgets: a button a cell, coloured by the map, players and pictures below.
-
-    For front ends that do not know anywidget. The answers are those of the probe, whichever way it is asked.
-    """
-    rows, columns = probe.stretch.grid
-    buttons = [
-        widgets.Button(layout={"width": "auto", "height": "2em", "border": "1px solid #888"})
-        for _ in range(rows * columns)
-    ]
-    box = {"grid_template_columns": f"repeat({columns}, minmax(1.2em, 3em))", "grid_gap": "1px"}
-    status, sounds = widgets.HTML(), widgets.HTML()
-    picture = widgets.Image(format="png", layout={"max_width": "100%"})
-    last = len(probe.stretch.pictures) - 1
-    slider = widgets.IntSlider(max=last, description="moment", continuous_update=False, disabled=last == 0)
-    whole = widgets.Button(description="Hear the whole picture", layout={"width": "14em"})
-
-    def colour(_: Any = None) -> None:
-        shares = probe.maps[probe.moment]
-        for number, (button, share) in enumerate(zip(buttons, shares.ravel(), strict=True)):
-            button.style.button_color = to_hex(colormaps["magma"](share / max(shares.max(), 1e-9)))
-            row, column = divmod(number, columns)
-            button.tooltip = f"row {row + 1}, column {column + 1}, {percent(share)}"
-        picture.value = encode_figure(probe.static_figure(), "png", dpi=80)
-
-    def answered(_: Any = None) -> None:
-        said = probe._said
-        role = "alert" if said["alert"] else "status"
-        status.value = f'<p role="{role}">{"⚠ " if said["alert"] else ""}{escape(said["text"])}</p>'
-        picture.value = encode_figure(probe.static_figure(), "png", dpi=80)
-        sounds.value = "".join(player._repr_html_() for player in probe.players())
-
-    for number, button in enumerate(buttons):
-        point = list(centre(box_of_cell(*divmod(number, columns), rows, columns)))
-        button.on_click(lambda _, place=point: probe._asked(None, {"kind": "listen", "place": place}, None))
-    whole.on_click(lambda _: probe._asked(None, {"kind": "listen", "place": [0, 0, 1, 1]}, None))
-    widgets.link((slider, "value"), (probe, "moment"))
-    probe.observe(colour, "moment")
-    probe.observe(answered, "_said")
-    colour()
-    answered()
-    return widgets.VBox([widgets.GridBox(buttons, layout=box), whole, slider, status, sounds, picture])
 
 
 def _encoded(picture: np.ndarray) -> bytes:

@@ -1,12 +1,12 @@
-"""Interactive parts of the notebooks: turn a control, see a picture and hear sounds change.
+"""Interactive parts of the notebooks: move a control, and a picture and its sounds change.
 
     >>> def draw(threshold):
     ...     mask = sopedu.threshold(ratio, threshold)
     ...     return View(plots.plot_mask(mask, config), text=f"{mask.mean():.0%} of the cells are let through")
     >>> explorer = Explorer(draw, threshold=slider("threshold", 0.5, 0, 1))
 
-The picture is replaced in place, so it neither flickers nor doubles. ``explorer.view`` is what is shown, for a static
-figure in the saved notebook; ``explorer.set(threshold=0.9)`` moves the control from Python.
+The picture is replaced in place. ``explorer.view`` is what is shown, for a static figure in the saved notebook;
+``explorer.set(threshold=0.9)`` moves the control from Python.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from sopedu.audio.soundfiles import Player
+from sopedu.audio.player import Player
 from sopedu.plots import encode_figure
 
 _CONTROL = {"continuous_update": False, "style": {"description_width": "9em"}, "layout": {"width": "28em"}}
@@ -27,7 +27,13 @@ _CONTROL = {"continuous_update": False, "style": {"description_width": "9em"}, "
 
 @dataclass(frozen=True)
 class View:
-    """What an :class:`Explorer` shows: a figure, sounds with captions, a line of text."""
+    """What an :class:`Explorer` shows.
+
+    Args:
+        figure: None leaves the figure before it.
+        sounds: players with their captions.
+        text: one line.
+    """
 
     figure: Figure | None = None
     sounds: Sequence[Player] = ()
@@ -35,12 +41,12 @@ class View:
 
 
 class Explorer(widgets.VBox):
-    """Controls, and below them what a function makes of their values.
+    """Controls, and below them what a function draws from their values.
 
     Args:
-        draw: called with the controls' values by name; returns a :class:`View`. An error in it is shown in the place of
-            the text, and the picture before it stays.
-        controls: any ipywidgets with a ``value``, see :func:`slider` and :func:`choice`; keyboards move them too.
+        draw: called with the controls' values by name; returns a :class:`View`. An error in it is shown instead of the
+            text, and the picture before it stays.
+        controls: any ipywidgets with a ``value``, see :func:`slider` and :func:`choice`.
     """
 
     def __init__(self, draw: Callable[..., View], **controls: widgets.Widget) -> None:
@@ -61,6 +67,9 @@ class Explorer(widgets.VBox):
     def set(self, **values: Any) -> View:
         """Move controls from Python, redraw once, and return what is shown then.
 
+        Args:
+            values: new values of controls by name; the others stay.
+
         Raises:
             KeyError: there is no control of that name.
         """
@@ -74,10 +83,10 @@ class Explorer(widgets.VBox):
         return self.view
 
     def refresh(self) -> None:
-        """Draw again with the values of now."""
+        """Draw again with the current values."""
         try:
             view = self._draw(**self.values)
-        except Exception as error:  # a traceback in the log of a widget is seen by nobody
+        except Exception as error:  # nobody sees a traceback in the log of a widget
             self.words.value = f'<p role="alert">⚠ {escape(type(error).__name__)}: {escape(str(error))}</p>'
             return
         self.view = view
@@ -92,7 +101,18 @@ class Explorer(widgets.VBox):
 
 
 def slider(description: str, value: float, low: float, high: float, step: float | None = None) -> widgets.Widget:
-    """A labelled slider for whole numbers or fractions; it reports when it is let go, not on the way."""
+    """Make a labelled slider, which redraws when it is released.
+
+    Args:
+        description: the label.
+        value: at first.
+        low: smallest value.
+        high: largest value.
+        step: between values; by default 1 for whole numbers, else a twentieth of the range.
+
+    Returns:
+        a slider of whole numbers if `value`, `low` and `high` are whole numbers.
+    """
     if all(isinstance(number, int) for number in (value, low, high)):
         return widgets.IntSlider(value=value, min=low, max=high, step=step or 1, description=description, **_CONTROL)
     step = step or (high - low) / 20
@@ -100,9 +120,14 @@ def slider(description: str, value: float, low: float, high: float, step: float 
 
 
 def choice(description: str, options: Sequence[Any], value: Any = None) -> widgets.Widget:
-    """Labelled buttons to choose one entry with; the first is chosen, unless ``value`` says another.
+    """Make labelled buttons to choose one option with.
 
-    No drop-down list: JupyterLab takes the arrow keys for itself, so nobody could choose by keyboard.
+    There is no drop-down list: JupyterLab takes the arrow keys for itself, so it cannot be used by keyboard.
+
+    Args:
+        description: the label.
+        options: the values to choose from.
+        value: the chosen one at first; by default the first.
     """
     how = {name: setting for name, setting in _CONTROL.items() if name not in ("continuous_update", "layout")}
     how["style"] = {**_CONTROL["style"], "button_width": "auto"}

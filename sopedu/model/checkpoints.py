@@ -1,10 +1,10 @@
-"""Checkpoints are folders: weights in safetensors, configuration and figures in JSON. Nothing is ever unpickled."""
+"""Checkpoints are folders: weights in safetensors, configuration and scores in JSON. Nothing is unpickled."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,21 @@ from sopedu.machine import full_float32
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.shipped import checkpoint_folder, checkpoint_names, shipped_path
 
+#: Version of the format that is written, and the newest that is read.
 FORMAT_VERSION = 1
-#: The checkpoint that comes with the samples.
+#: Folder of the checkpoint that comes with the package.
 SHIPPED = shipped_path("data_samples/checkpoints/toyband")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with what is known about it.
+    """A model with its notes.
 
     Attributes:
         model: in evaluation mode.
-        class_names: what it was trained to tell apart, in the order of the labels.
-        trained_on: data, steps, seed and whatever else the training wrote down; ``level_db`` is the model's own.
-        metrics: content of ``metrics.json``, empty if there is none.
+        class_names: of the classes it was trained on, in the order of the labels.
+        trained_on: notes of the training, such as data, steps and seed; ``level_db`` is the model's own.
+        metrics: content of ``metrics.json``; empty if there is none.
     """
 
     model: SoundOfPixels
@@ -43,6 +44,7 @@ class Checkpoint:
 
     @property
     def config(self) -> Config:
+        """Configuration of the model."""
         return self.model.config
 
     @property
@@ -51,7 +53,7 @@ class Checkpoint:
         return str(next(self.model.parameters()).device)
 
     def describe(self) -> str:
-        """One line that says what the model knows."""
+        """Say in one line what the model was trained on."""
         names = ", ".join(self.class_names) or "unknown classes"
         data, steps = self.trained_on.get("data", "unknown data"), self.trained_on.get("steps", "?")
         return f"preset {self.config.name}, trained on {data} ({names}) for {steps} steps"
@@ -61,9 +63,12 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dty
     """Write a checkpoint folder aside and put it in its place; an earlier one there is replaced only then.
 
     Args:
-        folder: where it will lie.
+        folder: where to write it.
         checkpoint: model, class names, notes; metrics are written if there are any.
-        dtype: store floating-point weights in this type, e.g. ``torch.float16`` for half the size.
+        dtype: store floating-point weights in this type, e.g. ``torch.float16`` for half the size; None keeps theirs.
+
+    Returns:
+        the folder.
 
     Raises:
         SopeduError: it cannot be written, e.g. because the disk is full; an earlier one stays.
@@ -91,57 +96,35 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
     """Read a checkpoint folder written by :func:`save_checkpoint`.
 
     Args:
-        folder: holds ``config.json`` and ``model.safetensors``; or the folder of a run, whose ``checkpoint/`` is taken;
+        folder: holds ``config.json`` and ``model.safetensors``; or the folder of a run, whose ``checkpoint/`` is read;
             or the name of a checkpoint that comes with sopedu: ``toyband``, ``toyband-tiny``.
-        device: where the model shall work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one. On a GPU
+        device: where the model should work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one. On a GPU
             float32 then means float32 for the whole process, without TF32.
 
+    Returns:
+        the checkpoint, its model in evaluation mode.
+
     Raises:
-        SopeduError: if there is no such device, a file is missing or damaged, the format is newer than this version,
-            the configuration does not describe a model, or the weights do not fit it or are not finite.
+        SopeduError: there is no such device, a file is missing or damaged, the format is newer than this version, the
+            configuration does not describe a model, or the weights do not fit it or are not finite.
     """
     folder, device = checkpoint_folder(folder), _chosen_device(device)
-    notes = _read_json(folder / "config.json")
-    version = notes.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise SopeduError(
-            f"{folder}: checkpoint format {version!r} is not known here (up to {FORMAT_VERSION}): update sopedu"
-        )
-    try:
-        config = from_dict(notes.get("config", {}))
-    except SopeduError as error:
-        raise SopeduError(f"{folder / 'config.json'}: {error}") from error
-    try:
-        tensors = load_file(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise SopeduError(
-            f"{folder / 'model.safetensors'}: the weights cannot be read ({error}); copy them again"
-        ) from error
-    model = _empty_model(folder, config, tensors)
-    for name, value in tensors.items():
-        if value.is_complex() or (value.is_floating_point() and not bool(torch.isfinite(value).all())):
-            raise SopeduError(f"{folder}: the weights {name} are not finite numbers: take another checkpoint")
-    model.load_state_dict(tensors, assign=False)
-    model.config = config  # as it was saved, with the name of the weights it once started from
-    names, trained_on = notes.get("class_names", []), notes.get("trained_on", {})
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SopeduError(f"{folder / 'config.json'}: class_names must be a list of names, not {names!r:.60}")
-    if not isinstance(trained_on, dict):
-        raise SopeduError(f"{folder / 'config.json'}: trained_on must be a group of values, not {trained_on!r:.60}")
-    try:
-        model.level_db = checked_level(trained_on.get("level_db", BROADCAST_LEVEL))
-    except SopeduError as error:
-        raise SopeduError(f"{folder / 'config.json'}: {error}") from error
+    notes = _read_notes(folder)
+    model = _read_model(folder, notes["config"])
+    model.level_db = notes["level_db"]
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
     full_float32(device)
-    return Checkpoint(model.to(device).eval(), tuple(names), dict(trained_on), metrics)
+    return Checkpoint(model.to(device).eval(), notes["class_names"], notes["trained_on"], metrics)
 
 
 def as_checkpoint(checkpoint: Checkpoint | str | Path) -> Checkpoint:
-    """Return a checkpoint as it is, or load the one that a name or a folder stands for, on the CPU.
+    """Return a checkpoint as it is, or load it from its name or folder, on the CPU.
+
+    Args:
+        checkpoint: a checkpoint, a folder, or a name of one that comes with sopedu.
 
     Raises:
-        SopeduError: it is none of these, or :func:`load_checkpoint` refuses it.
+        SopeduError: it is none of these, or cannot be loaded, see :func:`load_checkpoint`.
     """
     if isinstance(checkpoint, str | os.PathLike):
         return load_checkpoint(checkpoint)
@@ -162,10 +145,45 @@ def _chosen_device(device: str | torch.device) -> torch.device:
         raise SopeduError(f"device {device!s:.40}: cannot be used here; choose auto, cpu or cuda") from error
 
 
-def _empty_model(folder: Path, config: Config, tensors: dict[str, torch.Tensor]) -> SoundOfPixels:
-    """Build the model only after its sizes have been compared with the weights, which costs no memory."""
-    from dataclasses import replace
+def _read_notes(folder: Path) -> dict[str, Any]:
+    """Configuration, class names, notes of the training and level in `config.json`."""
+    path = folder / "config.json"
+    notes = _read_json(path)
+    version = notes.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise SopeduError(
+            f"{folder}: checkpoint format {version!r} is not known here (up to {FORMAT_VERSION}): update sopedu"
+        )
+    names, trained_on = notes.get("class_names", []), notes.get("trained_on", {})
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SopeduError(f"{path}: class_names must be a list of names, not {names!r:.60}")
+    if not isinstance(trained_on, dict):
+        raise SopeduError(f"{path}: trained_on must be a group of values, not {trained_on!r:.60}")
+    try:
+        config = from_dict(notes.get("config", {}))
+        level = checked_level(trained_on.get("level_db", BROADCAST_LEVEL))
+    except SopeduError as error:
+        raise SopeduError(f"{path}: {error}") from error
+    return {"config": config, "class_names": tuple(names), "trained_on": trained_on, "level_db": level}
 
+
+def _read_model(folder: Path, config: Config) -> SoundOfPixels:
+    path = folder / "model.safetensors"
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise SopeduError(f"{path}: the weights cannot be read ({error}); copy them again") from error
+    model = _empty_model(folder, config, tensors)
+    for name, value in tensors.items():
+        if value.is_complex() or (value.is_floating_point() and not bool(torch.isfinite(value).all())):
+            raise SopeduError(f"{folder}: the weights {name} are not finite numbers: take another checkpoint")
+    model.load_state_dict(tensors, assign=False)
+    model.config = config  # as it was saved, with the name of the weights it once started from
+    return model
+
+
+def _empty_model(folder: Path, config: Config, tensors: dict[str, torch.Tensor]) -> SoundOfPixels:
+    """Build the model after comparing its sizes with the weights' on `meta`, which takes no memory."""
     config = replace(config, model=replace(config.model, frame_weights="none"))
     try:
         with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Weights of the original Sound-of-Pixels code and its forks, read into our model (notebook 13_train_full)."""
+"""Import weights of the original Sound-of-Pixels code and its forks (notebook 13_train_full)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sopedu.files import require_file
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 
-# The tensor by which a net's state dict is known, wherever in a file it lies.
+# The tensor by which the state dict of each net is recognised, at any depth in a file.
 _KNOWN_BY = {"frame_net": "fc.weight", "audio_net": "bn0.weight", "synthesizer": "bias"}
 _CALLED = {"frame_net": "frame net", "audio_net": "sound net", "synthesizer": "synthesizer"}
 # What torch.nn.DataParallel, and saving all three nets as one module, put before every name.
@@ -45,9 +45,9 @@ def import_original(
 ) -> Checkpoint:
     """Read the three ``.pth`` files of the original code, or of a fork that kept its nets, as an ordinary checkpoint.
 
-    K, the U-Net's depth and widths, and the kernel of the frame net's head follow from the shapes; the rest, which the
-    files do not hold, is said by arguments, in the words of the original's options or of a configuration. The masks
-    are those of the original code as it was written, with ``align_corners=True`` in the warp and in the U-Net.
+    K, the U-Net's depth and widths, and the kernel of the frame net's head follow from the shapes. The files do not
+    hold the rest: arguments give it, in the words of the original's options or of a configuration. The masks are equal
+    to those of the original code, with ``align_corners=True`` in the warp and in the U-Net.
 
     =====================================  =======================================================================
     here                                   there (state dict of the net; ``module.``, ``net_….`` before it allowed)
@@ -68,21 +68,26 @@ def import_original(
 
     Args:
         frame: state dict of the frame net; also one of all three nets, or nested as in ``{"state_dict": …}``.
-        sound: that of the sound net, the U-Net.
-        synthesizer: that of the synthesizer.
+        sound: state dict of the sound net, the U-Net.
+        synthesizer: state dict of the synthesizer.
         frame_net: ``resnet18dilated`` (14 × 14 cells for 224 px) or ``resnet18fc`` (7 × 7): the files look the same.
         pooling: ``max`` (``maxpool``) or ``mean`` (``avgpool``) over frames and cells.
         visual_activation: ``sigmoid``, ``softmax``, ``relu``, ``tanh`` or ``none`` (``no``).
         audio_activation: likewise, of the components.
-        mask_activation: ``sigmoid``; other masks than those are not known here and refused.
-        target: ``binary`` or ``ratio``, what the masks were trained to be.
-        class_names: what it was trained to tell apart, if known.
+        mask_activation: ``sigmoid``; others are refused.
+        target: ``binary`` or ``ratio``, the masks it was trained on.
+        class_names: of the classes it was trained on, if known.
+
+    Returns:
+        the checkpoint, on the CPU.
 
     Raises:
-        SopeduError: if a file is missing, holds more than tensors, lacks a tensor, has one too many, of another shape
-            or with a value that is not finite, if K differs between the files, or an argument is not known.
+        SopeduError: a file is missing, holds more than tensors, or its tensors are not those of the original (a name, a
+            shape, a value that is not finite); K differs between the files; an argument is unknown.
 
-    Source: Zhao et al., ECCV 2018, and the code its authors published. Notebook: 13_train_full.
+    Source: Zhao et al., ECCV 2018, and the code its authors published.
+
+    Notebook: 13_train_full.
     """
     paths = {"frame_net": Path(frame), "audio_net": Path(sound), "synthesizer": Path(synthesizer)}
     if mask_activation != "sigmoid":
@@ -119,14 +124,14 @@ def import_original(
 
 
 def _read(path: Path, net: str) -> dict[str, Any]:
-    """Read the named tensors of one net from a file, without running anything that the file may ask for."""
+    """Read the named tensors of one net from a file; nothing in it is unpickled but tensors."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's words on odd archives; they are refused below
+            warnings.simplefilter("ignore")  # torch warns of odd archives; they are refused below
             content = torch.load(require_file(path), map_location="cpu", weights_only=True)
     except SopeduError:
         raise
-    except Exception as error:  # a damaged file ends in errors of a dozen kinds, and its names may be anything
+    except Exception as error:  # a damaged file can raise almost anything
         if "nsupported" in str(error) or "GLOBAL" in str(error):
             raise SopeduError(
                 f"{path}: holds more than tensors, and reading that could run foreign code; where it was made, save "
@@ -205,7 +210,7 @@ def _require_same_shapes(expected: dict[str, torch.Tensor], found: dict[str, Any
 
 
 def _shape(value: Any) -> tuple[int, ...] | str:
-    """Axes of a tensor whose numbers are all there, else a word for what it is instead."""
+    """Shape of a tensor whose numbers are all there, else words for what it is."""
     if not isinstance(value, torch.Tensor):
         return "nothing" if value is None else f"a {type(value).__name__}"
     if value.layout is not torch.strided or value.is_meta or value.is_quantized or value.is_complex():
@@ -237,5 +242,5 @@ def _down_name(level: int) -> str:
 
 
 def _block(level: int) -> str:
-    """Every block of the original's U-Net holds the next smaller one as one of its layers."""
+    """Name of a block of the original's U-Net; each holds the next smaller one as one of its layers."""
     return "unet_block.model" + ".1.model" * min(level, 1) + ".3.model" * max(level - 1, 0)

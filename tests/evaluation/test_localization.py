@@ -14,11 +14,10 @@ from sopedu.cli import commands as cli
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.evaluation import localization as localization_metrics
-from sopedu.evaluation.localization import (
+from sopedu.evaluation.localization import evaluate_localization, localization_table
+from sopedu.evaluation.map_scores import (
     MAP_SCORES,
-    evaluate_localization,
     guesses,
-    localization_table,
     loud_pixels,
     overlap,
     pixels_of_box,
@@ -29,7 +28,7 @@ from sopedu.evaluation.localization import (
 )
 from sopedu.localization.maps import peak
 from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds
-from sopedu.localization.places import inside
+from sopedu.localization.places import WHOLE, cell_weights, inside, map_on_picture
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.toyband import scene, solo
@@ -83,7 +82,7 @@ def test_overlaps_are_shares_of_areas():
 
 def test_the_overlap_at_the_same_area_does_not_ask_how_loudness_is_scaled():
     cells = np.random.default_rng(0).random((8, 8))
-    fine = localization_metrics.map_on_picture(cells, localization_metrics.WHOLE, 64, 64)
+    fine = map_on_picture(cells, WHOLE, 64, 64)
     first, squared = (score_map(values, LEFT_TOP, loud_pixels(values)) for values in (fine, fine**4))
     assert first[3] == squared[3] and first[2] != squared[2]
 
@@ -181,7 +180,7 @@ class Oracle:
         volume = np.zeros((len(self.shown.frames), *self.grid))
         for who in self.shown.playing if self.knows else ():
             for frame, box in enumerate(self.shown.boxes[who]):
-                volume[frame] += localization_metrics.cell_weights(tuple(box), *self.grid)
+                volume[frame] += cell_weights(tuple(box), *self.grid)
         return volume
 
     def separate_all(self, places, pooling=None) -> torch.Tensor:
@@ -248,7 +247,7 @@ def test_what_cannot_be_judged_is_refused(checkpoint, names, how, said):
 def test_the_command_prints_the_table_and_writes_the_figures(checkpoint, tmp_path, monkeypatch, capsys):
     save_checkpoint(tmp_path / "checkpoint", checkpoint)
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sopedu.evaluation.pairs._SOLOS_PER_CLASS", 2)
+    monkeypatch.setattr("sopedu.evaluation.separation._SOLOS_PER_CLASS", 2)
     monkeypatch.setattr(localization_metrics, "evaluate_localization", partial(evaluate_localization, duets=1))
     arguments = ["evaluate", "checkpoint", "--pairs", "1", "--localization", "--scenes", "2", "--json", "figures.json"]
     monkeypatch.chdir(tmp_path)

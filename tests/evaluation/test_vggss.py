@@ -11,8 +11,8 @@ import torch
 from sopedu.cli import commands as cli
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
-from sopedu.evaluation import vggss
-from sopedu.evaluation.vggss import evaluate_vggss, map_of_clip, read_vggss, score_vggss, upper_half
+from sopedu.evaluation.map_scores import pixels_of_box
+from sopedu.evaluation.vggss import _map_of_clip, _upper_half, evaluate_vggss, read_vggss, score_vggss
 from sopedu.model.checkpoints import Checkpoint, save_checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.video.writing import write_video
@@ -117,7 +117,7 @@ def test_scores_are_those_of_the_published_evaluation(tmp_path):
         corners = np.sort(generator.integers(0, 8, (2, 2, 2)), axis=1) / 8  # multiples of 28 pixels
         boxes = [[*low, *(high + 0.125)] for low, high in corners]
         entries.append({"file": f"clip{number}", "bbox": boxes})
-        maps[f"clip{number}"] = generator.random((7, 14)) + vggss.pixels_of_box(tuple(boxes[0]), 14)[::2]
+        maps[f"clip{number}"] = generator.random((7, 14)) + pixels_of_box(tuple(boxes[0]), 14)[::2]
     (tmp_path / "vggss.json").write_text(json.dumps(entries))
     found = score_vggss(maps, read_vggss(tmp_path / "vggss.json"))
     overlaps = np.array([published(maps[entry["file"]], entry["bbox"]) for entry in entries])
@@ -143,11 +143,11 @@ def test_a_map_on_the_right_half_and_guesses_that_need_no_ears(file):
 
 def test_a_map_of_one_value_predicts_nothing(file):
     for value in (0.0, 0.3, -2.0):
-        assert not upper_half(np.full((8, 8), value)).any()
+        assert not _upper_half(np.full((8, 8), value)).any()
     few = np.zeros((8, 8))
     few[0, 0] = 1  # less than half of the pixels are above the median: they are all there is
-    assert 0 < upper_half(few).mean() < 0.1
-    assert upper_half(np.random.default_rng(0).random((8, 8))).mean() == pytest.approx(0.5, abs=1e-3)
+    assert 0 < _upper_half(few).mean() < 0.1
+    assert _upper_half(np.random.default_rng(0).random((8, 8))).mean() == pytest.approx(0.5, abs=1e-3)
 
 
 def test_maps_that_cannot_be_scored_are_refused(file):
@@ -163,7 +163,7 @@ def test_clips_that_are_not_there_are_missing_not_zero(checkpoint, file, clips):
     found = evaluate_vggss(checkpoint, file, clips, progress=False)
     assert (found["clips"], found["missing"], found["unusable"], found["device"]) == (2, 2, 2, "cpu")
     assert "silent" in found["notes"][-1] and "fff_000060" in found["notes"][-1]
-    maps = {name: map_of_clip(checkpoint, next(clips.rglob(f"{name}.mp4"))) for name in ("aaa_000010", "bbb_000020")}
+    maps = {name: _map_of_clip(checkpoint, next(clips.rglob(f"{name}.mp4"))) for name in ("aaa_000010", "bbb_000020")}
     assert maps["aaa_000010"].shape == (8, 12)  # the whole picture, in its proportions
     assert found["table"] == score_vggss(maps, read_vggss(file))["table"]
 

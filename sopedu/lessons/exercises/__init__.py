@@ -1,10 +1,10 @@
-"""Checks for the exercises of the notebooks: each says pass, fail with a hint, or not attempted.
+"""Checks for the exercises of the notebooks: each returns pass, fail with a hint, or not attempted.
 
 A check takes the learner's answer and returns a :class:`Verdict`, which a notebook shows as one line. A stub returns
 (or is) ``...``, so that a notebook runs from top to bottom before anything is solved.
 
     >>> check_seconds_to_samples(lambda seconds, sample_rate: round(seconds * sample_rate))
-    ✓ pass: seconds times samples a second gives samples.
+    ✓ pass: seconds times samples per second gives samples.
 """
 
 from sopedu.lessons.exercises.first_steps import (

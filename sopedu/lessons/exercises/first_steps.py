@@ -22,7 +22,7 @@ def check_shapes(answer: Any) -> Verdict:
         if found != shape:
             hint = f"it has {len(shape)} axes" if _axes(found) != len(shape) else "its axes are right, a length is not"
             return Verdict("fail", f"{name} is not {short(found)}: {hint}.")
-    return Verdict("pass", "one row a performer in stems and boxes, one entry a frame in frames and boxes.")
+    return Verdict("pass", "one row per performer in stems and boxes, one entry per frame in frames and boxes.")
 
 
 def check_trio(scene: Any) -> Verdict:
@@ -45,7 +45,7 @@ def check_seconds_to_samples(function: Callable[[float, int], int]) -> Verdict:
     """Length in samples of a time in seconds (notebook 01_sound_and_spectrograms)."""
     cases = [((1.0, 11025), 11025), ((2.5, 8000), 20000), ((0.1, 11025), 1102), ((0.0, 44100), 0)]
     hint = "a sample rate of 11025 means 11025 samples in one second; use round() for a whole number"
-    return judge(function, cases, hint, "seconds times samples a second gives samples.", tolerance=0.0)
+    return judge(function, cases, hint, "seconds times samples per second gives samples.", tolerance=0.0)
 
 
 def check_harmonic_tone(function: Callable[[float, float, int], Any]) -> Verdict:
@@ -67,7 +67,7 @@ def check_spectrogram_shape(function: Callable[[int, int, int], tuple[int, int]]
 
 
 def check_bins_never_read(function: Callable[[Any], int]) -> Verdict:
-    """Number of linear bins that no row of a warp matrix reads (notebook 01_sound_and_spectrograms)."""
+    """Number of linear bins that no row of a warp matrix uses (notebook 01_sound_and_spectrograms)."""
     import torch
 
     from sopedu.audio.spectrogram import warp

@@ -41,7 +41,7 @@ def check_within_reach(function: Callable[..., float]) -> Verdict:
             flop = 6 * batch * rows * columns * inputs * outputs * kernel**2
             cases.append(((layer, rate, bandwidth), min(rate, bandwidth * flop / (6 * numbers))))
     hint = (
-        "three passes, each touches input, output and weights once with 2 bytes a number; the smaller of rate and "
+        "three passes, each touches input, output and weights once with 2 bytes per number; the smaller of rate and "
         "bandwidth · FLOP / bytes is within reach"
     )
     praise = "what reaches the rate is compute-bound, what stays below it is memory-bound."
@@ -59,4 +59,6 @@ def check_hours_to_plan(function: Callable[[float, float, int, int, int], float]
     hint = (
         "every kill costs at most save_every steps of batch_size mixtures once more; divide by the speed, then by 3600"
     )
-    return judge(function, cases, hint, "mixtures, and those made twice, by mixtures a second.", tolerance=1e-6)
+    return judge(
+        function, cases, hint, "mixtures, and those made twice, divided by mixtures per second.", tolerance=1e-6
+    )

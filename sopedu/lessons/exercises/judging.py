@@ -1,4 +1,4 @@
-"""How an answer is judged: a verdict is pass, fail with a hint, or not attempted."""
+"""How answers are checked: a verdict is pass, fail with a hint, or not attempted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ _MARKS = {"pass": "✓", "fail": "✗", "not attempted": "○"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a check: ``status`` is ``pass``, ``fail`` or ``not attempted``; ``message`` says what to do."""
+    """The outcome of a check.
+
+    Args:
+        status: ``pass``, ``fail`` or ``not attempted``.
+        message: one line: what is right, or a hint.
+    """
 
     status: str
     message: str
 
     def __repr__(self) -> str:
+        """One line with a mark and a word, as notebooks show it."""
         return f"{_MARKS[self.status]} {self.status}: {self.message}"
 
 
@@ -26,7 +32,15 @@ NOT_ATTEMPTED = Verdict("not attempted", "put your answer in the place of `...` 
 
 
 def judge(function: Callable, cases: Sequence[tuple[tuple, Any]], hint: str, praise: str, tolerance: float) -> Verdict:
-    """Call a learner's function on every case; the first answer that is missing or differs decides."""
+    """Call a learner's function on every case, until an answer is missing or differs.
+
+    Args:
+        function: the learner's.
+        cases: arguments and the expected answer: a text, a number or an array.
+        hint: for a wrong answer.
+        praise: message if all answers are right.
+        tolerance: largest absolute difference of numbers.
+    """
     for arguments, expected in cases:
         try:
             found = function(*arguments)
@@ -56,12 +70,12 @@ def judge(function: Callable, cases: Sequence[tuple[tuple, Any]], hint: str, pra
 
 
 def missing(answer: Any) -> bool:
-    """Whether an answer is still the stub's: nothing, or three dots."""
+    """Return whether an answer is still the stub's: None, or three dots."""
     return answer is None or answer is ...
 
 
 def short(value: Any) -> str:
-    """A value as text for one line; of anything large, its type and shape."""
+    """Return a value as text for one line; for an array, its type and shape."""
     shape = getattr(value, "shape", ())
     text = f"{type(value).__name__} of shape {tuple(shape)}" if len(shape) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -27,7 +27,7 @@ def check_sound_of_box(function: Callable[[Any, Any], Any]) -> Verdict:
         covered[0, 0] = 0  # a cell outside the box
         cases.append(((sounds, covered), np.average(sounds.reshape(-1, 7), axis=0, weights=covered.ravel())))
     hint = "weigh every sound with its cell's area, add up over rows and columns, divide by the whole area"
-    return judge(function, cases, hint, "sounds may be averaged in place of masks.", tolerance=1e-6)
+    return judge(function, cases, hint, "sounds may be averaged instead of masks.", tolerance=1e-6)
 
 
 def check_remix_in_db(function: Callable[[Any, Any], Any]) -> Verdict:

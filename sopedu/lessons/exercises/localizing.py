@@ -19,7 +19,7 @@ def check_energy_mean(function: Callable[[Any, Any], Any]) -> Verdict:
         weights = (masks * magnitude).square().sum((1, 2))
         cases.append(((masks, magnitude), torch.einsum("c,cqt->qt", weights, masks) / weights.sum()))
     hint = "energy is the square of mask times magnitude, summed over Q and T; divide by the sum of the weights"
-    return judge(function, cases, hint, "cells that let nothing through have no say.", tolerance=1e-5)
+    return judge(function, cases, hint, "cells that let nothing through do not count.", tolerance=1e-5)
 
 
 def check_cell_of_point(function: Callable[[float, float, int, int], Any]) -> Verdict:

@@ -17,7 +17,7 @@ def check_binary_mask(function: Callable[[Any, Any], Any]) -> Verdict:
     source, mixture = torch.tensor([0.2, 0.5, 0.51, 2.0, 0.0]), torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
     cases = [((source, mixture), [0, 0, 1, 1, 0]), ((0.1 * source, 0.1 * mixture), [0, 0, 1, 1, 0])]
     hint = "compare every cell of the source with half of the *same cell* of the mixture; exactly half is not more"
-    return judge(function, cases, hint, "a yes or a no for every cell, whatever the volume.", tolerance=0.0)
+    return judge(function, cases, hint, "0 or 1 for every cell, at any volume.", tolerance=0.0)
 
 
 def check_power_shares(function: Callable[[Any], Any]) -> Verdict:
@@ -39,7 +39,7 @@ def check_best_real_mask(function: Callable[[Any, Any], Any]) -> Verdict:
     hint = (
         "m = |S|/|X| · cos(angle between them): parallel arrows give the ratio, a right angle 0, opposite ones −ratio"
     )
-    praise = "the shadow that the source's arrow throws on the mixture's."
+    praise = "the projection of the source's arrow on the mixture's."
     return judge(function, [((source, mixture), [0.5, 0.0, -1.0, 0.8])], hint, praise, tolerance=1e-5)
 
 
@@ -58,4 +58,6 @@ def check_honest_mean(function: Callable[[Any], tuple[float, int]]) -> Verdict:
     """Mean over the sources that sound, and how many were left out (notebook 03_measuring_separation)."""
     cases = [((np.array([10.0, 6.0]),), (8.0, 0)), ((np.array([12.0, np.nan, -30.0, 3.0]),), (-5.0, 1))]
     hint = "NaN marks a silent reference: leave it out and count it; −30 is an estimate that failed: it stays"
-    return judge(function, cases, hint, "nobody is hidden, nobody is invented.", tolerance=1e-9)
+    return judge(
+        function, cases, hint, "silent references are left out and counted, failed estimates stay.", tolerance=1e-9
+    )

@@ -50,11 +50,11 @@ def check_same_class_mixtures(function: Callable[[Any, Any], int]) -> Verdict:
     trios = np.array([[0, 2, 1], [0, 2, 3], [2, 3, 4]])
     hint = "labels[members] gives the classes of each mixture; one of them twice, next to each other or not, counts"
     cases = [((pairs, labels), 3), ((trios, labels), 2), ((pairs[:0], labels), 0)]
-    return judge(function, cases, hint, "what cannot be avoided is at least counted.", tolerance=0.0)
+    return judge(function, cases, hint, "what cannot be avoided can be counted.", tolerance=0.0)
 
 
 def check_trios(function: Callable[[Any, Any, Any], Any]) -> Verdict:
-    """A batch mixed with three sources a mixture (notebook 05_mix_and_separate)."""
+    """A batch mixed with three sources per mixture (notebook 05_mix_and_separate)."""
     import torch
 
     def sources_and_pairs_of_one_class(*batch: Any) -> Any:
@@ -63,7 +63,7 @@ def check_trios(function: Callable[[Any, Any, Any], Any]) -> Verdict:
 
     batch = torch.ones(9, 4), np.repeat([1, 4, 7], 3), np.random.default_rng(0)
     hint = "change mixing.sources of a preset and hand its .mixing to sopedu.mix, which returns the mixtures"
-    praise = "three a mixture, and nobody met himself or his own class."
+    praise = "three per mixture, none with itself or its own class."
     return judge(sources_and_pairs_of_one_class, [(batch, [3, 0])], hint, praise, tolerance=0.0)
 
 
@@ -72,6 +72,8 @@ def check_dead_clips(function: Callable[[Any], Any]) -> Verdict:
     import torch
 
     clips = torch.tensor([[0.5, -0.5, 0.0], [0.0, 0.0, 0.0], [0.0, 1e-4, 0.0], [0.0, 0.0, 0.0]])
-    hint = "a clip is dead if its largest absolute sample is 0; sound swings around 0, so a mean or a sum says nothing"
+    hint = (
+        "a clip is dead if its largest absolute sample is 0; sound swings around 0, so a mean or a sum does not show it"
+    )
     cases = [((clips,), [1, 3]), ((clips[:1],), np.zeros(0))]
-    return judge(function, cases, hint, "the soft one is alive, the two dead ones are found.", tolerance=0.0)
+    return judge(function, cases, hint, "the soft clip is kept, the two dead ones are found.", tolerance=0.0)

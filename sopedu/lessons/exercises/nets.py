@@ -35,7 +35,7 @@ def check_unet_parameters(function: Callable[[tuple[int, ...], int], int]) -> Ve
         "down 16 · in · out; up 9 · in · out, all but the innermost of twice the channels; K biases at the end; "
         "norms: 2 for the input, and 2 · out of every step but the first, the innermost down and the last up"
     )
-    praise = "three U-Nets counted rightly, the paper's 30.27 million among them."
+    praise = "three U-Nets counted correctly, also the paper's of 30.27 million."
     return judge(function, cases, hint, praise, tolerance=0.0)
 
 
@@ -50,7 +50,7 @@ def check_receptive_field(function: Callable[[Any], int]) -> Verdict:
         (([*small, (3, 1, 1), (3, 1, 2), (3, 1, 1)],), 113),
     ]
     hint = "a layer adds (kernel − 1) · dilation · step, and step is the product of the strides of the layers before it"
-    return judge(function, cases, hint, "113 pixels for the small frame net, as the gradient says.", tolerance=0.0)
+    return judge(function, cases, hint, "113 pixels for the small frame net, as the gradient shows.", tolerance=0.0)
 
 
 def check_winning_place(function: Callable[[Any], tuple[float, float]]) -> Verdict:
@@ -99,7 +99,7 @@ def check_swap_gap(function: Callable[[Any, Any], float]) -> Verdict:
     plateau = references.sum(0).expand_as(references)
     cases.append(((references, plateau), 0.0))
     hint = "mean of sopedu.si_sdr(references, estimates), minus the mean with estimates.roll(1, dims=0)"
-    return judge(function, cases, hint, "large where the eyes matter, 0 on the symmetric plateau.", tolerance=1e-3)
+    return judge(function, cases, hint, "large where the pictures matter, 0 on the symmetric plateau.", tolerance=1e-3)
 
 
 def check_volume_map(function: Callable[[Any, Any], Any]) -> Verdict:
@@ -112,4 +112,4 @@ def check_volume_map(function: Callable[[Any, Any], Any]) -> Verdict:
         energy = (masks * magnitude).square().flatten(2).sum(2)
         cases.append(((masks, magnitude), energy / magnitude.square().sum()))
     hint = "square mask and magnitude, sum over the last two axes only, and divide by the mixture's energy"
-    return judge(function, cases, hint, "one number a cell: the map of sound.", tolerance=1e-5)
+    return judge(function, cases, hint, "one number per cell: the sound map.", tolerance=1e-5)

@@ -26,7 +26,7 @@ def check_overlap_by_hand(function: Callable[[Any, Any], float]) -> Verdict:
         "the shared box goes from the larger of the first corners to the smaller of the second ones; no side of it is "
         "less than 0; the union is both areas less what they share"
     )
-    return judge(function, cases, hint, "the same, inside one another, side by side, far apart: all right.", 1e-9)
+    return judge(function, cases, hint, "equal, nested, side by side and far apart: all correct.", 1e-9)
 
 
 def check_keep_surest(function: Callable[[Any, Any, float], Any]) -> Verdict:
@@ -47,8 +47,8 @@ def check_keep_surest(function: Callable[[Any, Any, float], Any]) -> Verdict:
         kept = nms(torch.from_numpy(boxes), torch.from_numpy(scores), overlap).tolist()
         cases.append(((boxes, scores, overlap), kept))
     hint = (
-        "walk from the surest box to the least sure; keep it if its overlap with each box *kept so far* is at most "
-        "`overlap`; those that went suppress nothing; return positions, the surest first"
+        "go from the highest score to the lowest; keep a box if its overlap with each box *kept so far* is at most "
+        "`overlap`; suppressed boxes suppress nothing; return positions, the highest score first"
     )
     return judge(function, cases, hint, "what torchvision's nms keeps, in its order.", tolerance=0.0)
 

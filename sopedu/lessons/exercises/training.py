@@ -8,10 +8,10 @@ from sopedu.lessons.exercises.judging import Verdict, judge
 
 
 def check_hours_of_mixtures(function: Callable[[int, int, float], float]) -> Verdict:
-    """Hours of mixtures that a training hears (notebook 09_train_live)."""
+    """Hours of mixtures in a training (notebook 09_train_live)."""
     cases = [((200, 16, 1.5), 4 / 3), ((67_000, 80, 5.944), 67_000 * 80 * 5.944 / 3600), ((0, 16, 1.5), 0.0)]
-    hint = "steps times mixtures a step times seconds, in hours of 3600 seconds"
-    return judge(function, cases, hint, "each of B solos meets one other, so a step hears B mixtures.", 1e-3)
+    hint = "steps times mixtures per step times seconds, in hours of 3600 seconds"
+    return judge(function, cases, hint, "each of B solos is mixed with one other, so a step has B mixtures.", 1e-3)
 
 
 def check_rate_factor(function: Callable[[int, int, int], float]) -> Verdict:
@@ -26,7 +26,7 @@ def check_rate_factor(function: Callable[[int, int, int], float]) -> Verdict:
 
 
 def check_diagnosis(function: Callable[[float, float, float], str]) -> Verdict:
-    """Three faults told apart by three measurements, asked in the right order (notebook 09_train_live)."""
+    """Diagnose three faults from three measurements, tested in the right order (notebook 09_train_live)."""
     cases = [
         ((0.18, 1.0, 8.9), "healthy"),
         ((0.000006, 1.0, 0.3), "input"),
@@ -34,5 +34,5 @@ def check_diagnosis(function: Callable[[float, float, float], str]) -> Verdict:
         ((0.18, 1.0, 0.06), "pictures"),
         ((0.5, 1.4, 3.0), "healthy"),
     ]
-    hint = "whoever listens to nothing, or lost its weights, has no gap either: ask for the gap last"
+    hint = "without input, or with exploded weights, there is no gap either: test the gap last"
     return judge(function, cases, hint, "first what goes in, then the weights, then the pictures.", 0.0)

@@ -1,0 +1,18 @@
+"""Figures of sounds, masks, sound maps, learning curves and scores, for notebooks, pages and live curves.
+
+Every function draws into the axes it is given or into a new figure, which pyplot does not know, and returns the figure.
+"""
+
+from __future__ import annotations
+
+from sopedu.lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "curves": ("ROW_NAMES", "plot_history", "plot_levels", "plot_runs"),
+        "figures": ("NotebookFigure", "encode_figure", "save_figure", "two_digits"),
+        "pictures": ("plot_frames", "plot_sound_map"),
+        "sounds": ("TICKS_HERTZ", "hertz_to_row", "plot_mask", "plot_separation", "plot_spectrogram", "plot_waveform"),
+    },
+)

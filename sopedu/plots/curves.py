@@ -1,0 +1,146 @@
+"""Learning curves, levels over time, and scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sopedu.errors import SopeduError
+from sopedu.plots.figures import BLUE, GREY, VERMILION, NotebookFigure, as_array, line_style, new_axes, two_digits
+
+#: Rows of an evaluation's table in the order shown: key → name for people.
+ROW_NAMES = {
+    "mixture": "mixture",
+    "static_mask": "static mask",
+    "model": "model",
+    "ideal_binary_mask": "ideal binary mask",
+    "ideal_ratio_mask": "ideal ratio mask",
+    "swapped": "swapped pictures",
+}
+
+
+def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = None) -> Figure:
+    """Draw the loss as recorded and smoothed, the loss on held-out mixtures, and the learning rate.
+
+    Args:
+        history: records as in ``Run.history``, with ``step`` and ``loss``, and where known ``learning_rate``,
+            ``validation_loss`` and ``validation_sdr`` (shown in the title).
+        axes: to draw the losses alone into; by default a new figure has both.
+
+    Raises:
+        SopeduError: the history is empty.
+
+    Notebook: 09_train_live.
+    """
+    if not history:
+        raise SopeduError("the history is empty: there is no learning curve before the first recorded step")
+    steps, losses = ([entry[key] for entry in history] for key in ("step", "loss"))
+    judged = [(entry["step"], entry["validation_loss"]) for entry in history if "validation_loss" in entry]
+    sdr = next((f", validation SDR {e['validation_sdr']:.1f} dB" for e in history[::-1] if "validation_sdr" in e), "")
+    window, marker = max(1, len(losses) // 20), "." if len(losses) < 40 else None
+    if axes is None:
+        figure = NotebookFigure(figsize=(8, 4), layout="constrained")
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        rates = [entry.get("learning_rate", math.nan) for entry in history]
+        below.plot(steps, rates, color="black", linewidth=1, marker=marker)
+        below.set(xlabel="step", ylabel="learning\nrate", ylim=(0, 1.1 * np.nanmax([1e-12, *rates])))
+        below.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        below.grid(alpha=0.3)
+    else:
+        axes.set_xlabel("step")
+    axes.plot(steps, losses, color=BLUE, alpha=0.45, linewidth=0.8, marker=marker, label="as recorded")
+    if window > 1:
+        means = np.convolve(losses, np.ones(window) / window, "valid")  # of the window that ends at each step
+        axes.plot(steps[window - 1 :], means, color=VERMILION, label=f"mean of the last {window} records")
+    if judged:
+        axes.plot(
+            *zip(*judged, strict=True), "o--", color="black", markersize=4, linewidth=1, label="held-out mixtures"
+        )
+    axes.set(title=f"Learning curve: loss {losses[-1]:.2g} at step {steps[-1]:g}{sdr.replace('-', '−')}", ylabel="loss")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return axes.figure
+
+
+def plot_runs(histories: Mapping[str, Sequence[Mapping[str, float]]], improvements: Mapping[str, float]) -> Figure:
+    """Draw learning curves of several runs, and how much each improves the SDR.
+
+    Losses of different kinds have different scales: each curve is divided by its own first value, and only the bars
+    to the right can be compared between losses.
+
+    Args:
+        histories: name of a run → its records with ``step`` and ``loss``.
+        improvements: name of a run → SDR improvement in dB on held-out mixtures; NaN while unknown.
+
+    Notebook: 09_train_live.
+    """
+    names = list(histories)
+    figure = NotebookFigure(figsize=(9, 2.4 + 0.25 * len(names)), layout="constrained")
+    curves, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+    for number, name in enumerate(names):
+        losses = np.array([entry["loss"] for entry in histories[name]])
+        style, colour = line_style(number)
+        if len(losses):
+            steps = [entry["step"] for entry in histories[name]]
+            curves.plot(steps, losses / losses[0], style, color=colour, marker="." if len(steps) < 40 else None)
+        gained = improvements.get(name, math.nan)
+        bars.barh(number, 0 if math.isnan(gained) else gained, color=colour)
+        end = max(0.0, 0.0 if math.isnan(gained) else gained)  # right of the bar also where the bar points left
+        bars.annotate(f" {two_digits(gained)}", (end, number), va="center")
+    curves.set(xlabel="step", ylabel="loss / its first value", title="Learning curves")
+    curves.grid(alpha=0.3)
+    bars.set(yticks=range(len(names)), yticklabels=names, xlabel="SDR improvement in dB", title="On held-out mixtures")
+    bars.margins(x=0.25)
+    bars.xaxis.set_major_locator(MaxNLocator(4))
+    bars.invert_yaxis()
+    return figure
+
+
+def plot_levels(levels: Any, seconds: float, names: Sequence[str], axes: Axes | None = None) -> Figure:
+    """Draw the loudness of sounds over time, the first of them in grey behind the others.
+
+    Args:
+        levels: ``(N, n)`` in dB, N sounds at n times evenly spread over ``seconds``.
+        seconds: length of the sounds.
+        names: of the N sounds.
+        axes: to draw into; by default those of a new figure.
+    """
+    values = as_array(levels)
+    axes = new_axes(axes, (9, 3), "")
+    times = (np.arange(values.shape[1]) + 0.5) * seconds / values.shape[1]
+    axes.fill_between(times, -60, values[0], color=GREY, alpha=0.5, linewidth=0, label=names[0])
+    for number, (line, name) in enumerate(zip(values[1:], names[1:], strict=True)):
+        style, colour = line_style(number)
+        axes.plot(times, line, style, color=colour, linewidth=1.4, label=name)
+    axes.set(xlim=(0, seconds), ylim=(-60, 3), xlabel="time in s", ylabel="level in dB")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    return axes.figure
+
+
+def plot_scores(table: Mapping[str, Mapping[str, float]], axes: Axes | None = None) -> Figure:
+    """Draw the mean SDR of every row of an evaluation's table.
+
+    Args:
+        table: row → scores by name, as :func:`sopedu.evaluate` returns it.
+        axes: to draw into; by default those of a new figure.
+
+    Notebook: 03_measuring_separation.
+    """
+    names = [name for name in ROW_NAMES if name in table]
+    axes = new_axes(axes, (8, 0.42 * len(names) + 1), "Signal-to-distortion ratio, mean over all sources")
+    colours = [VERMILION if name == "model" else GREY for name in names]
+    labels, values = [ROW_NAMES[name] for name in names], [table[name]["sdr"] for name in names]
+    # Matplotlib's own numbers have a real minus sign on the axis, so the labels get one too.
+    axes.bar_label(axes.barh(labels, values, color=colours), [two_digits(value) for value in values], padding=4)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.invert_yaxis()  # the first row on top, as in the table
+    axes.margins(x=0.14)
+    axes.set_xlabel("SDR in dB")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes.figure
