@@ -10,37 +10,13 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "broken_runs": (
-            "broken",
-            "recorded_run",
-            "lesson_config",
-        ),
-        "classical": (
-            "harmonic_percussive",
-            "nmf",
-            "component_masks",
-            "oracle_owners",
-        ),
-        "loss_lab": (
-            "LossLab",
-            "judge_quickly",
-        ),
-        "pixel_page": (
-            "export_html",
-            "export_stretch",
-        ),
-        "plain_probe": ("cell_grid",),
+        "broken_runs": ("broken", "lesson_config", "recorded_run"),
+        "classical": ("component_masks", "harmonic_percussive", "nmf", "oracle_owners"),
+        "loss_lab": ("LossLab", "judge_quickly"),
+        "pixel_page": ("export_html", "export_stretch"),
         "pixel_probe": ("PixelProbe",),
-        "roofline": (
-            "convolution_costs",
-            "plot_roofline",
-            "least_seconds",
-        ),
-        "widgets": (
-            "View",
-            "Explorer",
-            "slider",
-            "choice",
-        ),
+        "plain_probe": ("cell_grid",),
+        "roofline": ("convolution_costs", "least_seconds", "plot_roofline"),
+        "widgets": ("Explorer", "View", "choice", "slider"),
     },
 )
