@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right, and checks of the numbers that a user passes."""
+"""The exception for mistakes that a user can correct, and checks of the numbers that a user passes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class SopeduError(ValueError):
-    """A user's mistake or a bad file: one line that says what is wrong, where, and what to do.
+    """A mistake of the user or a bad file: one line that says what is wrong, where, and what to do.
 
     The command line prints the line without a traceback and exits with status 2.
     """
@@ -21,10 +21,11 @@ def whole_number(value: Any, name: str, least: int | None = None, most: int | No
     Args:
         value: what the user passed.
         name: of the argument, for the error.
-        least, most: the smallest and the largest that are allowed; None: no limit.
+        least: the smallest allowed value; None: no limit.
+        most: the largest allowed value; None: no limit.
 
     Raises:
-        SopeduError: it is something else, or beyond a limit.
+        SopeduError: it is not a whole number, or beyond a limit.
     """
     number = real_number(value, name)
     if number != int(number):
@@ -36,13 +37,16 @@ def whole_number(value: Any, name: str, least: int | None = None, most: int | No
 
 
 def real_number(value: Any, name: str, least: float | None = None, most: float | None = None) -> float:
-    """Return a finite number of Python or NumPy as ``float``; texts, truth values and arrays are refused.
+    """Return a finite number of Python, NumPy or torch as ``float``; strings, booleans and arrays are refused.
 
     Args:
-        value, name, least, most: see :func:`whole_number`.
+        value: what the user passed.
+        name: of the argument, for the error.
+        least: the smallest allowed value; None: no limit.
+        most: the largest allowed value; None: no limit.
 
     Raises:
-        SopeduError: it is no finite number, or beyond a limit.
+        SopeduError: it is not a finite number, or beyond a limit.
     """
     scalar = value.item() if getattr(value, "shape", None) == () else value  # of NumPy or torch
     if isinstance(scalar, bool) or not isinstance(scalar, numbers.Real):

@@ -1,4 +1,4 @@
-"""Files and folders that are checked before they are used, and appear under their name only when they are complete."""
+"""Check files and folders before they are used; write them so that they appear only when they are complete."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from sopedu.errors import SopeduError
 if TYPE_CHECKING:
     import torch
 
-# Systems allow 255 bytes for a name; what is written aside has a longer one for a while.
+# Systems allow 255 bytes for a name; while a folder is written, its name is longer.
 _LONGEST_NAME = 255 - len("..unfinished")
 
 
 def require_file(path: str | Path) -> Path:
-    """Return `path` as a Path if it is a file with something in it.
+    """Return the path of a file that can be read and is not empty.
+
+    Args:
+        path: the file.
 
     Raises:
         SopeduError: there is nothing at `path`, or a folder, an empty file, one that may not be read, a pipe or
@@ -90,7 +93,14 @@ def written_aside(path: str | Path, parents: bool = False, synced: bool = False)
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turn what the system says while something is written (disk full, no permission) into one line that names it."""
+    """Turn errors of the system while writing (disk full, no permission) into one line that names the path.
+
+    Args:
+        path: the file or folder that is written.
+
+    Raises:
+        SopeduError: it cannot be written.
+    """
     try:
         yield
     except SopeduError:
@@ -112,9 +122,12 @@ def _check_name(path: Path, longest: int = _LONGEST_NAME) -> None:
 
 
 def through_links(path: str | Path) -> Path:
-    """Where a path leads if it is a link, or a folder above it is one to what is not there yet; else the path itself.
+    """Return where a path leads if it is a link, or a folder above it is a link to nothing; else the path itself.
 
-    A folder cannot be made, or renamed to, where a link lies.
+    A folder cannot be made at the place of a link, or renamed to it.
+
+    Args:
+        path: of a file or folder.
     """
     path = Path(path)
     dangling = any(place.is_symlink() and not place.exists() for place in path.absolute().parents)
@@ -122,10 +135,13 @@ def through_links(path: str | Path) -> Path:
 
 
 def require_new_folder(folder: str | Path) -> Path:
-    """Return the path of a folder that does not exist yet or is empty, and can be made; nothing is made here.
+    """Return the path of a folder that does not exist or is empty, and can be made; nothing is made here.
+
+    Args:
+        folder: the folder.
 
     Raises:
-        SopeduError: if it holds something, or lies below a file.
+        SopeduError: it holds something, lies below a file, or may not be written.
     """
     folder = Path(folder)
     _check_name(folder)
@@ -148,7 +164,10 @@ def require_new_folder(folder: str | Path) -> Path:
 
 
 def require_place(path: str | Path) -> Path:
-    """Return the path of a file that can be written, in a folder that is there or can be made; nothing is made here.
+    """Return the path of a file that can be written, in a folder that exists or can be made; nothing is made here.
+
+    Args:
+        path: the file.
 
     Raises:
         SopeduError: it is a folder, or lies below a file.
@@ -164,7 +183,11 @@ def require_place(path: str | Path) -> Path:
 
 
 def printable(name: str) -> str:
-    """A file name as text: bytes that are none are replaced by a mark."""
+    """Return a file name as text; bytes that are not UTF-8 become a replacement character.
+
+    Args:
+        name: as Python holds it.
+    """
     return os.fsencode(name).decode("utf-8", "replace")
 
 
@@ -185,11 +208,14 @@ def folder_written_aside(folder: str | Path, replace: bool = False, synced: bool
         The hidden folder, which is empty.
 
     Raises:
-        SopeduError: `folder` holds something (unless it is replaced), cannot be made, is being written by another run,
-            or writing fails (a full disk).
+        SopeduError: `folder` holds something (unless it is replaced), is a file, cannot be made, is being written by
+            another run, or writing fails (a full disk).
     """
     folder = Path(folder) if replace else require_new_folder(folder)
-    absolute = through_links(folder).absolute()
+    with writing(folder):
+        absolute = through_links(folder).absolute()
+        if absolute.is_file():
+            raise SopeduError(f"{folder}: is a file; give the name of a folder")
     unfinished, earlier = (absolute.with_name(f".{absolute.name}.{what}") for what in ("unfinished", "earlier"))
     with writing(folder), _made_parents(absolute), nullcontext() if replace else _locked(folder, absolute):
         try:
@@ -261,7 +287,15 @@ def _sync(*paths: Path) -> None:
 
 
 def next_free_folder(parent: str | Path, name: str) -> Path:
-    """The first of ``parent/name-001``, ``parent/name-002`` … that is not there; it is not made."""
+    """Return the first of ``parent/name-001``, ``parent/name-002`` … that does not exist; it is not made.
+
+    Args:
+        parent: the folder that holds the runs.
+        name: of the runs, without a number.
+
+    Raises:
+        SopeduError: all numbers up to 9999 exist.
+    """
     for number in range(1, 10_000):
         folder = Path(parent) / f"{name}-{number:03d}"
         if not folder.exists():
@@ -270,7 +304,15 @@ def next_free_folder(parent: str | Path, name: str) -> Path:
 
 
 def new_run_folder(parent: str | Path = "runs", name: str = "demo") -> Path:
-    """Make a folder for a run that is not there yet: ``runs/demo-001``, ``runs/demo-002`` …"""
+    """Make a new folder for a run: the first of ``runs/demo-001``, ``runs/demo-002`` … that does not exist.
+
+    Args:
+        parent: the folder that holds the runs.
+        name: of the runs, without a number.
+
+    Raises:
+        SopeduError: it cannot be made.
+    """
     while True:
         folder = next_free_folder(parent, name)
         with writing(folder):

@@ -1,4 +1,4 @@
-"""Public names of a package whose modules are imported at first use, so that `import sopedu` needs no library."""
+"""Import the modules of a package at first use, so that `import sopedu` is fast and needs no other library."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 def exports(
     package: str, modules: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Make `package.name` import the module that defines the name.
+    """Let `package.name` import the module that defines the name.
 
     Args:
-        package: name of the package, its `__name__`.
+        package: the package's `__name__`.
         modules: module of the package → the public names that it defines.
 
     Returns:
-        what the package needs as `__getattr__`, `__dir__` and `__all__`.
+        The `__getattr__`, `__dir__` and `__all__` of the package.
     """
     where = {name: module for module, names in modules.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""What the machine offers a training: processor cores, shared memory, a GPU and how it computes (docs/many_gpus.md)."""
+"""What the machine offers for a training: cores, shared memory, and a GPU with its settings (docs/many_gpus.md)."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ import torch
 
 from sopedu.config import Config
 
-SHARED_MEMORY = Path("/dev/shm")
-_MOST_WORKERS = 12  # per GPU; more were not needed to keep one busy
-_COMPILE_FROM = 20_000  # steps; compiling takes a minute or more, which a shorter training hardly wins back
+_SHARED_MEMORY = Path("/dev/shm")
+_MOST_WORKERS = 12  # per GPU; more do not make the training faster
+_COMPILE_FROM = 20_000  # steps; in a shorter training, compiling takes as long as it saves
 
 
 def usable_cores() -> int:
-    """How many processor cores this process may use, which is often fewer than the machine has."""
+    """Return how many processor cores this process may use, which is often fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def loading_processes(config: Config, device: torch.device, processes_here: int = 1) -> tuple[int, str]:
-    """Resolve ``training.workers``: how many processes load clips, and a note if they are fewer than they should be.
+    """Resolve ``training.workers``: how many processes load clips.
 
-    ``auto`` is 0 on the CPU, where training itself needs the cores. On a GPU it is all usable cores but two, shared by
-    the trainings on this machine, at least 1 and at most 12; fewer if the shared memory does not hold their batches.
+    ``auto`` is 0 on the CPU, where training itself needs the cores. On a GPU it is all usable cores except two, divided
+    among the trainings on this machine, at least 1 and at most 12; fewer if their batches exceed the shared memory.
 
     Args:
-        config: what is trained.
-        device: where.
-        processes_here: trainings that run on this machine, one for each GPU.
+        config: of the training.
+        device: where it runs.
+        processes_here: trainings on this machine, one per GPU.
+
+    Returns:
+        The number of processes, and a note if the shared memory limits it, otherwise an empty one.
     """
     asked = config.training.workers
     if asked != "auto":
@@ -51,31 +54,44 @@ def loading_processes(config: Config, device: torch.device, processes_here: int 
     if fitting >= wanted:
         return wanted, ""
     return max(0, fitting), (
-        f"shared memory ({SHARED_MEMORY}) has {room / 2**20:.0f} MB free, so {max(0, fitting)} instead of {wanted} "
+        f"shared memory ({_SHARED_MEMORY}) has {room / 2**20:.0f} MB free, so {max(0, fitting)} instead of {wanted} "
         "processes load clips: start the container with --shm-size=8g or --ipc=host"
     )
 
 
 def batch_bytes(config: Config, processes: int = 1) -> int:
-    """Size of one process's batch of clips in memory: float32 waveforms and uint8 frames."""
+    """Return the bytes of one process's batch of clips: float32 waveforms and uint8 frames.
+
+    Args:
+        config: of the training.
+        processes: how many share a batch.
+    """
     settings, frames = config.training, config.frames
     solos = settings.batch_size * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
     return solos // processes * (4 * config.spectrogram.samples + 3 * frames.count * frames.size**2)
 
 
 def _shared_memory_room() -> int | None:
-    """Free bytes of the shared memory through which workers hand over batches; None if that is not known."""
+    """Return the free bytes of the shared memory through which workers pass batches; None if unknown."""
     try:
-        free = os.statvfs(SHARED_MEMORY)
+        free = os.statvfs(_SHARED_MEMORY)
     except (OSError, AttributeError):
         return None
     return free.f_bavail * free.f_frsize
 
 
 def compile_mode(config: Config, device: torch.device, processes: int = 1) -> tuple[str, str]:
-    """Resolve ``training.compile``: the mode of ``torch.compile`` or ``none``, and a note if something is missing.
+    """Resolve ``training.compile``.
 
-    ``auto`` compiles on one GPU where the training is long enough to win back the time that compiling takes.
+    ``auto`` compiles on one GPU if the training is long enough to win back the time that compiling takes.
+
+    Args:
+        config: of the training.
+        device: where it runs.
+        processes: how many train together.
+
+    Returns:
+        The mode of ``torch.compile`` or ``none``, and a note if something is missing, otherwise an empty one.
     """
     settings = config.training
     if settings.compile != "auto":
@@ -87,7 +103,7 @@ def compile_mode(config: Config, device: torch.device, processes: int = 1) -> tu
 
 
 def missing_for_compiling() -> str:
-    """What ``torch.compile`` needs for a GPU and does not find, or nothing."""
+    """Return what ``torch.compile`` needs for a GPU and cannot find; empty if nothing is missing."""
     try:
         import triton  # noqa: F401
     except ImportError:
@@ -97,12 +113,16 @@ def missing_for_compiling() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """``cpu``, or ``cuda:0 (NVIDIA H100)`` with the card's name."""
+    """Return ``cpu``, or ``cuda:0 (NVIDIA H100)`` with the name of the card.
+
+    Args:
+        device: of torch.
+    """
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
 def unused_gpu() -> str:
-    """A note if the machine seems to have an NVIDIA GPU that this torch, though built for one, cannot use."""
+    """Return a note if the machine seems to have an NVIDIA GPU that this build of torch cannot use; else empty."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
     cpu_asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
     if torch.version.cuda is None or hidden or cpu_asked or torch.cuda.is_available():
@@ -116,9 +136,12 @@ def unused_gpu() -> str:
 
 
 def full_float32(device: torch.device) -> None:
-    """Let float32 on a GPU mean float32, as on the CPU: no TF32 in matrix products and convolutions.
+    """Turn off TF32 in matrix products and convolutions, so that float32 is as exact on a GPU as on the CPU.
 
-    It holds for the whole process. What wants speed takes bf16.
+    This holds for the whole process. Use bf16 for speed.
+
+    Args:
+        device: nothing changes unless it is a GPU.
     """
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -127,7 +150,11 @@ def full_float32(device: torch.device) -> None:
 
 @contextmanager
 def fastest_convolutions(device: torch.device) -> Iterator[None]:
-    """While sizes stay the same, let cuDNN measure which of its algorithms is the fastest; nothing on the CPU."""
+    """Let cuDNN measure which of its algorithms is the fastest, for inputs whose sizes stay the same.
+
+    Args:
+        device: nothing changes unless it is a GPU.
+    """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"
     try:
@@ -137,12 +164,12 @@ def fastest_convolutions(device: torch.device) -> Iterator[None]:
 
 
 class CompiledNet:
-    """A net compiled by ``torch.compile``; if compiling fails and was not asked for, the net as it is.
+    """A net compiled by ``torch.compile``, with the plain net as a fallback.
 
     Args:
-        net: what is called.
+        net: the net.
         mode: of ``torch.compile``.
-        on_failure: called once with a note if the net goes on uncompiled; None: an error is an error.
+        on_failure: called once with a note if compiling fails, and the plain net is used; None: the error is raised.
     """
 
     def __init__(self, net: torch.nn.Module, mode: str, on_failure: Callable[[str], object] | None = None) -> None:
@@ -151,6 +178,7 @@ class CompiledNet:
         self._net = torch.compile(net, mode=mode, dynamic=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the net."""
         if self._on_failure is None:
             return self._net(*args, **kwargs)
         from torch._dynamo.exc import TorchDynamoException

@@ -1,9 +1,9 @@
-"""What comes with the package: checkpoints, the warm start, the detector, recorded runs, a film, the notebooks.
+"""The files that come with the package: checkpoints, warm start, detector, recorded runs, a video, the notebooks.
 
     >>> sopedu.sample_path("duet.mp4")
     >>> sopedu.load_checkpoint("toyband")
 
-Installed, it lies inside the package; in a checkout, in the folders beside the package. Only this module knows which.
+In an installation they lie inside the package, in a checkout in the folders beside it. Only this module knows where.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from sopedu.errors import SopeduError
 from sopedu.files import folder_written_aside
 
-# The notebooks and the pages that they link to keep their folders, so that the links hold.
+# The notebooks and the pages that they link to keep their folders, so that the links work.
 _COPIED = ("notebooks/*.ipynb", "docs/*.*", "data_samples/**/*.md")
 
 
 def shipped_path(name: str) -> Path:
-    """Return where a shipped file or folder lies.
+    """Return the path of a shipped file or folder.
 
     Args:
         name: path from the top of the repository, such as ``data_samples/warm_start`` or ``notebooks``.
@@ -32,7 +32,7 @@ def shipped_path(name: str) -> Path:
 
 
 def sample_path(name: str) -> Path:
-    """Return where a file or folder of ``data_samples`` lies, in a checkout and in an installed package.
+    """Return the path of a file or folder of ``data_samples``, in a checkout or in an installed package.
 
     Args:
         name: path inside ``data_samples``, such as ``duet.mp4``.
@@ -57,7 +57,7 @@ def checkpoint_folder(checkpoint: str | Path) -> Path:
 
     Args:
         checkpoint: the folder itself, the folder of a run (which holds ``checkpoint/``), or the name of a checkpoint
-            that comes with sopedu. A folder of that name in the working directory comes first.
+            that comes with sopedu. A folder of that name in the working directory takes precedence.
     """
     folder, name = Path(checkpoint), os.fspath(checkpoint)
     if name in checkpoint_names() and not os.path.isdir(folder):
@@ -68,13 +68,13 @@ def checkpoint_folder(checkpoint: str | Path) -> Path:
 
 
 def copy_samples(folder: str | Path) -> list[Path]:
-    """Copy the sample film, the notebooks and the pages that they link to into a new folder.
+    """Copy the sample video, the notebooks and the pages that they link to into a new folder.
 
     Args:
         folder: must not exist yet, or be empty.
 
     Returns:
-        The files, in ``folder``.
+        The paths of the copies.
 
     Raises:
         SopeduError: the folder holds something or cannot be written.

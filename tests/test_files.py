@@ -231,6 +231,13 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_earlier_one(tmp_path, m
     assert everything_in(tmp_path) == {"out", "out/figures.json"}
 
 
+def test_a_file_is_never_replaced_by_a_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SopeduError, match="file: is a file"), folder_written_aside(tmp_path / "file", replace=True):
+        raise AssertionError("nothing should be written")
+    assert everything_in(tmp_path) == {"file"} and (tmp_path / "file").read_text() == "mine"
+
+
 def test_files_are_renamed_in_one_module_only():
     renaming = {
         str(path.relative_to(PACKAGE))

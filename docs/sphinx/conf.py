@@ -73,7 +73,7 @@ def link_notebooks(app: Sphinx, what: str, name: str, value: object, options: ob
 
 def skip_inherited(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
     """Leave out methods that a class has from a library: they are documented there."""
-    if inspect.isroutine(member) and not (getattr(member, "__module__", None) or "sopedu").startswith("sopedu"):
+    if inspect.isfunction(member) and not member.__module__.startswith("sopedu"):
         return True
     return None
 

@@ -1,7 +1,7 @@
-"""One waveform from several channels: their mean, but for channels that are silent or cancel each other out.
+"""One waveform from several channels: their mean, except for channels that are silent or cancel each other out.
 
-A film with sound in one of six channels would lose 15 dB by a mean over all of them, and one whose second channel is
-the first with its sign turned would be silent.
+A mean over six channels would make a video with sound in only one of them 15 dB quieter, and would silence a video
+whose second channel is the first one with its sign inverted.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 
 from sopedu.errors import SopeduError
 
-# A channel whose peak is this far (-60 dB) below that of the loudest one is silent.
+# A channel is silent if its peak is this far (-60 dB) below that of the loudest one.
 _SILENT = 1e-3
-# The mean of N unrelated channels has 1/N of their energy; where it has a tenth of that, they cancel each other out.
+# The mean of N unrelated channels has 1/N of their energy; if it has a tenth of that, they cancel each other out.
 _CANCELLED = 0.1
-# 60 dB above full scale is no sound any more but a damaged file.
+# A sample 60 dB above full scale means a damaged file.
 _LOUDEST_SAMPLE = 1000.0
 
 
@@ -27,9 +27,9 @@ class Mix:
     """Which of a sound's channels are averaged.
 
     Attributes:
-        channels: their numbers, from 0.
-        of: how many there are.
-        cancelled: whether one was taken because the mean would have been silent.
+        channels: numbers of the channels, from 0.
+        of: how many channels the sound has.
+        cancelled: whether one channel was chosen because the mean would have been silent.
     """
 
     channels: tuple[int, ...]
@@ -37,30 +37,41 @@ class Mix:
     cancelled: bool = False
 
     def mono(self, samples: np.ndarray) -> np.ndarray:
-        """Channels (C, n) → (n,) float32."""
+        """Average the channels.
+
+        Args:
+            samples: (C, n) float; with another number of channels than `of`, all are averaged.
+
+        Returns:
+            (n,) float32.
+        """
         if len(samples) == self.of and len(self.channels) < self.of:
             samples = samples[list(self.channels)]
         return samples.mean(axis=0, dtype=np.float64).astype(np.float32)
 
     def note(self) -> str | None:
-        """A line for a listener, where one channel stands for all."""
+        """Return one line for the user if one channel stands for all, otherwise None."""
         if not self.cancelled:
             return None
         return (
-            f"its {self.of} channels of sound cancel each other out (one has its sign turned): "
+            f"its {self.of} channels of sound cancel each other out (one has its sign inverted): "
             f"channel {self.channels[0] + 1} is used alone"
         )
 
 
 class ChannelLevels:
-    """Measures the channels of a sound block by block and says how to make one of them."""
+    """Measures the channels of a sound block by block and decides which of them are averaged."""
 
     def __init__(self) -> None:
         self._peaks = self._energies = np.zeros(0)
         self._mean_energy = 0.0
 
     def add(self, samples: np.ndarray) -> None:
-        """Take in channels (C, n); a number of channels other than the first one's is left out."""
+        """Measure a block.
+
+        Args:
+            samples: (C, n) float; a block with another number of channels than the first one is ignored.
+        """
         if not len(self._peaks):
             self._peaks = self._energies = np.zeros(len(samples))
         if samples.size and len(samples) == len(self._peaks):
@@ -69,22 +80,33 @@ class ChannelLevels:
             self._mean_energy += float(np.square(samples.mean(axis=0, dtype=np.float64)).sum())
 
     def mix(self, with_silent: bool = False) -> Mix:
-        """How to make one waveform; `with_silent` keeps silent channels in the mean, so that levels compare."""
+        """Return which channels are averaged.
+
+        Args:
+            with_silent: keep silent channels in the mean, so that levels can be compared.
+        """
         count = len(self._peaks)
         used = np.flatnonzero(self._peaks > _SILENT * self._peaks.max(initial=0.0))
         used = used if len(used) else np.arange(count)
         if len(used) > 1 and self._energies.any():
-            mean_energy = self._mean_energy * (count / len(used)) ** 2  # that of the mean of those in use
+            mean_energy = self._mean_energy * (count / len(used)) ** 2  # of the mean of the channels in use
             if mean_energy * len(used) < _CANCELLED * self._energies[used].mean():
                 return Mix((int(self._energies.argmax()),), count, cancelled=True)
         return Mix(tuple(range(count) if with_silent else used.tolist()), count)
 
 
 def samples_of(path: Path, frame: Any) -> np.ndarray:
-    """Decoded sound → channels (C, n) float64; full scale is 1.
+    """Return the samples of a decoded frame of sound.
+
+    Args:
+        path: the file, for the error.
+        frame: PyAV's.
+
+    Returns:
+        Channels (C, n) float64; full scale is 1.
 
     Raises:
-        SopeduError: its format is unknown, or it holds samples that are far beyond full scale or no numbers.
+        SopeduError: the format is unknown, or a sample is far beyond full scale or not a number.
     """
     from av.audio.frame import format_dtypes
 

@@ -1,9 +1,9 @@
-"""How loud a recording is, and how loud a model hears it: the result must not hang on the recording's level.
+"""The level of a recording, and the gain that makes a model's result independent of it.
 
-A network has seen sounds of one level in training, and answers worse the further a sound lies from it. So what it
-hears is brought to that level. Masks are applied to the recording as it is: only what the network hears changes.
+A network is trained on sounds of one level, and its masks get worse the more a sound differs from it. So the input of
+the network is scaled to that level. The masks are applied to the recording itself: only the network's input is scaled.
 
-Levels are in decibels of full scale: 0 dB is the mean power of a signal that is 1 or −1 throughout.
+Levels are in decibels of full scale: 0 dB is the mean power of a signal that is always 1 or −1.
 """
 
 from __future__ import annotations
@@ -17,36 +17,41 @@ from sopedu.audio.soundfiles import FULL_SCALE
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 
-#: Taken for the training level of models that do not state it, such as those trained by the original code on MUSIC's
+#: The training level assumed for models that do not state it, such as those trained by the original code on MUSIC's
 #: videos: the level of broadcasts (EBU R 128). The toy band's mixtures have −23.1 dB.
 BROADCAST_LEVEL = -23.0
-#: A recording below this is faint: what its makers did not mean to be heard may be louder than what they did.
+#: A recording below this level is faint: its noise may be louder than its music.
 FAINT = -60.0
-# Below the step of 16-bit samples there is nothing but rounding, which no gain turns into sound.
+# Below one step of 16-bit samples there is only rounding noise, which no gain turns into sound.
 _LEAST = 20 * np.log10(1 / FULL_SCALE)
-# Of a recording only what lies no more than so much below it is brought up to the training level: the rest is noise in
-# a pause. Of white noise 60 dB below the toy band's music, in 24 scenes whose players rest, the loudest cell of
-# `toyband` (`toyband-tiny`) lets through 0.26 (0.52) as it is, 0.18 (0.37) if this is 20, 0.09 (0.24) at 40 and 60.
+# A piece further below the level of its recording than this is noise in a pause, and is not scaled up to the training
+# level. Measured with white noise 60 dB below the toy band's music, in 24 scenes whose players rest: the loudest cell
+# of `toyband` (`toyband-tiny`) passes 0.26 (0.52) without scaling, 0.18 (0.37) if this is 20, 0.09 (0.24) at 40 and 60.
 _PAUSE = 40.0
 _BLOCK_SECONDS = 0.1
 
 
-def block_powers(waveform: torch.Tensor, sound: SpectrogramConfig) -> torch.Tensor:
-    """Mean power of blocks of 0.1 s: ``(…, L)`` → ``(…, n)`` float64."""
+def _block_powers(waveform: torch.Tensor, sound: SpectrogramConfig) -> torch.Tensor:
+    """Return the mean power of blocks of 0.1 s: ``(…, L)`` → ``(…, n)`` float64."""
     size = block_size(sound)
     padded = torch.nn.functional.pad(waveform, (0, -waveform.shape[-1] % size))
     return padded.unfold(-1, size, size).double().square().mean(-1)
 
 
 def block_size(sound: SpectrogramConfig) -> int:
-    """Samples of a block."""
+    """Return the number of samples per block of 0.1 s.
+
+    Args:
+        sound: whose sample rate counts.
+    """
     return round(_BLOCK_SECONDS * sound.sample_rate)
 
 
-def gated_level(powers: torch.Tensor) -> torch.Tensor:
-    """Level in dB full scale of blocks ``(…, n)`` → ``(…)``: the mean of those that are not silence.
+def _gated_level(powers: torch.Tensor) -> torch.Tensor:
+    """Return the level in dB full scale of blocks ``(…, n)`` → ``(…)``: the mean of those that are not silent.
 
-    Blocks more than 10 dB below the mean of all do not count, so a rest or added zeros make nothing quieter.
+    Blocks more than 10 dB below the mean of all do not count, so a rest or added zeros do not lower the level.
+
     Source: the relative gate of ITU-R BS.1770-5, annex 1.
     """
     loud = powers >= 0.1 * powers.mean(-1, keepdim=True)
@@ -54,30 +59,48 @@ def gated_level(powers: torch.Tensor) -> torch.Tensor:
 
 
 def level_of(waveform: torch.Tensor, sound: SpectrogramConfig) -> torch.Tensor:
-    """Level in dB full scale of waveforms ``(…, L)`` → ``(…)`` float64; −inf is silence."""
-    return gated_level(block_powers(waveform, sound))
+    """Return the level of waveforms, without their pauses.
+
+    Args:
+        waveform: ``(…, L)`` float.
+        sound: whose sample rate counts.
+
+    Returns:
+        ``(…)`` float64, in dB full scale; −inf is silence.
+
+    Source: the relative gate of ITU-R BS.1770-5, annex 1.
+    """
+    return _gated_level(_block_powers(waveform, sound))
 
 
 def level_of_blocks(blocks: Iterable[np.ndarray], sound: SpectrogramConfig) -> float:
-    """Level of a long recording that comes in pieces ``(n,)``, each but the last of whole blocks."""
-    return float(gated_level(torch.cat([block_powers(torch.from_numpy(piece), sound) for piece in blocks])))
+    """Return the level of a long recording that comes in pieces.
+
+    Args:
+        blocks: ``(n,)`` float32 arrays; all but the last hold a whole number of blocks of :func:`block_size` samples.
+        sound: whose sample rate counts.
+
+    Returns:
+        The level in dB full scale, without pauses; −inf is silence.
+    """
+    return float(_gated_level(torch.cat([_block_powers(torch.from_numpy(piece), sound) for piece in blocks])))
 
 
 def hearing_gain(
     waveform: torch.Tensor, sound: SpectrogramConfig, trained_at: float | None, recording: float | None = None
 ) -> torch.Tensor:
-    """What the magnitudes of waveforms are multiplied with before a network hears them.
+    """Return the factor that scales magnitudes to the level at which a network was trained.
 
-    Each waveform is brought to the level the model was trained at. A piece of a recording that lies more than 40 dB
-    below the whole of it is a pause, and is brought up as if it lay 40 dB below.
+    A waveform more than 40 dB below its recording is a pause, and is scaled as if it lay 40 dB below.
 
     Args:
-        waveform: ``(…, L)``.
-        trained_at: in dB full scale; None for a model that hears everything as it is.
-        recording: level in dB full scale of the recording that a waveform is cut from; by default its own.
+        waveform: ``(…, L)`` float.
+        sound: whose sample rate counts.
+        trained_at: level of the training sounds in dB full scale; None: the network takes all sounds unscaled.
+        recording: level in dB full scale of the recording that the waveforms are cut from; None: each is a whole one.
 
     Returns:
-        ``(…)`` float32.
+        ``(…)``, of the type and on the device of `waveform`.
     """
     if trained_at is None:
         return waveform.new_ones(waveform.shape[:-1])
@@ -86,7 +109,10 @@ def hearing_gain(
 
 
 def checked_level(level: object) -> float:
-    """A level that a checkpoint states.
+    """Return the level that a checkpoint states, once it is checked.
+
+    Args:
+        level: as it was read from a file.
 
     Raises:
         SopeduError: it is not a number from −100 to 0.

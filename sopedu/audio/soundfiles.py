@@ -1,18 +1,15 @@
-"""Sound files: read any of them as a mono waveform, write one, play one in a page.
+"""Read sound files as mono waveforms, write them, and change sample rates.
 
-A waveform is a float32 array of shape (L,), mono, in [-1, 1], at a sample rate in hertz that travels
-beside it. Notebook: 01_sound_and_spectrograms.
+A waveform is a float32 array of shape (L,), mono, in [-1, 1]; its sample rate in hertz is passed beside it.
+Notebook: 01_sound_and_spectrograms.
 """
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import wave
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import ceil, gcd
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,6 @@ from sopedu.files import require_file, written_aside
 
 #: The integer that stands for 1.0 in 16-bit sound files. The int16 arrays of the toy band have a scale of their own.
 FULL_SCALE = 32768
-_MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def load_waveform(
@@ -33,9 +29,8 @@ def load_waveform(
 ) -> np.ndarray:
     """Read a sound file (wav, flac, ogg, mp3) as a mono waveform.
 
-    Channels are averaged; where they cancel each other out, the loudest one is taken alone. Levels are the file's own:
-    a full-scale sample is 1.0 in every format.
-    Only the wanted part is decoded; it equals the same part of the whole file.
+    Channels are averaged; if they cancel each other out, the loudest one is taken alone. Levels are kept: a full-scale
+    sample is 1.0 in every format. Only the wanted part is decoded; it equals the same part of the whole file.
 
     Args:
         path: the sound file.
@@ -52,16 +47,17 @@ def load_waveform(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    path, sample_rate = require_file(path), _whole_rate(sample_rate)
+    path, sample_rate = require_file(path), whole_rate(sample_rate)
     if start < 0 or (seconds is not None and seconds <= 0):
         raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
     with _opened(path) as (file_rate, file_length, read):
         first = round(start * file_rate)
         if first >= file_length:
-            raise SopeduError(f"{path}: holds {file_length / file_rate:.2f} s of sound, none from {start:.2f} s on")
+            held = file_length / file_rate
+            raise SopeduError(f"{path}: holds {held:.2f} s of sound, none from {start:.2f} s on; start earlier")
         wanted = file_length - first if seconds is None else min(ceil(seconds * file_rate), file_length - first)
-        # The resampling filter looks to both sides. Reading a little more than is asked for, in whole steps
-        # of the rate ratio, makes a part equal to that part of the whole file instead of fading at its ends.
+        # The resampling filter reaches to both sides. A margin in whole steps of the rate ratio makes a part equal to
+        # the same part of the whole file; without it, the part would fade at its ends.
         step_in, step_out = _rate_steps(file_rate, sample_rate)
         steps = _filter_reach(file_rate, sample_rate)
         steps_before = min(steps, first // step_in)
@@ -83,8 +79,8 @@ def load_waveform(
 def save_waveform(path: str | Path, waveform: Any, sample_rate: int) -> float:
     """Write a waveform as a 16-bit WAV file.
 
-    Clipping is audible, so a waveform whose peak is above 1 is scaled down as a whole to a peak of 1. The
-    file appears under its name only when it is complete.
+    Clipping is audible, so a waveform whose peak is above 1 is scaled down to a peak of 1. The file appears under its
+    name only when it is complete.
 
     Args:
         path: where to write; the folder must exist.
@@ -107,21 +103,21 @@ def save_waveform(path: str | Path, waveform: Any, sample_rate: int) -> float:
 def save_waveform_blocks(
     path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int, written_rate: int | None = None
 ) -> None:
-    """Write a waveform that comes in blocks as a 16-bit WAV file; what is above full scale is clipped.
+    """Write a waveform that comes in blocks as a 16-bit WAV file; samples above full scale are clipped.
 
     Args:
         path: where to write; the folder must exist.
-        blocks: (n,) arrays in [-1, 1], of any length together that a WAV file holds (4 GB).
+        blocks: (n,) arrays in [-1, 1], together of any length that a WAV file holds (4 GB).
         sample_rate: of the blocks, in hertz.
-        written_rate: of the file; None keeps that of the blocks.
+        written_rate: of the file, in hertz; None keeps that of the blocks.
 
     Raises:
         SopeduError: the folder does not exist, or the file cannot be written.
 
     Notebook: 01_sound_and_spectrograms.
     """
-    sample_rate = _whole_rate(sample_rate)
-    written_rate = _whole_rate(written_rate or sample_rate)
+    sample_rate = whole_rate(sample_rate)
+    written_rate = whole_rate(written_rate or sample_rate)
     if written_rate != sample_rate:
         blocks = resample_blocks(blocks, sample_rate, written_rate)
     with written_aside(path) as unfinished:
@@ -138,13 +134,13 @@ def _write_wav(file: Any, blocks: Iterable[np.ndarray], sample_rate: int) -> Non
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:
-    """Return a waveform as samples of a 16-bit file; what is above full scale is clipped.
+    """Return a waveform as samples of a 16-bit file; samples above full scale are clipped.
 
     Args:
         waveform: float array in [-1, 1], any shape.
 
     Returns:
-        Little-endian int16 of the same shape. Levels stay as they are; +1.0 becomes 32767, one unit less.
+        Little-endian int16 of the same shape. Levels are kept; only +1.0 becomes 32767, one step less.
     """
     return np.clip(np.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
 
@@ -162,7 +158,7 @@ def from_int16(samples: np.ndarray) -> np.ndarray:
 
 
 def encode_wav(waveform: np.ndarray, sample_rate: int) -> bytes:
-    """Encode a waveform as a 16-bit WAV file in memory; what is above full scale is clipped, so levels compare.
+    """Encode a waveform as a 16-bit WAV file in memory; samples above full scale are clipped, so levels are kept.
 
     Args:
         waveform: (L,) float array in [-1, 1].
@@ -177,17 +173,18 @@ def encode_wav(waveform: np.ndarray, sample_rate: int) -> bytes:
 
 
 def resample(waveform: Any, from_rate: int, to_rate: int) -> np.ndarray:
-    """Change the sample rate with a polyphase filter that removes what the new rate cannot hold.
+    """Change the sample rate with a polyphase filter that removes frequencies above half the new rate.
 
     Args:
-        waveform: (L,) array or tensor at `from_rate` hertz; one channel.
-        from_rate, to_rate: in hertz, whole numbers.
+        waveform: (L,) array or tensor; one channel.
+        from_rate: sample rate of the waveform, in hertz, a whole number.
+        to_rate: sample rate of the result, in hertz, a whole number.
 
     Returns:
         (ceil(L · to_rate / from_rate),) float32.
 
     Raises:
-        SopeduError: as for `as_waveform`; a rate is not a whole number of hertz.
+        SopeduError: the waveform is not one-dimensional or not finite; a rate is not a whole number of hertz.
 
     Notebook: 01_sound_and_spectrograms.
     """
@@ -204,15 +201,19 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
 
     Args:
         blocks: (n,) float arrays of any lengths.
-        from_rate, to_rate: in hertz, whole numbers.
+        from_rate: sample rate of the blocks, in hertz, a whole number.
+        to_rate: sample rate of the result, in hertz, a whole number.
 
     Yields:
         (m,) float32, about a second each: memory does not grow with the length.
+
+    Raises:
+        SopeduError: as for `resample`.
     """
     step_in, step_out = _rate_steps(from_rate, to_rate)
     margin = _filter_reach(from_rate, to_rate) * step_in
     chunk = ceil(from_rate / step_in) * step_in
-    held, before = np.zeros(0, np.float32), 0  # `before` samples of it are there for the filter's sake only
+    held, before = np.zeros(0, np.float32), 0  # `before` of its samples are there for the filter only
     for block in blocks:
         held = np.concatenate([held, np.asarray(block, np.float32)])
         while len(held) >= before + chunk + margin:
@@ -226,88 +227,18 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
         yield rest
 
 
-def mp3_rate(sample_rate: int) -> int:
-    """Return the rate at which a waveform is stored as MP3: the next one that MP3 knows, or the highest.
+def as_waveform(waveform: Any, may_be_empty: bool = False) -> np.ndarray:
+    """Return a waveform as a checked float32 array.
 
     Args:
-        sample_rate: of the waveform, in hertz, a whole number.
-    """
-    rate = _whole_rate(sample_rate)
-    return next((known for known in _MP3_SAMPLE_RATES if known >= rate), _MP3_SAMPLE_RATES[-1])
-
-
-def encode_mp3(waveform: Any, sample_rate: int) -> bytes:
-    """Encode a waveform as MP3, for players in notebooks and reports (six seconds at 11 025 Hz: some 20 kB).
-
-    Args:
-        waveform: (L,) array or tensor; a peak above 1 is scaled down to 1.
-        sample_rate: in hertz; a rate that MP3 does not know is raised to the next one that it does.
-
-    Raises:
-        SopeduError: the waveform is empty, not one-dimensional or not finite, or the rate no whole number.
-
-    Notebook: 01_sound_and_spectrograms.
-    """
-    import soundfile
-
-    samples, rate = peak_limited(waveform)[0], mp3_rate(sample_rate)
-    encoded = io.BytesIO()
-    soundfile.write(
-        encoded,
-        resample(samples, sample_rate, rate),
-        rate,
-        format="MP3",
-        bitrate_mode="VARIABLE",
-        compression_level=0.5,  # 26 to 42 dB to the original on toy-band solos, at half the size of 0.0
-    )
-    return encoded.getvalue()
-
-
-def player(waveform: Any, sample_rate: int, caption: str = "") -> str:
-    """Make an HTML snippet that plays a waveform anywhere, with no file beside the page.
-
-    Args:
-        waveform: (L,) array or tensor in [-1, 1].
-        sample_rate: in hertz.
-        caption: text under the player and its name for screen readers.
+        waveform: (L,) array or tensor, also on a GPU.
+        may_be_empty: allow L = 0.
 
     Returns:
-        A `<figure>` with an `<audio>` element whose sound is in the page itself, as MP3.
-
-    Notebook: 01_sound_and_spectrograms.
-    """
-    sound = base64.b64encode(encode_mp3(waveform, sample_rate)).decode("ascii")
-    label = html.escape(caption or "Sound", quote=True)
-    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return (
-        f'<figure><audio controls preload="metadata" aria-label="{label}" '
-        f'src="data:audio/mpeg;base64,{sound}"></audio>{below}</figure>'
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Player:
-    """A waveform that a notebook shows as a player with its caption: `Player(waveform, 11025, "a flute")`.
-
-    Notebook: 01_sound_and_spectrograms.
-    """
-
-    waveform: Any
-    sample_rate: int
-    caption: str = ""
-
-    def _repr_html_(self) -> str:
-        return player(self.waveform, self.sample_rate, self.caption)
-
-    def __repr__(self) -> str:
-        return f"Player({len(self.waveform) / self.sample_rate:.2f} s, {self.sample_rate} Hz, {self.caption!r})"
-
-
-def as_waveform(waveform: Any, may_be_empty: bool = False) -> np.ndarray:
-    """Return an array or tensor (also on a GPU) as a checked (L,) float32 array.
+        (L,) float32.
 
     Raises:
-        SopeduError: it is empty though it may not be, not one-dimensional, or holds NaN or infinite samples.
+        SopeduError: it is empty but may not be, not one-dimensional, or holds NaN or infinite samples.
     """
     if hasattr(waveform, "detach"):
         waveform = waveform.detach().cpu()
@@ -323,7 +254,13 @@ def as_waveform(waveform: Any, may_be_empty: bool = False) -> np.ndarray:
 
 
 def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
-    """Return a checked (L,) float32 waveform with a peak of at most 1, and the gain needed (1.0 if none).
+    """Return a waveform scaled to a peak of at most 1.
+
+    Args:
+        waveform: (L,) array or tensor.
+
+    Returns:
+        (L,) float32, and the gain that was applied: 1.0 unless the peak was above 1.
 
     Raises:
         SopeduError: as for `as_waveform`.
@@ -333,7 +270,15 @@ def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
     return (samples if gain == 1.0 else samples * np.float32(gain)), gain
 
 
-def _whole_rate(rate: Any) -> int:
+def whole_rate(rate: Any) -> int:
+    """Return a sample rate as ``int``.
+
+    Args:
+        rate: in hertz.
+
+    Raises:
+        SopeduError: it is not a whole number of 1 or more.
+    """
     try:
         return whole_number(rate, "sample rate", 1)
     except SopeduError as error:
@@ -341,20 +286,20 @@ def _whole_rate(rate: Any) -> int:
 
 
 def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
-    """The smallest whole numbers of samples at both rates that last equally long."""
-    from_rate, to_rate = map(_whole_rate, (from_rate, to_rate))
+    """Return the smallest whole numbers of samples at both rates that last equally long."""
+    from_rate, to_rate = map(whole_rate, (from_rate, to_rate))
     divisor = gcd(from_rate, to_rate)
     return from_rate // divisor, to_rate // divisor
 
 
 def _filter_reach(from_rate: int, to_rate: int) -> int:
-    """How far `resample` looks to either side (10 samples of the lower rate, and some to spare), in rate steps."""
+    """Return how far the filter of `resample` reaches (10 samples of the lower rate, and a margin), in rate steps."""
     return ceil(12 * max(1.0, from_rate / to_rate) / _rate_steps(from_rate, to_rate)[0])
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
-    """Open a sound file: its sample rate, its length in samples, read(first, count) → (≤ count, channels)."""
+    """Open a sound file; yield its sample rate, its length in samples, and read(first, count) → (≤ count, channels)."""
     try:
         import soundfile
     except ImportError:
@@ -372,13 +317,13 @@ def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndar
     except soundfile.LibsndfileError as error:
         raise SopeduError(
             f"{path}: cannot be read as wav, flac, ogg or mp3 ({error.error_string.strip(' .')}); "
-            "if it is a video or an m4a file, read it with sopedu.video.reading.read_sound"
+            "if it is a video or an m4a file, read it with sopedu.read_sound"
         ) from error
 
 
 @contextmanager
 def _opened_wav(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
-    """The same from Python's own reader, for training machines that lack soundfile: 16-bit WAV only."""
+    """Do the same with Python's own reader, for training machines without soundfile: 16-bit WAV only."""
     try:
         file = wave.open(str(path), "rb")  # noqa: SIM115
     except (wave.Error, EOFError) as error:

@@ -10,39 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "commands": (
-            "demo",
-            "train",
-            "evaluate",
-            "compare",
-            "separate",
-            "samples",
-            "import_original",
-            "benchmark",
-            "main",
-        ),
-        "options": (
-            "writable",
-            "printer",
-            "goal_of",
-            "write_figures",
-            "split_names",
-            "parse_boxes",
-            "parse_time",
-        ),
-        "plans": (
-            "spoken",
-            "training_seconds",
-            "evaluation_seconds",
-            "rendering_seconds",
-            "benchmark_seconds",
-            "separation_seconds",
-        ),
+        "commands": ("main",),
         "terminal": ("run_command",),
-        "toyband": (
-            "sheet",
-            "render",
-            "film",
-        ),
     },
 )

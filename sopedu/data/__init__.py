@@ -10,35 +10,11 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "augmentation": ("augment",),
-        "batches": (
-            "Clip",
-            "Unread",
-            "Batch",
-            "collate",
-            "Failures",
-            "tolerated",
-        ),
-        "checks": ("check_classes",),
-        "clips": (
-            "SampleKey",
-            "ClipDataset",
-            "ToyBandClips",
-        ),
+        "batches": ("Clip",),
+        "clips": ("ClipDataset", "SampleKey", "ToyBandClips"),
         "index_clips": ("IndexClips",),
-        "mixing": (
-            "Mixtures",
-            "choose_partners",
-            "choose_absent",
-            "mix",
-            "to_device",
-        ),
+        "mixing": ("NOBODY", "mix"),
         "opening": ("open_clips",),
-        "pasting": (
-            "PastedScenes",
-            "paste",
-        ),
-        "prepared": ("read_index",),
         "recordings": ("SoundFolderClips",),
         "sampling": ("TrainingSampler",),
     },

@@ -1,4 +1,4 @@
-"""Batches of clips, and what is told of clips that could not be read (notebook 13_train_full)."""
+"""Collate clips into a batch; report unreadable ones (notebook 13_train_full)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from sopedu.errors import SopeduError
 
 
 class Clip(NamedTuple):
-    """Waveform ``(L,)`` float32, frames ``(S, 3, H, W)`` uint8, label (index into class names, or −1 for nobody)."""
+    """One recording with its pictures.
+
+    Attributes:
+        waveform: ``(L,)`` float32.
+        frames: ``(S, 3, H, W)`` uint8.
+        label: index into the class names, or −1 if nobody is seen.
+    """
 
     waveform: torch.Tensor
     frames: torch.Tensor
@@ -22,18 +28,26 @@ class Clip(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """A clip that could not be read, and why, in one line."""
+    """A clip that could not be read.
+
+    Attributes:
+        index: of the clip in its data set.
+        message: the reason, in one line.
+    """
 
     index: int
     message: str
 
 
 class Batch(NamedTuple):
-    """Waveforms ``(B, L)`` float32, frames ``(B, S, 3, H, W)`` uint8, labels ``(B,)`` int64, and what was wrong.
+    """A batch of clips; another clip takes the place of each unreadable one.
 
-    Frames lie in memory with their colours together, as ``channels_last`` nets want them. Where something failed,
-    another clip took its place; a batch without any clip says that nothing could be read. ``silent`` counts the clips
-    that should sound and are silent: where the clips are loaded, because it takes time that a training step would wait.
+    Attributes:
+        waveforms: ``(B, L)`` float32; empty if nothing could be read.
+        frames: ``(B, S, 3, H, W)`` uint8, in the ``channels_last`` memory layout.
+        labels: ``(B,)`` int64.
+        failed: clips that could not be read.
+        silent: how many clips with a performer are silent; counted in the loading process to save time in the step.
     """
 
     waveforms: torch.Tensor
@@ -44,13 +58,17 @@ class Batch(NamedTuple):
 
 
 def collate(items: Sequence[Clip | Unread]) -> Batch:
-    """Put the clips of a batch together: the ``collate_fn`` of a training's ``DataLoader``."""
+    """Put the clips of a batch together: the ``collate_fn`` of a ``DataLoader``.
+
+    Args:
+        items: what the data set returned per clip.
+    """
     clips = [item for item in items if isinstance(item, Clip)]
     failed = [item for item in items if isinstance(item, Unread)]
     if not clips:
         nothing = torch.empty(0)
         return Batch(nothing, nothing, torch.empty(0, dtype=torch.long), failed)
-    # default_collate writes into memory that processes share. Stacking pictures as they lie copies without transposing.
+    # default_collate writes into shared memory. In this order of axes, pictures are copied without transposing.
     pictures = default_collate([clip.frames.permute(0, 2, 3, 1) for clip in clips])
     waveforms = default_collate([clip.waveform for clip in clips])
     labels = torch.tensor([clip.label for clip in clips])
@@ -60,7 +78,7 @@ def collate(items: Sequence[Clip | Unread]) -> Batch:
 
 
 class Failures:
-    """Counts the clips that could not be read in a training, and ends it when there are too many.
+    """Counts the clips of a training that could not be read, and ends the training if there are too many.
 
     >>> failures = Failures(len(clips))
     >>> for batch in loader:
@@ -68,20 +86,24 @@ class Failures:
     ...         print(line)
 
     Args:
-        clips: how many the data set holds.
+        clips: number of clips in the data set.
     """
 
     def __init__(self, clips: int) -> None:
         self.clips, self.messages, self.silence_told = clips, dict[int, str](), False
 
     def __len__(self) -> int:
+        """Return how many clips could not be read so far."""
         return len(self.messages)
 
     def new(self, batch: Batch) -> list[str]:
-        """What has to be told of a batch: one line for each clip that fails for the first time, one for silence.
+        """Return the lines to print for a batch: one per clip that fails for the first time, and one about silence.
+
+        Args:
+            batch: the next one.
 
         Raises:
-            SopeduError: if more clips than tolerated have failed, or nothing could be read for this batch.
+            SopeduError: more clips than tolerated have failed, or nothing in this batch could be read.
         """
         news = {index: message for index, message in batch.failed if index not in self.messages}
         self.messages |= news
@@ -92,7 +114,7 @@ class Failures:
         return lines + self._silence(batch)
 
     def _silence(self, batch: Batch) -> list[str]:
-        """One line, once, if most recordings of a batch that should sound are silent."""
+        """Return one line, once, if most recordings of a batch that should sound are silent."""
         playing, silent = int((batch.labels.numpy() >= 0).sum()), batch.silent
         if self.silence_told or not playing:
             return []
@@ -102,5 +124,9 @@ class Failures:
 
 
 def tolerated(clips: int) -> int:
-    """How many clips of a data set may be unreadable: one in a hundred, or ten, and never more than half of them."""
+    """Return how many clips of a data set may be unreadable: 1 % or ten, and at most half of them.
+
+    Args:
+        clips: number of clips in the data set.
+    """
     return min(max(10, clips // 100), clips // 2)

@@ -1,9 +1,8 @@
-"""Pasted scenes: several solos in one picture whose layout is known, so that single cells learn to listen.
+"""Pasted scenes: several solos in one picture whose layout is known, to train the masks of single cells.
 
-Max pooling over solos teaches what a whole picture sounds like, not what a cell sounds like: whatever cell shouts
-loudest may answer for the performer. Pasting the sources of a mixture side by side tells which half made which sound,
-and still nobody labels anything. Explained in notebook 10_localize; the recipe and its ablation are in
-``docs/design.md``.
+Max pooling over solos trains the mask of a whole picture: any one strong cell may stand for the performer. If the
+sources of a mixture are pasted side by side, it is known which half of the picture made which sound, without any
+labels. Notebook: 10_localize. The loss is in `sopedu.training.pasted_loss`.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from sopedu.data.mixing import NOBODY, to_device
 
 @dataclass(frozen=True)
 class PastedScenes:
-    """M pictures with N solos each, and who is where.
+    """M pictures with N solos each, and the place of each solo.
 
     Attributes:
-        frames: ``(M, S, 3, H, W)`` normalised.
+        frames: ``(M, S, 3, H, W)`` float, normalised.
         corners: ``(M, N, 4)`` x0, y0, x1, y1 of each solo as fractions, before it is cut at its strip.
-        strips: ``(M, N, 4)`` the strip of the picture that belongs to each source.
+        strips: ``(M, N, 4)`` the strip of the picture that belongs to each source, likewise.
     """
 
     frames: torch.Tensor
@@ -32,7 +31,15 @@ class PastedScenes:
     strips: torch.Tensor
 
     def regions(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cells ``(M, N, h, w)`` of each source's strip, and cells ``(M, h, w)`` in which nobody was pasted."""
+        """Return which cells of a map belong to which source.
+
+        Args:
+            height: rows h of the map.
+            width: columns w of the map.
+
+        Returns:
+            ``(M, N, h, w)`` bool: the cells of each source's strip; ``(M, h, w)`` bool: the cells without any solo.
+        """
         strips = _covered(self.strips, height, width)
         return strips, ~(strips & _covered(self.corners, height, width)).any(1)
 
@@ -42,13 +49,14 @@ def paste(
 ) -> PastedScenes:
     """Shrink the solos of each mixture and paste them side by side, or one below the other.
 
-    The ground is an empty room of the batch where it holds one, or a flat colour. Each solo gets a strip of its own,
-    is drawn at 0.94 to 1.34 of the strip's width, jittered, and cut where the strip ends.
+    The background is an empty room of the batch if there is one, or a plain colour. Each solo gets a strip of its own;
+    it is drawn at 0.94 to 1.34 of the strip's width, slightly shifted, and cut at the edges of the strip.
 
     Args:
-        frames: normalised frames of the batch ``(B, S, 3, H, W)``.
-        members: ``(M, N)`` which clip is which source.
-        labels: ``(B,)`` class of every clip, or ``NOBODY``.
+        frames: ``(B, S, 3, H, W)`` float, the normalised frames of the batch.
+        members: ``(M, N)`` int, the clip of each source.
+        labels: ``(B,)`` int, class of every clip, or ``NOBODY``.
+        generator: chooses sizes, places and backgrounds.
     """
     mixtures, sources = members.shape
     size = generator.uniform(0.94, 1.34, (mixtures, sources, 1)) / sources
@@ -61,7 +69,7 @@ def paste(
     strips = np.broadcast_to(np.stack([edges, zeros, edges + 1 / sources, ones], -1), (mixtures, sources, 4)).copy()
     corners = np.concatenate([low, high], -1)
     upright = generator.random(mixtures) < 0.5
-    for boxes in (corners, strips):  # x and y change places: one below the other
+    for boxes in (corners, strips):  # exchange x and y: one below the other
         boxes[upright] = boxes[upright][..., [1, 0, 3, 2]]
     rooms = np.flatnonzero(labels == NOBODY)
     ground = generator.normal(0, 1, (mixtures, 1, 3, 1, 1))
@@ -93,7 +101,7 @@ def _centres(count: int, like: torch.Tensor) -> torch.Tensor:
 
 
 def _covered(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Which cells of a map have their centre in boxes ``(M, N, 4)``: ``(M, N, h, w)`` bool."""
+    """Return which cells of a map have their centre in boxes ``(M, N, 4)``: ``(M, N, h, w)`` bool."""
     x, y = _centres(width, boxes), _centres(height, boxes)
     columns = (x >= boxes[..., 0:1]) & (x < boxes[..., 2:3])
     rows = (y >= boxes[..., 1:2]) & (y < boxes[..., 3:4])

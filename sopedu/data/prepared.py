@@ -1,8 +1,8 @@
-"""Prepared real data on disk: an index CSV, a WAV file and a folder of JPEG frames a clip.
+"""Prepared real data on disk: an index CSV, and per clip a WAV file and a folder of JPEG frames.
 
 A row is ``audio_path,frames_path,frame_count``, as the original code reads it. Paths are relative to the CSV's folder
-and stay inside it. An index of hundreds of thousands of clips is two blocks of memory, not as many objects, so that a
-worker process receives it in milliseconds. Explained in notebook 13_train_full.
+and stay inside it. An index is kept as a few blocks of memory instead of one object per clip, so that a worker process
+receives hundreds of thousands of clips in milliseconds. Notebook: 13_train_full.
 """
 
 from __future__ import annotations
@@ -22,13 +22,20 @@ from sopedu.audio.soundfiles import from_int16, load_waveform
 from sopedu.errors import SopeduError
 from sopedu.video.resizing import resize_frames, size_in_proportion
 
-SILENT = 1e-4  # a recording that never exceeds this (−80 dB full scale) holds nothing to learn from
-SHORTEST_SOUND = 0.1  # seconds; a clip that holds less is broken, not short
+#: A recording whose samples never exceed this (−80 dB full scale) is silent.
+SILENT = 1e-4
+_SHORTEST_SOUND = 0.1  # seconds; a clip with less sound is broken, not short
 _LONGEST_SHAPE = 16  # a frame longer than this many times its shorter side is no picture
 
 
 class IndexEntry(NamedTuple):
-    """One row: paths relative to the index's folder, and how many frames there are."""
+    """One row of an index.
+
+    Attributes:
+        audio: path of the sound file, relative to the index's folder.
+        frames: path of the folder of frames, likewise.
+        frame_count: how many frames it holds.
+    """
 
     audio: str
     frames: str
@@ -40,9 +47,13 @@ class ClipIndex:
     """The rows of an index.
 
     Attributes:
-        path: the CSV; root: its folder, links resolved.
-        names: all paths in UTF-8, audio and frames in turn, one behind the other; ends: ``(2n,)`` where each ends.
-        frame_counts: ``(n,)``; labels: ``(n,)`` which of ``class_names`` (sorted) a clip is of.
+        path: the CSV.
+        root: its folder, with links resolved.
+        names: all paths in UTF-8, joined: audio and frames of the first clip, of the second, and so on.
+        ends: ``(2n,)`` where each path ends in ``names``.
+        frame_counts: ``(n,)`` number of frames per clip.
+        labels: ``(n,)`` index into ``class_names`` per clip.
+        class_names: sorted.
     """
 
     path: str
@@ -54,19 +65,24 @@ class ClipIndex:
     class_names: tuple[str, ...]
 
     def __len__(self) -> int:
+        """Return the number of clips."""
         return len(self.frame_counts)
 
     def __getitem__(self, row: int) -> IndexEntry:
+        """Return the paths and the number of frames of a clip, counted from 0."""
         begin = self.ends[2 * row - 1] if row else 0
         middle, end = self.ends[2 * row], self.ends[2 * row + 1]
         audio, frames = self.names[begin:middle], self.names[middle:end]
         return IndexEntry(audio.decode(), frames.decode(), int(self.frame_counts[row]))
 
     def located(self, name: str) -> str:
-        """The full path of a file or folder of the data set.
+        """Return the full path of a file or folder of the data set.
+
+        Args:
+            name: relative to the index's folder.
 
         Raises:
-            SopeduError: if a symbolic link leads out of the index's folder.
+            SopeduError: a symbolic link leads out of the index's folder.
         """
         path = os.path.join(self.root, name)
         if not os.path.join(os.path.realpath(path), "").startswith(os.path.join(self.root, "")):
@@ -74,9 +90,9 @@ class ClipIndex:
         return path
 
     def missing(self) -> list[tuple[int, str]]:
-        """Row and name of every sound file and every folder of frames that is not there.
+        """Return (row, name) of every sound file and every folder of frames that does not exist.
 
-        One look into each folder that holds them, not one for every file: the frames themselves are not counted.
+        Each folder that holds them is listed once; the frames themselves are not counted.
         """
         listings: dict[str, set[str]] = {}
         missing, begin = [], 0
@@ -91,10 +107,13 @@ class ClipIndex:
         return missing
 
     def frames_numbered_otherwise(self, rows: list[int]) -> str:
-        """Look whether the first and the last frame of clips are there; what to say if no clip has both, else ''.
+        """Check that the first and the last frame exist in at least one of some clips.
 
         Args:
-            rows: some rows of the index, whose folders of frames are there.
+            rows: rows of the index whose folders of frames exist.
+
+        Returns:
+            What is wrong, in one line; empty if a clip has both.
         """
         said = ""
         for row in rows:
@@ -109,35 +128,58 @@ class ClipIndex:
         return said
 
     def heard(self, rows: list[int], samples: int, sample_rate: int) -> bool:
-        """Whether there is anything to hear at the beginning of one of these clips; one that is unreadable counts."""
+        """Return whether the beginning of at least one clip is not silent; an unreadable clip counts as not silent.
+
+        Args:
+            rows: rows of the index; without any, the result is True.
+            samples: how many samples of each clip to check.
+            sample_rate: in hertz.
+        """
         for row in rows:
             try:
                 if np.abs(self.sound(self[row], 0.0, samples, sample_rate)).max() > SILENT:
                     return True
             except SopeduError:
-                return True  # who reads it in training says what is wrong
+                return True  # training reports what is wrong with it
         return not rows
 
     def sound(self, entry: IndexEntry, start: float, samples: int, sample_rate: int) -> np.ndarray:
-        """A part of a clip's sound, ``(n,)`` float32; n is ``samples``, or fewer where the file ends.
+        """Read a part of a clip's sound.
+
+        Args:
+            entry: the clip.
+            start: in seconds.
+            samples: how many to read.
+            sample_rate: of the result, in hertz.
+
+        Returns:
+            ``(n,)`` float32 with n = ``samples``, or fewer at the end of the file.
 
         Raises:
-            SopeduError: if the file cannot be read, or holds less than a tenth of a second from ``start`` on.
+            SopeduError: the file cannot be read, or holds less than a tenth of a second from ``start`` on.
         """
         path = self.located(entry.audio)
         waveform = _pcm_segment(path, start, samples, sample_rate)
         if waveform is None:
             waveform = load_waveform(path, sample_rate, start, samples / sample_rate)[:samples]
-        if len(waveform) < SHORTEST_SOUND * sample_rate:
+        if len(waveform) < _SHORTEST_SOUND * sample_rate:
             held = len(waveform) / sample_rate
             raise SopeduError(f"{path}: holds {held:.2f} s of sound from {start:.2f} s on; prepare the clip again")
         return waveform
 
     def pictures(self, entry: IndexEntry, numbers: list[int], short_side: int) -> np.ndarray:
-        """Frames of a clip, counted from 1, their short side resized to ``short_side``: ``(S, h, w, 3)`` uint8.
+        """Read frames of a clip and resize them.
+
+        Args:
+            entry: the clip.
+            numbers: S numbers of frames, counted from 1.
+            short_side: pixels of the shorter side in the result.
+
+        Returns:
+            ``(S, h, w, 3)`` uint8.
 
         Raises:
-            SopeduError: if one of them cannot be read, or they differ in size.
+            SopeduError: a frame cannot be read, or they differ in size.
         """
         paths = [self.located(f"{entry.frames}/{number:06d}.jpg") for number in numbers]
         sizes, pictures = zip(*(_picture(path, short_side) for path in paths), strict=True)
@@ -145,17 +187,20 @@ class ClipIndex:
             raise SopeduError(
                 f"{paths[0]}: frames of different sizes in this clip ({sizes[0]}, …); prepare the clip again"
             )
-        # Resizing the whole with torch's vector instructions is faster than resizing the wanted part with Pillow.
+        # Resizing whole frames with torch's vector instructions is faster than resizing only the crop with Pillow.
         frames = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         return resize_frames(frames, _resized(sizes[0], short_side)[::-1], "bicubic").permute(0, 2, 3, 1).numpy()
 
 
 def read_index(path: str | Path) -> ClipIndex:
-    """Read an index CSV; the class of a clip is the name of the folder its audio lies in.
+    """Read an index CSV; the class of a clip is the name of the folder that holds its audio.
+
+    Args:
+        path: the CSV, with rows of ``audio_path,frames_path,frame_count``; a header is optional.
 
     Raises:
-        SopeduError: if the file cannot be read or holds no clip, or, with its line, if a row has not its three fields
-            or a path is absolute or leads upwards.
+        SopeduError: the file cannot be read or holds no clip; a row does not have three fields, or a path is absolute
+            or leads upwards (the line is named).
     """
     root = os.path.realpath(Path(path).parent)
     names, ends, counts, labels = bytearray(), array("q"), array("i"), array("i")
@@ -203,18 +248,18 @@ def _frame_count(text: str) -> int:
 
 
 def _unusual(name: str) -> bool:
-    """Whether a path may be in other than its plain form; a quick look, for there are hundreds of thousands."""
+    """Return whether a path may need `_relative`; a fast test, because there are hundreds of thousands of paths."""
     return (
         "/." in name or "//" in name or "\\" in name or "\0" in name or not name or name[0] in "./" or name[-1] == "/"
     )
 
 
 def _relative(name: str, where: str) -> str:
-    """A path of the index in its plain form, checked as text: no question is asked of the disk for it."""
+    """Return a path of the index in its plain form; it is checked as text, without access to the disk."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts or ".." in parts or "\\" in name or "\0" in name or os.path.isabs(name):
         raise SopeduError(
-            f"{where}: {name[:200]!r} is no path below the index's folder; write paths relative to it, "
+            f"{where}: {name[:200]!r} is not a path below the index's folder; write paths relative to it, "
             "with / and without .."
         )
     return "/".join(parts)
@@ -228,7 +273,7 @@ def _listing(folder: str) -> set[str]:
 
 
 def _pcm_segment(path: str, start: float, samples: int, sample_rate: int) -> np.ndarray | None:
-    """A part of a mono 16-bit WAV file of the right rate, read in place; None if it is anything else."""
+    """Read a part of a mono 16-bit WAV file of the right rate; None if the file is anything else."""
     try:
         with wave.open(path, "rb") as file:
             if (file.getnchannels(), file.getsampwidth(), file.getframerate()) != (1, 2, sample_rate):
@@ -236,7 +281,7 @@ def _pcm_segment(path: str, start: float, samples: int, sample_rate: int) -> np.
             file.setpos(min(round(start * sample_rate), file.getnframes()))
             data = file.readframes(samples)
     except (OSError, EOFError, ValueError, wave.Error):
-        return None  # whoever reads every format says what is wrong with it
+        return None  # load_waveform, which reads every format, reports what is wrong
     return from_int16(np.frombuffer(data, "<i2", len(data) // 2))
 
 
@@ -245,14 +290,14 @@ def _resized(size: tuple[int, int], short_side: int) -> tuple[int, int]:
 
 
 def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
-    """Size of a picture as stored, and its pixels ``(h, w, 3)``, decoded at a half, a fourth … if that is enough."""
+    """Return the size of a JPEG as stored, and its pixels ``(h, w, 3)``, decoded at 1/2, 1/4 … if that is enough."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             size = image.size
             if max(size) > _LONGEST_SHAPE * min(size):
-                raise ValueError(f"{size[0]} × {size[1]} pixels are no picture")
+                raise ValueError(f"{size[0]} × {size[1]} pixels are too long for a picture")
             image.draft(None, _resized(size, short_side))
             return size, np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except FileNotFoundError as error:
@@ -267,5 +312,5 @@ def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
 
 def _why(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return "it is no text in UTF-8"
+        return "it is not UTF-8 text"
     return " ".join((getattr(error, "strerror", None) or str(error)).split()).strip(" .")

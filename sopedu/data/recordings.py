@@ -1,8 +1,7 @@
-"""Sounds that a model was not made for, beside the toy band's drawings: how far does what it learned to hear reach?
+"""Clips of recorded sounds with drawings of the toy band, to test a model on sounds that it was not trained on.
 
-A recording of a flute has no matching film here, so a drawn flute player stands in for it. The drawings are those the
-model knows from training (other players, other rooms); what is new to it is the sound alone. Explained in notebook
-13_train_full.
+A recording of a flute has no matching video here, so the clip shows a drawn flute player. The drawings are like those
+of the training, with other players and rooms; only the sounds are new. Notebook: 13_train_full.
 """
 
 from __future__ import annotations
@@ -23,38 +22,38 @@ from sopedu.toyband.melody import INSTRUMENTS
 from sopedu.toyband.scenes import solo
 from sopedu.toyband.synthesis import normalized
 
-SOUND_FILES = (".wav", ".flac", ".mp3", ".ogg")
-_LONGEST = 600.0  # seconds of a file that are looked at
-_SILENT = 1e-4  # RMS of −80 dB, above the dither of 16 bits and below any recording that was meant to be heard
-_QUIETEST = 0.5  # a place counts as loud enough with half the RMS of the file's loudest place
+_SOUND_FILES = (".wav", ".flac", ".mp3", ".ogg")
+_LONGEST = 600.0  # seconds of a file that are used
+_SILENT = 1e-4  # RMS of −80 dB: above the dither of 16 bits, below any deliberate recording
+_QUIETEST = 0.5  # a part is loud enough with half the RMS of the loudest part of its file
 
 
 class SoundFolderClips(ClipDataset):
     """Clips from a folder of sounds, ``FOLDER/<class>/<any name>.wav`` (or flac, mp3, ogg), with drawings of the class.
 
-    The sounds have the level of the toy band's solos (RMS 0.08 to 0.12, peaks bent below 0.95; any constant offset is
-    removed) and the length of the configuration's clips: places of a file that are loud enough, drawn from the seed.
-    Where there are fewer files than clips a file gives several, which may overlap; of a file longer than ten minutes
-    the first ten are used. The pictures are held-out solos of the toy band, whose player does not move with the sound.
+    The sounds get the level of the toy band's solos (RMS 0.08 to 0.12, peaks limited softly to 0.95, without any
+    constant offset) and the length of the configuration's clips. They are random parts that are loud enough. If there
+    are fewer files than clips, a file gives several parts, which may overlap; only the first ten minutes of a file are
+    used. The pictures are held-out solos of the toy band, whose player does not move with the sound.
 
     Args:
         folder: class folders with sound files in them.
         config: length and rate of the clips, times and size of the frames.
         class_names: which classes to take, in the order of the labels; only the toy band's instruments can be drawn.
         clips: how many, shared evenly among the classes (rounded up).
-        seed: which places of which files, and which drawings.
+        seed: chooses the parts, the files and the drawings.
 
     Attributes:
-        notes: what a user should know, in one line each: class folders left out, files shorter than a clip.
+        notes: one line each about class folders that are left out and files shorter than a clip.
         protocol: where the clips come from, for the text beside the figures.
 
     Raises:
-        SopeduError: if the folder is missing, holds fewer than two of the classes, or one of the files used cannot be
-            decoded or is silent (the file is named).
+        SopeduError: the folder is missing or holds fewer than two of the classes; a file that is used cannot be decoded
+            or is silent (the file is named).
     """
 
     def __init__(self, folder: str | Path, config: Config, class_names: Sequence[str], clips: int, seed: int = 0):
-        files, self.notes = sounds_by_class(folder, class_names)
+        files, self.notes = _sounds_by_class(folder, class_names)
         sound, each = config.spectrogram, math.ceil(clips / len(files))
         super().__init__(config, tuple(files), np.repeat(np.arange(len(files)), each))
         self.seed, self.waveforms = seed, np.empty((len(self), sound.samples), np.float32)
@@ -73,21 +72,22 @@ class SoundFolderClips(ClipDataset):
         if short:
             self.notes.append(f"{short} of {used} files are shorter than {sound.seconds:.2f} s; silence follows them")
         self.protocol = (
-            f"sounds: {used} files of {len(files)} classes in {folder}, {each} clips a class, at the toy band's level; "
-            "pictures: held-out drawings of the toy band; static mask: from the toy band's training spectra"
+            f"sounds: {used} files of {len(files)} classes in {folder}, {each} clips per class, at the toy band's "
+            "level; pictures: held-out drawings of the toy band; static mask: from the toy band's training spectra"
         )
 
     def __getitem__(self, index: int) -> Clip:
+        """Return a clip: its sound, and a drawn player of its class."""
         label = int(self.labels[index])
         frames = drawn_player(self.class_names[label], self.seed * 1_000_000 + index, self.config)
         return Clip(torch.from_numpy(self.waveforms[index]), self._crop(frames, None), label)
 
 
-def sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[dict[str, list[Path]], list[str]]:
-    """Find the sound files of every class in turn, and say in one line which folders are left out.
+def _sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the sound files per class, and a line about the folders that are left out, if any.
 
     Raises:
-        SopeduError: if the folder is missing, or fewer than two of its folders can be used.
+        SopeduError: the folder is missing, or fewer than two of its folders can be used.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -101,7 +101,7 @@ def sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[dic
             found = [
                 path
                 for path in sorted(place.iterdir())
-                if path.suffix.lower() in SOUND_FILES and not path.name.startswith(".")
+                if path.suffix.lower() in _SOUND_FILES and not path.name.startswith(".")
             ]
             if place.name in known and found:
                 files[place.name] = found
@@ -111,8 +111,8 @@ def sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[dic
         raise SopeduError(f"{folder}: cannot be read ({error.strerror}); change its permissions") from error
     if len(files) < 2:
         raise SopeduError(
-            f"{folder}: has {', '.join(SOUND_FILES)} files of {next(iter(files), 'none')} alone, but different classes "
-            f"are mixed; put files into folders called like two or more of {', '.join(known) or '(none here)'}"
+            f"{folder}: has {', '.join(_SOUND_FILES)} files of {next(iter(files), 'none')} alone, but different "
+            f"classes are mixed; put files into folders named after two or more of {', '.join(known) or '(none here)'}"
         )
     notes = [f"{folder}: left out {', '.join(left_out)}; known here: {', '.join(known)}"] if left_out else []
     return {name: files[name] for name in known if name in files}, notes
@@ -121,16 +121,17 @@ def sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[dic
 def loud_parts(
     waveform: np.ndarray, samples: int, count: int, step: int, generator: np.random.Generator
 ) -> np.ndarray | None:
-    """Cut parts out of a waveform at places that are loud enough, different ones while there are any.
+    """Cut random parts out of a waveform that are loud enough; each part is used again only when all were used.
 
     Args:
         waveform: ``(L,)`` float; its mean is removed, and silence is added if it is shorter than a part.
         samples: length of a part.
-        count: how many.
-        step: parts begin at multiples of it, in samples.
+        count: how many parts.
+        step: parts begin at multiples of this many samples.
+        generator: chooses the parts.
 
     Returns:
-        ``(count, samples)`` float64, each with at least half the RMS of the loudest place; None if that is silent.
+        ``(count, samples)`` float64, each with at least half the RMS of the loudest part; None if that is silent.
     """
     whole = waveform.astype(float) - waveform.mean(dtype=float)
     whole = np.pad(whole, (0, max(0, samples - len(whole))))
@@ -145,11 +146,18 @@ def loud_parts(
 
 
 def drawn_player(instrument: str, seed: int, config: Config) -> np.ndarray:
-    """Draw a held-out solo of the toy band without its sound: frames ``(S, size, size, 3)`` uint8.
+    """Draw a held-out solo of the toy band without its sound.
 
-    They are those of :func:`sopedu.toyband.solo`, of a clip up to an eighth of a second longer.
+    Args:
+        instrument: name of the class.
+        seed: chooses the player and the room.
+        config: length of the clip, times and size of the frames.
+
+    Returns:
+        Frames ``(S, size, size, 3)`` uint8, as :func:`sopedu.toyband.solo` draws them for a clip that is up to an
+        eighth of a second longer.
     """
     seconds, settings = config.spectrogram.seconds, config.frames
-    # At eight samples a second no note can be heard, so none is synthesized; the player still moves to all of them.
+    # Eight samples per second can hold no note, so none is synthesized; the player still moves to all of them.
     how = {"samples": math.ceil(8 * seconds), "sample_rate": 8}
     return solo(seed, "validation", instrument, size=settings.size, times=settings.times(seconds / 2), **how).frames

@@ -10,21 +10,10 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "localization": ("evaluate_localization", "map_table", "localization_table"),
-        "map_scores": ("half_sized_box", "overlap", "pixels_of_box", "success_area"),
-        "pairs": (
-            "TestPairs",
-            "held_out_pairs",
-            "predict_masks",
-            "separate_pairs",
-        ),
+        "localization": ("evaluate_localization", "localization_table", "map_table"),
+        "pairs": ("TestPairs", "held_out_pairs", "predict_masks", "separate_pairs"),
         "report": ("write_report",),
-        "separation": (
-            "estimates_by_row",
-            "evaluate",
-            "evaluate_with_examples",
-            "leak",
-        ),
+        "separation": ("evaluate",),
         "vggss": ("evaluate_vggss",),
     },
 )

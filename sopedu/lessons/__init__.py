@@ -10,10 +10,8 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "broken_runs": ("broken", "lesson_config", "recorded_run"),
-        "classical": ("component_masks", "harmonic_percussive", "nmf", "oracle_owners"),
         "loss_lab": ("LossLab", "judge_quickly"),
-        "pixel_page": ("export_html", "export_stretch"),
+        "pixel_page": ("export_html",),
         "pixel_probe": ("PixelProbe",),
         "plain_probe": ("cell_grid",),
         "roofline": ("convolution_costs", "least_seconds", "plot_roofline"),

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from sopedu.audio.metrics import bss_eval_rows
-from sopedu.audio.soundfiles import Player
+from sopedu.audio.player import Player
 from sopedu.audio.spectrogram import istft, stft
 from sopedu.config import Config, with_values
 from sopedu.data.clips import ClipDataset

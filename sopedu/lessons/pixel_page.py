@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from markupsafe import Markup
 
-from sopedu.audio.soundfiles import encode_mp3, mp3_rate
+from sopedu.audio.player import encode_mp3, mp3_rate
 from sopedu.errors import SopeduError
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.places import box_of_cell

@@ -25,7 +25,8 @@ from matplotlib import colormaps
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from sopedu.audio.soundfiles import Player, encode_wav, resample
+from sopedu.audio.player import Player
+from sopedu.audio.soundfiles import encode_wav, resample
 from sopedu.audio.spectrogram import row_hertz, stft, warp
 from sopedu.errors import SopeduError
 from sopedu.lessons.place_answers import PlaceAnswer, answer_of, check_lengths, maps_of_moments, outlines, percent

@@ -19,7 +19,7 @@ from typing import Any
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from sopedu.audio.soundfiles import Player
+from sopedu.audio.player import Player
 from sopedu.plots import encode_figure
 
 _CONTROL = {"continuous_update": False, "style": {"description_width": "9em"}, "layout": {"width": "28em"}}

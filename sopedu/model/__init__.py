@@ -10,39 +10,11 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "backbones": (
-            "resnet18_layers",
-            "small_layers",
-            "keep_resolution",
-        ),
-        "checkpoints": (
-            "Checkpoint",
-            "save_checkpoint",
-            "load_checkpoint",
-            "as_checkpoint",
-        ),
-        "layers": (
-            "StridedPointwiseConv",
-            "twice_as_large",
-            "dense_gradient",
-        ),
-        "modes": (
-            "evaluating",
-            "untrained",
-            "count_parameters",
-        ),
-        "nets": (
-            "activate",
-            "FrameNet",
-            "AudioUNet",
-            "Synthesizer",
-            "initialise_as_paper",
-        ),
+        "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+        "modes": ("count_parameters", "evaluating"),
+        "nets": ("ACTIVATIONS", "AudioUNet", "FrameNet", "Synthesizer"),
         "original": ("import_original",),
-        "sound_of_pixels": (
-            "normalise_frames",
-            "SoundOfPixels",
-        ),
+        "sound_of_pixels": ("SoundOfPixels", "normalise_frames"),
         "warm_start": ("load_warm_start",),
     },
 )

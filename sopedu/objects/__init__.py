@@ -10,32 +10,15 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "box_file": (
-            "BoxFile",
-            "read_boxes",
-        ),
-        "detection": (
-            "Detections",
-            "make_detections",
-            "suppress_overlaps",
-            "validate_detector",
-            "named_detector",
-        ),
-        "pretrained": (
-            "FasterRCNN",
-            "OpenVocabulary",
-        ),
+        "box_file": ("BoxFile",),
+        "detection": ("Detections", "make_detections", "named_detector", "suppress_overlaps", "validate_detector"),
         "toyband_detector": (
+            "ToyBandDetector",
             "ToyBandNet",
             "boxes_of_cells",
-            "ToyBandDetector",
             "load_toyband_detector",
             "save_toyband_detector",
         ),
-        "tracks": (
-            "Track",
-            "find_tracks",
-            "track_names",
-        ),
+        "tracks": ("Track", "find_tracks", "link_detections"),
     },
 )

@@ -10,10 +10,6 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "domain_shift": ("DomainShift",),
-        "parts": ("VideoPart", "DiskWaveform"),
-        "regions": ("Region", "regions_asked_for", "regions_of_objects"),
         "video": ("separate_video",),
-        "windows": ("VideoWalk",),
     },
 )

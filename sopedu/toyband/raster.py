@@ -24,7 +24,8 @@ Points = np.ndarray | Sequence
 @dataclass(frozen=True)
 class Placement:
     """Where a drawing stands: centre (fractions of width and height), size (its height as a fraction of the
-    frame's height), turn (radians, clockwise) and whether left and right are exchanged."""
+    frame's height), turn (radians, clockwise) and whether left and right are exchanged.
+    """
 
     x: float
     y: float

@@ -74,7 +74,7 @@ def compare_runs(runs: Runs) -> list[dict[str, Any]]:
         row["mixtures_per_second"] = statistics.median(speeds) if speeds else None
         row["smoothing_steps"] = span
         steps = run.column("step")
-        row |= _final_and_best("loss", steps, smoothed(steps, run.column("loss"), span), np.nanargmin)
+        row |= _final_and_best("loss", steps, _smoothed(steps, run.column("loss"), span), np.nanargmin)
         row |= _final_and_best("validation_loss", steps, run.column("validation_loss"), np.nanargmin)
         row |= _final_and_best("validation_sdr", steps, run.column("validation_sdr"), np.nanargmax)
         rows.append(row)
@@ -108,7 +108,7 @@ def plot_comparison(runs: Runs) -> NotebookFigure:
         style = {"color": _COLOURS[number % len(_COLOURS)], "linestyle": _STYLES[number % len(_STYLES)]}
         circles = {"marker": "o", "markerfacecolor": "white", "markersize": 5}
         losses, held_out, sdr = (run.column(key) for key in ("loss", "validation_loss", "validation_sdr"))
-        losses, scored = smoothed(run.column("step"), losses, span), np.isfinite(sdr)
+        losses, scored = _smoothed(run.column("step"), losses, span), np.isfinite(sdr)
         scale = losses[0] if relative and losses[0] else 1.0
         for axes, clock in zip(grid.T, clocks, strict=True):
             times = run.column(clock)
@@ -167,17 +167,8 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def smoothed(steps: np.ndarray, values: np.ndarray, span: int) -> np.ndarray:
-    """Smooth a recorded figure: at each record, the mean of the records of the last steps.
-
-    Args:
-        steps: of the records, ``(n,)``.
-        values: of the figure, ``(n,)``.
-        span: number of steps; at the beginning there are fewer.
-
-    Returns:
-        ``(n,)``.
-    """
+def _smoothed(steps: np.ndarray, values: np.ndarray, span: int) -> np.ndarray:
+    """Return at each record ``(n,)`` the mean of the records of the last ``span`` steps; at first there are fewer."""
     first = np.searchsorted(steps, steps - span, side="right")
     sums = np.concatenate([[0.0], np.cumsum(values)])
     last = np.arange(1, len(steps) + 1)

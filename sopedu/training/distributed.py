@@ -48,12 +48,12 @@ def join_processes() -> PartialState:
         # A notebook forks itself. OpenMP's threads do not survive that, and waiting for them would never end.
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with lost_process_told():
+    with explain_lost_process():
         return PartialState(cpu=cpu, timeout=_PATIENCE)
 
 
 @contextmanager
-def lost_process_told(step: Callable[[], int] | None = None) -> Iterator[None]:
+def explain_lost_process(step: Callable[[], int] | None = None) -> Iterator[None]:
     """Turn the errors of a lost process, of the training or of its loader, into one clear line.
 
     Args:

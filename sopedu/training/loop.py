@@ -24,7 +24,7 @@ from sopedu.errors import SopeduError, whole_number
 from sopedu.machine import fastest_convolutions
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training import out_of_memory, snapshot
-from sopedu.training.distributed import agreed_to_stop, lost_process_told
+from sopedu.training.distributed import agreed_to_stop, explain_lost_process
 from sopedu.training.loading import BatchLoader
 from sopedu.training.loss import mixture_loss
 from sopedu.training.optimizer import set_rates, training_mode
@@ -146,7 +146,7 @@ class Trainer:
         """After a failure in bf16, go back to the last finite state; return False if there is none."""
         if self.last_finite is None:
             return False
-        self.last_finite.give_back(self.run, self.optimizer)
+        self.last_finite.restore(self.run, self.optimizer)
         self.losses.clear()
         self.last_finite, self.seconds_before = None, self.run.seconds
         return True
@@ -216,7 +216,7 @@ def train(
     for callback in watchers:
         callback.on_start(run)
     with ExitStack() as at_the_end:
-        at_the_end.enter_context(lost_process_told(lambda: run.step + 1))
+        at_the_end.enter_context(explain_lost_process(lambda: run.step + 1))
         # Until all is written: a launcher sends SIGTERM when another process has ended before this one.
         at_the_end.enter_context(gentle_signals(run) if folder is not None else nullcontext())
         at_the_end.enter_context(fastest_convolutions(trainer.device))

@@ -23,7 +23,7 @@ from sopedu.training.loss import loss_weight, mask_loss
 _BINS = 512  # time-frequency bins drawn for what is computed in every cell
 _QUIET, _QUIET_WEIGHT = 0.25, 0.1  # cells with less than this share of the loudest cell's energy should be silent
 _LOUD = 0.5  # a cell with at least this share should give the source's mask on its own
-_NOBODY_WEIGHT = 0.3  # of cells in which nobody was pasted
+_EMPTY_WEIGHT = 0.3  # of cells without a source
 
 
 def pasted_scene_loss(
@@ -73,7 +73,7 @@ def pasted_loss(
 
     Three binary cross entropies have equal weight: of the max-pooled features of a source's strip; of one cell drawn
     from its loud ones; of the noisy-OR of all masks of the strip, 1 − Π(1 − σ(z)). In addition, quiet cells of a strip
-    and cells in which nobody was pasted are pulled towards silence. ``config.pasted_terms`` names the terms that count.
+    and cells without a source are pulled towards silence. ``config.pasted_terms`` names the terms that count.
 
     Args:
         model: whose synthesizer makes the masks.
@@ -90,14 +90,13 @@ def pasted_loss(
         the loss, a scalar float32.
     """
     count, (height, width) = features.shape[2], features.shape[-2:]
-    strips, nobody = scenes.regions(height, width)
+    strips, empty = scenes.regions(height, width)
     strips = strips[:, :, None].expand(-1, -1, count, -1, -1).flatten(2)  # (M, N, C)
-    nobody = nobody[:, None].expand(-1, count, -1, -1).flatten(1)  # (M, C)
+    empty = empty[:, None].expand(-1, count, -1, -1).flatten(1)  # (M, C)
     raw, kind = features.flatten(2).float(), model.config.model.visual_activation  # (M, K, C)
     cells = activate(raw, kind).transpose(1, 2)  # (M, C, K)
     bins = to_device(generator.integers(0, components[0, 0].numel(), _BINS), components.device)
-    heard = components.flatten(2)[..., bins, None]
-    logits = model.synthesizer(cells, heard)[..., 0].float()  # (M, C, P)
+    logits = model.synthesizer(cells, components.flatten(2)[..., bins, None])[..., 0].float()  # (M, C, P)
     weight_there, mixture_there = weight.flatten(2)[..., bins], mixture.flatten(2)[..., bins]  # (M, 1, P)
     chosen, quiet = _loud_and_quiet_cells(logits, mixture_there, strips, generator)
     pooled = raw[:, None].masked_fill(~strips[:, :, None], -torch.inf).amax(-1)  # (M, N, K)
@@ -114,7 +113,7 @@ def pasted_loss(
     loss = sum(terms) / len(terms)
     if "silence" in config.pasted_terms:
         silence = weight_there * softplus
-        loss = loss + _QUIET_WEIGHT * _mean_over(silence, quiet) + _NOBODY_WEIGHT * _mean_over(silence, nobody)
+        loss = loss + _QUIET_WEIGHT * _mean_over(silence, quiet) + _EMPTY_WEIGHT * _mean_over(silence, empty)
     return loss
 
 

@@ -114,7 +114,7 @@ class FiniteState:
             torch.get_rng_state(),
         )
 
-    def give_back(self, run: Run, optimizer: torch.optim.Optimizer) -> None:
+    def restore(self, run: Run, optimizer: torch.optim.Optimizer) -> None:
         """Put a training back into this state, in float32, and note why.
 
         Args:

@@ -28,7 +28,7 @@ from sopedu.model.checkpoints import load_checkpoint
 from sopedu.model.modes import untrained
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
-from sopedu.training.distributed import join_processes, lost_process_told
+from sopedu.training.distributed import explain_lost_process, join_processes
 from sopedu.training.loop import train
 from sopedu.training.resume import holds_state
 from sopedu.training.run import Callback, Run
@@ -79,7 +79,7 @@ def train_run(
     )  # fmt: skip
     if main and not resume:
         require_new_run(out)
-    with lost_process_told(), _locked(out) if main else nullcontext():
+    with explain_lost_process(), _locked(out) if main else nullcontext():
         from_state = resume and holds_state(out / "resume")  # before the main process writes one
         place.wait_for_everyone()
         if resume and not from_state:

@@ -1,9 +1,9 @@
-"""One clock for the sound and the pictures of a file, however its timestamps begin, jump or wrap.
+"""One clock for the sound and the pictures of a file, even if its timestamps begin anywhere, jump or wrap.
 
-Timestamps may start below zero, go back to zero in the middle, or leap (a transport stream's clock of 33 bits wraps
-after 26.5 hours; joined recordings bring a clock each). All packets of a file are looked at once, without decoding
-more than the first picture and sound. Where the timestamps of its streams jump together, what follows is put right
-behind what came before, by the same shift for all streams, so that they stay together.
+Timestamps may start below zero, go back to zero in the middle, or jump (the 33-bit clock of a transport stream wraps
+after 26.5 hours; joined recordings have one clock each). All packets of a file are read once; only the first picture
+and sound are decoded. Where the timestamps of all streams jump together, the later part is moved next to the earlier
+one, by the same shift for all streams, so that they stay in sync.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from sopedu.errors import SopeduError
-from sopedu.video.containers import moving_pictures, opened, sounds
+from sopedu.video.streams import moving_pictures, opened, sounds
 
-# Timestamps that go back by more than this begin anew; less is a packet that overlaps or comes out of order.
-BACK_SECONDS = 1.0
-# A picture may come so many pictures before it is shown.
+# Timestamps that go back by more than this are a new clock; less is a packet that overlaps or is out of order.
+_BACK_SECONDS = 1.0
+# A picture may be stored this many pictures before it is shown.
 _REORDERED_PICTURES = 16
-# Sound and pictures that are both silent for longer than this are a jump of the clock, not a gap.
-JUMP_SECONDS = 10.0
-# A file of pictures alone or sound alone may have longer gaps, as a slide show has.
-LONE_JUMP_SECONDS = 600.0
-# So few packets with timestamps of their own are damaged, not a new clock.
+# Where sound and pictures both pause for longer than this, the clock has jumped; it is no gap.
+_JUMP_SECONDS = 10.0
+# A file with only pictures or only sound may have longer gaps, such as a slide show.
+_LONE_JUMP_SECONDS = 600.0
+# Fewer packets than this with timestamps of their own are damaged packets, not a new clock.
 _STRAY_PACKETS = 4
 # While one stream has jumped, the others may lag behind it in the file by this much.
 _LAG_SECONDS = 5.0
@@ -37,15 +37,16 @@ _WARM_UP_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Clock:
-    """When things happen in a file, in seconds from `zero`.
+    """When the streams of a file begin and end, in seconds from `zero`.
 
     Attributes:
-        zero: earliest time of what can be decoded, as the file's timestamps say it.
+        zero: the earliest time that can be decoded, in the file's own timestamps.
         end: when the last picture or sound ends.
-        announced: the length that the header states, where that is more than there is; otherwise as `end`.
-        starts, ends: when each picture or sound stream begins and ends, by its number.
-        usual: how long a picture lasts as a rule, by the number of its stream.
-        shifts: for a stream, from which packet on how many seconds are added; None: its timestamp is damaged.
+        announced: the length that the header states if that is longer than the file; otherwise equal to `end`.
+        starts: number of a picture or sound stream → when it begins.
+        ends: number of a stream → when it ends.
+        usual: number of a picture stream → how long a picture usually lasts.
+        shifts: number of a stream → (first packet, seconds to add) in turn; None seconds: the timestamp is damaged.
         decoding_order: picture streams that say when a picture is decoded, not when it is shown.
         jumps: (time, seconds) of every jump that was closed.
     """
@@ -61,11 +62,20 @@ class Clock:
     jumps: tuple[tuple[float, float], ...] = ()
 
     def can_seek(self, number: int) -> bool:
-        """Whether a time leads to one place in the file."""
+        """Return whether every time stands for one place in the file.
+
+        Args:
+            number: of the stream.
+        """
         return len(self.shifts.get(number, ())) <= 1 and number not in self.decoding_order
 
-    def set(self, packets: Iterator[Any], number: int) -> Iterator[Any]:
-        """Yield a stream's packets on this clock; where they do not come from its start on, `can_seek` must hold."""
+    def retimed(self, packets: Iterator[Any], number: int) -> Iterator[Any]:
+        """Yield the packets of a stream with their timestamps on this clock.
+
+        Args:
+            packets: PyAV's; from the start of the stream on unless `can_seek` holds.
+            number: of the stream.
+        """
         shifts, shift = list(self.shifts.get(number, ())), 0.0
         if not shifts:
             yield from packets
@@ -83,10 +93,13 @@ class Clock:
 
 
 def clock_of(path: Path) -> Clock:
-    """The clock of a file; it is looked through once, and again only if it has changed.
+    """Return the clock of a file, which is read once, and again only after it has changed.
+
+    Args:
+        path: the file.
 
     Raises:
-        SopeduError: it cannot be read, or grows while it is looked through.
+        SopeduError: it cannot be read, or grows while it is read.
     """
     state = os.stat(path)
     clock = _looked_through(path, path.absolute(), state.st_mtime_ns, state.st_size)
@@ -96,33 +109,33 @@ def clock_of(path: Path) -> Clock:
 
 
 class _Epoch:
-    """A stretch of a file in which no timestamp jumps; raw times in seconds."""
+    """A part of a file in which no timestamp jumps; times in seconds as the file states them."""
 
     def __init__(self, start: float, back: bool, before: float) -> None:
         self.start = self.end = start
-        self.back, self.before = back, before  # before: where the epoch before it had come to
+        self.back, self.before = back, before  # before: the time that the epoch before it had reached
         self.streams: set[int] = set()
         self.stray = False
 
 
 class _Stream:
-    """What is seen of one stream on the way through a file."""
+    """What is known about one stream while the packets of a file are read."""
 
     def __init__(self, stream: Any) -> None:
         self.number, self.is_picture = stream.index, stream.type == "video"
         rate = (stream.average_rate or stream.guessed_rate) if self.is_picture else None
         self.usual = float(1 / rate) if rate else 0.0
         self.reorders = bool(self.is_picture and stream.codec_context.has_b_frames)
-        self.back = max(BACK_SECONDS, _REORDERED_PICTURES * self.usual if self.is_picture else 0.0)
+        self.back = max(_BACK_SECONDS, _REORDERED_PICTURES * self.usual if self.is_picture else 0.0)
         self.count = self.here = self.tried = 0  # packets so far, those in this epoch, those tried to decode
         self.epoch: int | None = None
-        self.top = self.left = -inf  # where it has come to here, and where it left the epoch before
+        self.top = self.left = -inf  # the time it has reached here, and had reached in the epoch before
         self.changes: list[tuple[int, int]] = []  # (number of packet, epoch)
         self.tops: dict[int, float] = {}
         self.first_dts: float | None = None
         self.first_pts: float | None = None
-        self.before_stamps = 0  # packets before the first that says its time
-        self.header_end = inf  # where an exact header states it: there padding is left out
+        self.before_stamps = 0  # packets before the first one with a timestamp
+        self.header_end = inf  # as an exact header states it: padding is left out
         self.padding = 0.0
         self.has_pts = False
         self.last, self.rising = -inf, True
@@ -141,7 +154,7 @@ def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> C
         while True:
             try:
                 packet = next(packets, None)
-            except (av.FFmpegError, IndexError):  # what follows cannot be decoded either
+            except (av.FFmpegError, IndexError):  # the rest cannot be decoded either
                 break
             if packet is None:
                 break
@@ -159,7 +172,7 @@ def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> C
             if stream.first_shown is None and stream.tried < _TRIED_PACKETS:
                 stream.tried += 1
                 try:
-                    # A damaged file may turn a stream into another kind on the way: then nothing can decode it.
+                    # In a damaged file a stream may become another kind: then nothing can decode it.
                     frames = packet.decode() if hasattr(packet.stream, "decode") else []
                 except av.FFmpegError:
                     frames = []
@@ -193,10 +206,10 @@ def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, last
         if not epochs:
             epochs.append(_Epoch(time, False, time))
         at = next((n for n in reversed(range(len(epochs))) if _fits(epochs[n], time)), len(epochs) - 1)
-    elif at and _is_stray(stream, epochs[at]) and abs(time - stream.left) < min(abs(time - stream.top), JUMP_SECONDS):
-        epochs[at].stray = True  # it goes on where it left the epoch before
+    elif at and _is_stray(stream, epochs[at]) and abs(time - stream.left) < min(abs(time - stream.top), _JUMP_SECONDS):
+        epochs[at].stray = True  # it continues where it left the epoch before
         at = stream.changes[-2][1]
-    elif time < stream.top - stream.back or time > stream.top + JUMP_SECONDS:
+    elif time < stream.top - stream.back or time > stream.top + _JUMP_SECONDS:
         back = time < stream.top
         later = (n for n in range(at + 1, len(epochs)) if not epochs[n].stray and _fits(epochs[n], time))
         at = next(later, len(epochs))
@@ -219,7 +232,7 @@ def _is_stray(stream: _Stream, epoch: _Epoch) -> bool:
 
 
 def _fits(epoch: _Epoch, time: float) -> bool:
-    return epoch.start - JUMP_SECONDS <= time <= epoch.end + JUMP_SECONDS
+    return epoch.start - _JUMP_SECONDS <= time <= epoch.end + _JUMP_SECONDS
 
 
 def _clock(
@@ -230,7 +243,7 @@ def _clock(
     is_avi: bool,
     begin: float,
 ) -> Clock:
-    """Join the epochs, and say where everything begins and ends."""
+    """Join the epochs, and find where each stream begins and ends."""
     shifts, jumps = _shifts(epochs, len({stream.is_picture for stream in seen.values()}) == 2)
     changes: dict[int, tuple[tuple[int, float | None], ...]] = {}
     ends, starts, decoding_order = {}, {}, set()
@@ -238,13 +251,13 @@ def _clock(
         reached = [top + shifts[at] for at, top in stream.tops.items() if shifts[at] is not None]
         if not reached:
             continue
-        # A negative time in a Matroska file is no time at all for FFmpeg.
+        # FFmpeg does not report negative times in a Matroska file.
         start = stream.first_pts - stream.before_stamps * stream.usual
         if stream.first_shown is not None and not stream.before_stamps:
             start = stream.first_shown
         delay = 0.0
         if stream.is_picture and stream.first_dts is not None and (is_avi or not stream.has_pts):
-            # An avi numbers its pictures as they are decoded; when they are shown is supposed by FFmpeg.
+            # An avi numbers its pictures in decoding order; FFmpeg guesses when they are shown.
             if stream.reorders and stream.rising:
                 decoding_order.add(number)
                 start = stream.first_pts
@@ -261,7 +274,7 @@ def _clock(
     if begin <= zero < begin + _WARM_UP_SECONDS:  # a decoder's first packets may give no sound
         zero = begin
     end = max(ends.values(), default=zero) - zero
-    # A header may count from the file's beginning or from 0, and count subtitles too: the kindest reading holds.
+    # A header may count from the file's beginning or from 0, and include subtitles: the shortest reading is taken.
     lengths = [length - begin for length in header for begin in (0.0, zero) if length > begin]
     announced = 0.0 if jumps else min(lengths, default=0.0)
     return Clock(
@@ -278,13 +291,13 @@ def _clock(
 
 
 def _shifts(epochs: list[_Epoch], both: bool) -> tuple[list[float | None], list[tuple[float, float]]]:
-    """What is added to the times of every epoch, None if they are damaged; and (time, seconds) of every jump."""
-    largest_gap = JUMP_SECONDS if both else LONE_JUMP_SECONDS
+    """Return what is added to the times of every epoch (None: damaged), and (time, seconds) of every jump."""
+    largest_gap = _JUMP_SECONDS if both else _LONE_JUMP_SECONDS
     shifts: list[float | None] = []
     jumps, before, shift = [], None, 0.0
     for epoch in epochs:
         if before is not None and not epoch.stray:
-            # Where only one stream goes back, the others' end is not where it goes on.
+            # Where only one stream goes back, it does not continue at the end of the others.
             came_to = epoch.before if epoch.back and before.end > epoch.before + _LAG_SECONDS else before.end
             gap = epoch.start - came_to
             if epoch.back or gap > largest_gap:

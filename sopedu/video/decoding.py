@@ -1,7 +1,7 @@
-"""From a container to decoded pictures and sound on one clock: where PyAV, and FFmpeg in it, is spoken to.
+"""Decode pictures and sound on the clock of the file: the module that calls PyAV, and through it FFmpeg.
 
-`video` is what one calls; here a stream is chosen, packets are decoded from a given time on, timestamps are put in
-order, and what FFmpeg says of a damaged file becomes one line that names it.
+`reading` holds the functions for users. Here a stream is chosen, packets are decoded from a given time on, timestamps
+are put in order, and FFmpeg's errors about a damaged file become one line that names it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from math import atan2, inf, pi
 from pathlib import Path
@@ -21,101 +19,30 @@ import numpy as np
 
 from sopedu.audio.channels import ChannelLevels, Mix, samples_of
 from sopedu.errors import SopeduError
-from sopedu.video.clock import clock_of
-from sopedu.video.containers import moving_pictures, opened, sounds
+from sopedu.video.clock import Clock, clock_of
+from sopedu.video.streams import KINDS, check_size, chosen_stream, opened
 
 # Timestamps may be rounded to milliseconds: a picture that begins this little after a time is the one meant.
 TIME_TOLERANCE_SECONDS = 0.001
 # Sound decoders need some packets before they are right again after a seek (Opus: 80 ms).
-SOUND_WARM_UP_SECONDS = 1.0
-# Sound runs on without a gap unless its timestamps jump by more than this.
-SOUND_GAP_SECONDS = 0.05
+_SOUND_WARM_UP_SECONDS = 1.0
+# Sound continues without a gap unless its timestamps jump by more than this.
+_SOUND_GAP_SECONDS = 0.05
 # More silence than that in a file comes from damaged timestamps, and would be filled in for hours.
-LONGEST_GAP_SECONDS = 600.0
-# No recorder goes beyond this; what a damaged header claims would take gigabytes to resample.
-HIGHEST_RATE = 768_000
-# Beyond this no common encoder or browser follows; a picture takes 200 MB there.
-LARGEST_SIDE = 8192
-
-_NAMES = {"video": "picture", "audio": "sound"}
-
-
-@dataclass(frozen=True)
-class StreamInfo:
-    """One stream of a file: its number there, "picture" or "sound", and what it holds in words."""
-
-    number: int
-    kind: str
-    description: str
-
-
-def chosen_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:
-    """The "video" or "audio" stream of that number, or the one that players choose; None if there is none."""
-    choice = moving_pictures(container) if kind == "video" else sounds(container)
-    if number is not None:
-        for stream in choice:
-            if stream.index == number:
-                return stream
-        there = "; ".join(f"{info.number} ({info.description})" for info in map(described, choice)) or "none"
-        raise SopeduError(
-            f"{path}: has no {_NAMES[kind]} stream {number}; its {_NAMES[kind]} streams: {there}; choose one of them"
-        )
-    best = container.streams.best(kind) if kind == "video" else _best_sound(container)
-    return best if best in choice else next(iter(choice), None)
-
-
-def _best_sound(container: Any) -> Any:
-    return container.streams.best("audio", related=container.streams.best("video"))
-
-
-def described(stream: Any) -> StreamInfo:
-    name = stream.codec_context.name
-    if stream.type == "video":
-        return StreamInfo(stream.index, "picture", f"{name}, {stream.width}×{stream.height} px")
-    plural = "s" if stream.channels != 1 else ""
-    return StreamInfo(stream.index, "sound", f"{name}, {stream.rate} Hz, {stream.channels} channel{plural}")
-
-
-def frame_rate_of(stream: Any) -> float | None:
-    rate = stream.average_rate or stream.guessed_rate
-    return float(rate) if rate else None
-
-
-def pixel_aspect_of(stream: Any) -> Fraction:
-    """Width over height of a pixel; what no camera makes is taken for a damaged header."""
-    aspect = stream.sample_aspect_ratio
-    return Fraction(aspect) if aspect and Fraction(1, 4) <= aspect <= 4 else Fraction(1)
-
-
-def check_size(path: Path, width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise SopeduError(f"{path}: its pictures are {width}×{height} px, there is nothing to see; convert it to mp4")
-    if max(width, height) > LARGEST_SIDE:
-        raise SopeduError(
-            f"{path}: its pictures are {width}×{height} px, more than the {LARGEST_SIDE} px that can be handled; "
-            "scale it down first"
-        )
-
-
-def first_picture(container: Any, stream: Any) -> Any:
-    """The first picture that can be decoded, or None."""
-    import av
-
-    for tries, packet in enumerate(container.demux(stream)):
-        try:
-            for frame in packet.decode():
-                return frame
-        except av.FFmpegError:
-            pass  # counted where the pictures are read; here only the size and rotation are wanted
-        if tries > 100:
-            break
-    return None
+_LONGEST_GAP_SECONDS = 600.0
+# No recorder goes beyond this; a rate that a damaged header claims would take gigabytes to resample.
+_HIGHEST_RATE = 768_000
 
 
 def sound_end(path: Path, number: int | None) -> float:
-    """Seconds to the end of the sound as an mp4's exact tables state it, so that AAC's padding is left out.
+    """Return when the sound ends as an mp4's exact tables state it, so that AAC's padding is left out.
 
-    Infinite for other formats, which estimate it.
+    Args:
+        path: the file.
+        number: of the sound stream; None takes the default one.
+
+    Returns:
+        Seconds; infinity for other formats, which only estimate the end.
     """
     clock = clock_of(path)
     with opened(path) as container:
@@ -125,23 +52,37 @@ def sound_end(path: Path, number: int | None) -> float:
         return clock.ends.get(sound.index) or inf
 
 
-class _ShownTimes:
-    """When decoded pictures are shown, in ticks.
+class _FrameTimes:
+    """When the decoded frames of a stream begin, in seconds on the clock of the file.
 
-    As FFmpeg does it: a picture's own time, unless such times have gone back more often than those of decoding. Where
-    packets say only when they are decoded, the n-th picture shown has the n-th of their times.
+    As FFmpeg does it: a picture's own time counts, unless such times have gone back more often than those of decoding.
+    Where packets only say when they are decoded, the n-th picture shown has the n-th of their times.
     """
 
-    def __init__(self, decoding_order: bool) -> None:
-        self._waiting: deque[int] | None = deque() if decoding_order else None
+    def __init__(self, stream: Any, clock: Clock) -> None:
+        self._is_video, self._zero, self._usual = stream.type == "video", clock.zero, clock.usual.get(stream.index, 0.0)
+        self._following = clock.starts.get(stream.index, 0.0)  # taken for a frame without a time of its own
+        self._waiting: deque[int] | None = deque() if stream.index in clock.decoding_order else None
         self._last: dict[str, float] = {"pts": -inf, "dts": -inf}
         self._wrong = {"pts": 0, "dts": 0}
 
     def fed(self, packet: Any) -> None:
-        if self._waiting is not None and packet.size and packet.pts is not None:
+        """Note the time of a packet before it is decoded."""
+        if self._is_video and self._waiting is not None and packet.size and packet.pts is not None:
             self._waiting.append(packet.pts)
 
-    def of(self, frame: Any) -> int | None:
+    def of(self, frame: Any) -> float:
+        """Return the time of the next decoded frame."""
+        if self._is_video:
+            ticks = self._ticks(frame)
+            time = float(ticks * frame.time_base) - self._zero if ticks is not None else self._following
+            self._following = time + self._usual
+        else:
+            time = frame.time - self._zero if frame.time is not None else self._following
+            self._following = time + frame.samples / (frame.sample_rate or inf)
+        return time
+
+    def _ticks(self, frame: Any) -> int | None:
         if self._waiting:
             if frame.key_frame and frame.pts is not None:  # what is left from before it was never decoded
                 while self._waiting[0] < frame.pts and len(self._waiting) > 1:
@@ -158,81 +99,116 @@ class _ShownTimes:
 def decoded_frames(
     path: Path, kind: str, start: float, number: int | None = None, skipped: list[float] | None = None
 ) -> Iterator[tuple[float, Any]]:
-    """Yield (time in seconds, decoded frame) of the "audio" or "video", from `start` or a little earlier.
+    """Yield the decoded frames of a stream from a time on, or from a little earlier.
 
-    Some formats seek inexactly and would begin after `start`: then from further back, at last from the start.
+    Some formats seek inexactly and would begin after `start`: then from further back, at last from the beginning.
+
+    Args:
+        path: the file.
+        kind: "audio" or "video".
+        start: seconds on the clock of the file.
+        number: of the stream; None takes the default one.
+        skipped: takes the times of damaged packets; None makes them an error.
+
+    Yields:
+        (time in seconds, PyAV's frame), in the order in which they are shown.
+
+    Raises:
+        SopeduError: there is no such stream, it is damaged, or nothing in it can be decoded.
     """
-    import av
-
     clock = clock_of(path)
     for seek_to in (start, start - 2, start - 10, 0.0):
         with opened(path) as container:
-            stream = chosen_stream(path, container, kind, number)
-            if stream is None:
-                has = {"video": "pictures", "audio": "sound"}
-                other = [has[s.type] for s in container.streams if s.type in has and s.type != kind]
-                found = f"it holds {other[0]} only" if other else "nothing that can be decoded was found"
-                raise SopeduError(f"{path}: has no {has[kind]}, {found}; choose a video with {has[kind]}")
-            if kind == "video":
-                check_size(path, stream.width, stream.height)
-            stream.thread_type = "AUTO"
+            stream = _required_stream(path, container, kind, number)
             from_beginning = seek_to <= 0 or not clock.can_seek(stream.index)
-            if not from_beginning:
-                try:
-                    container.seek(int((seek_to + clock.zero) / stream.time_base), stream=stream)
-                except av.FFmpegError:
-                    continue
-            begun, time, following, first_key = False, 0.0, clock.starts.get(stream.index, 0.0), None
-            shown = _ShownTimes(stream.index in clock.decoding_order)
-            packets = clock.set(container.demux(stream), stream.index)
-            while True:
-                try:
-                    packet = next(packets, None)
-                except (av.FFmpegError, IndexError) as error:  # IndexError: a stream that no header announced
-                    if skipped is None or not begun:
-                        said = getattr(error, "strerror", error)
-                        raise SopeduError(f"{path}: is damaged from {time:.2f} s on ({said}); copy it again") from error
-                    packet = None
-                    skipped.append(time)
-                if packet is None:
-                    break
-                shown.fed(packet)
-                if first_key is None and packet.is_keyframe and packet.pts is not None and not from_beginning:
-                    first_key = packet.pts
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:
-                    if skipped is not None and (begun or from_beginning):
-                        skipped.append(time)
-                    elif begun or from_beginning:
-                        raise
-                    continue  # a seek may land in the middle of a packet
-                for frame in frames:
-                    if kind == "video":
-                        # Pictures shown before the first key picture lean on what came before the place of the seek.
-                        if first_key is not None and frame.pts is not None and frame.pts < first_key:
-                            continue
-                        ticks = shown.of(frame)
-                        time = float(ticks * frame.time_base) - clock.zero if ticks is not None else following
-                        following = time + clock.usual.get(stream.index, 0.0)
-                    else:
-                        time = frame.time - clock.zero if frame.time is not None else following
-                        following = time + frame.samples / (frame.sample_rate or inf)
+            if not from_beginning and not _sought(container, stream, seek_to + clock.zero):
+                continue
+            begun = False
+            with closing(_decoded(path, container, stream, clock, from_beginning, skipped)) as frames:
+                for time, frame in frames:
                     if not begun and not from_beginning and time > start + TIME_TOLERANCE_SECONDS:
                         break
                     begun = True
                     yield time, frame
-                else:
-                    continue
-                break
             if begun:
                 return
         if from_beginning:
-            raise SopeduError(f"{path}: nothing in its {_NAMES[kind]} stream can be decoded; convert it to mp4")
+            raise SopeduError(f"{path}: nothing in its {KINDS[kind]} stream can be decoded; convert it to mp4")
+
+
+def _required_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:
+    """Choose a stream, check its size, and let it be decoded in several threads."""
+    stream = chosen_stream(path, container, kind, number)
+    if stream is None:
+        has = {"video": "pictures", "audio": "sound"}
+        other = [has[s.type] for s in container.streams if s.type in has and s.type != kind]
+        found = f"it holds {other[0]} only" if other else "nothing that can be decoded was found"
+        raise SopeduError(f"{path}: has no {has[kind]}, {found}; choose a video with {has[kind]}")
+    if kind == "video":
+        check_size(path, stream.width, stream.height)
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _sought(container: Any, stream: Any, seconds: float) -> bool:
+    """Go to a time as the file's timestamps count it, and return whether that was possible."""
+    import av
+
+    try:
+        container.seek(int(seconds / stream.time_base), stream=stream)
+    except av.FFmpegError:
+        return False
+    return True
+
+
+def _decoded(
+    path: Path, container: Any, stream: Any, clock: Clock, from_beginning: bool, skipped: list[float] | None
+) -> Iterator[tuple[float, Any]]:
+    """Decode a stream from where its container stands: (time in seconds, frame)."""
+    import av
+
+    begun, time, first_key, times = False, 0.0, None, _FrameTimes(stream, clock)
+    packets = clock.retimed(container.demux(stream), stream.index)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, IndexError) as error:  # IndexError: a stream that no header announced
+            if skipped is None or not begun:
+                said = getattr(error, "strerror", error)
+                raise SopeduError(f"{path}: is damaged from {time:.2f} s on ({said}); copy it again") from error
+            packet = None
+            skipped.append(time)
+        if packet is None:
+            return
+        times.fed(packet)
+        if first_key is None and packet.is_keyframe and packet.pts is not None and not from_beginning:
+            first_key = packet.pts
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            if not (begun or from_beginning):
+                continue  # a seek may land in the middle of a packet
+            if skipped is None:
+                raise
+            skipped.append(time)
+            continue
+        for frame in frames:
+            # Pictures shown before the first key picture need what came before the place of the seek.
+            early = first_key is not None and frame.pts is not None and frame.pts < first_key
+            if not (early and stream.type == "video"):
+                time, begun = times.of(frame), True
+                yield time, frame
 
 
 def channels_in_use(path: Path, start: float, end: float, number: int | None) -> Mix:
-    """How the channels of a part of the sound become one: they are listened to first, unless there is one only."""
+    """Say how the channels of a part of the sound become one; that part is decoded once, unless there is one channel.
+
+    Args:
+        path: the file.
+        start: seconds.
+        end: seconds.
+        number: of the sound stream; None takes the default one.
+    """
     state = os.stat(path)
     return _channels_in_use(path, path.absolute(), state.st_mtime_ns, state.st_size, start, end, number)
 
@@ -255,18 +231,33 @@ def _channels_in_use(
 def continuous_sound(
     path: Path, begin: float, end: float, number: int | None, skipped: list[float] | None, mix: Mix
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (sample rate, (n,) mono samples) without gaps from `begin` on, until at least `end` or the sound's end."""
+    """Yield the sound without gaps, until at least `end` or the end of the sound.
+
+    Args:
+        path: the file.
+        begin: seconds.
+        end: seconds.
+        number: of the sound stream; None takes the default one.
+        skipped: takes the times of damaged packets; None makes them an error.
+        mix: which channels are averaged.
+
+    Yields:
+        (sample rate in hertz, (n,) float32 mono samples).
+
+    Raises:
+        SopeduError: the sample rate changes or is none, or the timestamps are damaged.
+    """
     rate, position, gaps = 0, 0, 0
-    with closing(decoded_frames(path, "audio", max(0.0, begin - SOUND_WARM_UP_SECONDS), number, skipped)) as decoded:
+    with closing(decoded_frames(path, "audio", max(0.0, begin - _SOUND_WARM_UP_SECONDS), number, skipped)) as decoded:
         for time, frame in decoded:
             if rate not in (0, frame.sample_rate):
                 raise SopeduError(f"{path}: its sample rate changes at {time:.2f} s; convert it to one rate first")
             rate = frame.sample_rate
-            if not 0 < rate <= HIGHEST_RATE:
-                raise SopeduError(f"{path}: its sound has a sample rate of {rate} Hz, no sound has; convert it to mp4")
+            if not 0 < rate <= _HIGHEST_RATE:
+                raise SopeduError(f"{path}: its sound has an impossible sample rate of {rate} Hz; convert it to mp4")
             if time >= end + 0.1:
-                # Sound goes on later, so that what is missing in the part is a gap and not the end.
-                missing = round((min(end, begin + LONGEST_GAP_SECONDS) - begin) * rate) - position
+                # Sound continues later, so what is missing in this part is a gap and not the end.
+                missing = round((min(end, begin + _LONGEST_GAP_SECONDS) - begin) * rate) - position
                 if missing > 0:
                     yield rate, np.zeros(missing, np.float32)
                 return
@@ -274,9 +265,9 @@ def continuous_sound(
             jump = round((time - begin) * rate) - position
             if position == 0 and jump < 0:
                 samples = samples[-jump:]  # before `begin`
-            elif position == 0 or jump > SOUND_GAP_SECONDS * rate:
+            elif position == 0 or jump > _SOUND_GAP_SECONDS * rate:
                 gaps += max(0, jump)
-                if gaps > LONGEST_GAP_SECONDS * rate:
+                if gaps > _LONGEST_GAP_SECONDS * rate:
                     raise SopeduError(
                         f"{path}: its sound jumps from {begin + position / rate:.2f} s to {time:.2f} s; "
                         "its timestamps are damaged, convert it again"
@@ -284,17 +275,21 @@ def continuous_sound(
                 if jump > 0:
                     yield rate, np.zeros(jump, np.float32)
                     position += jump
-            elif -rate < jump < -SOUND_GAP_SECONDS * rate:
-                samples = samples[-jump:]  # said twice; further back the clock was set anew, and sound goes on
+            elif -rate < jump < -_SOUND_GAP_SECONDS * rate:
+                samples = samples[-jump:]  # repeated; a larger step back is a new clock, and the sound continues
             if len(samples):
                 yield rate, samples
                 position += len(samples)
 
 
 def upright(frame: Any) -> tuple[bool, int]:
-    """Whether a decoded picture is to be mirrored left to right, and then by how many quarters, 0 to 3, to be turned.
+    """Return how a decoded picture is turned upright.
 
-    Quarters count counter-clockwise. What a display matrix says between them is rounded.
+    Args:
+        frame: PyAV's. Its display matrix is rounded to quarter turns.
+
+    Returns:
+        Whether it is mirrored left to right first, and the number of quarter turns counter-clockwise, 0 to 3.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -307,7 +302,19 @@ def upright(frame: Any) -> tuple[bool, int]:
 
 
 def rgb_picture(path: Path, frame: Any, size: tuple[int, int] | None) -> np.ndarray:
-    """Decoded picture → (H, W, 3) uint8, upright, scaled to `size` (height, width) if given."""
+    """Return a decoded picture as an array, upright.
+
+    Args:
+        path: the file, for the error.
+        frame: PyAV's.
+        size: (height, width) in pixels to scale to; None keeps the picture's own size.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        SopeduError: the picture has no area or more than 8192 px on a side.
+    """
     check_size(path, frame.width, frame.height)
     mirrored, turns = upright(frame)
     stored = size[::-1] if size is not None and turns % 2 else size

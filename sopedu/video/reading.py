@@ -1,12 +1,11 @@
-"""Read video files: what is in them, their sound and their pictures on one clock.
+"""Read video files: what they hold, their sound, and their pictures on one clock.
 
-Time zero of a file is the earliest time of what can be decoded: all times here are seconds from it, for sound and
+Time zero of a file is the earliest time that can be decoded; all times here are seconds from it, for sound and
 pictures alike (`clock` joins timestamps that jump). PyAV decodes (in `decoding`). A container left open would make
-forked data loader workers hang, so every function opens the file anew and closes it. Videos are written by
-`video_writer`.
+forked data loader workers hang, so every function opens the file anew and closes it.
 
-A damaged packet is an error, unless the caller passes a list as `skipped`: then what can be decoded is used, and
-the list says at which times something was left out.
+A damaged packet is an error, unless the caller passes a list as `skipped`: then everything that can be decoded is
+used, and the list receives the times at which something was left out.
 """
 
 from __future__ import annotations
@@ -28,58 +27,84 @@ from sopedu.audio.soundfiles import resample_blocks
 from sopedu.errors import SopeduError
 from sopedu.files import require_file
 from sopedu.video.clock import clock_of
-from sopedu.video.containers import moving_pictures, opened, sounds
 from sopedu.video.decoding import (
     TIME_TOLERANCE_SECONDS,
-    StreamInfo,
     channels_in_use,
-    check_size,
-    chosen_stream,
     continuous_sound,
     decoded_frames,
-    described,
-    first_picture,
-    frame_rate_of,
-    pixel_aspect_of,
     rgb_picture,
     sound_end,
     upright,
 )
+from sopedu.video.streams import (
+    StreamInfo,
+    check_size,
+    chosen_stream,
+    described,
+    first_picture,
+    frame_rate_of,
+    moving_pictures,
+    opened,
+    pixel_aspect_of,
+    sounds,
+)
 
-# Wanted pictures further apart than this are reached by a seek instead of by decoding all between them.
-SEEK_BEYOND_SECONDS = 4.0
+# Pictures further apart than this are reached by a seek instead of by decoding all between them.
+_SEEK_BEYOND_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds; `width` and `height` are of the picture as it is shown, after `rotation`."""
+    """What a video file holds.
+
+    Attributes:
+        path: the file.
+        width: in pixels, of the picture as it is shown, after ``rotation``.
+        height: in pixels, likewise.
+        frame_rate: pictures per second, the mean where it varies; None if the file does not say.
+        frame_count: how many pictures; None if the file does not say.
+        duration: seconds to the end of the last picture or sound.
+        sample_rate: of the sound, in hertz; None without sound.
+        channels: of the sound.
+        has_sound: whether there is a stream of sound.
+        has_picture: whether there is a stream of pictures.
+        rotation: degrees counter-clockwise by which the stored picture is turned: 0, 90, 180 or 270.
+        pixel_aspect: width of a pixel over its height; 1 except in old formats.
+        picture_stream: number of the stream that is read for pictures.
+        sound_stream: number of the stream that is read for sound.
+        streams: all streams of pictures and sound.
+        mirrored: whether the stored picture is mirrored left to right before it is turned.
+        announced: seconds that the header states if that is longer than the file; otherwise ``duration``.
+        jumps: (time, seconds) of the jumps of the timestamps that were closed.
+    """
 
     path: Path
     width: int
     height: int
-    frame_rate: float | None  # pictures per second, the mean where it varies
-    frame_count: int | None  # None where the file does not say
-    duration: float  # seconds to the end of the last picture or sound
-    sample_rate: int | None  # hertz
+    frame_rate: float | None
+    frame_count: int | None
+    duration: float
+    sample_rate: int | None
     channels: int
     has_sound: bool
     has_picture: bool
-    rotation: int  # degrees counter-clockwise that the stored picture is turned by: 0, 90, 180 or 270
-    pixel_aspect: Fraction = Fraction(1)  # width of a pixel over its height; 1 but for old formats
-    picture_stream: int | None = None  # number of the stream that is looked at
-    sound_stream: int | None = None  # number of the stream that is listened to
-    streams: tuple[StreamInfo, ...] = ()  # all there are
-    mirrored: bool = False  # whether the stored picture is mirrored left to right before it is turned
-    announced: float = 0.0  # seconds that the header states, where that is more than there is
-    jumps: tuple[tuple[float, float], ...] = ()  # (time, seconds) of jumps of the timestamps that were closed
+    rotation: int
+    pixel_aspect: Fraction = Fraction(1)
+    picture_stream: int | None = None
+    sound_stream: int | None = None
+    streams: tuple[StreamInfo, ...] = ()
+    mirrored: bool = False
+    announced: float = 0.0
+    jumps: tuple[tuple[float, float], ...] = ()
 
 
 def probe(path: str | Path, picture_stream: int | None = None, sound_stream: int | None = None) -> VideoInfo:
-    """Say what a video file holds, decoding no more than one picture.
+    """Return what a video file holds, decoding no more than one picture.
 
     Args:
         path: the video file.
-        picture_stream, sound_stream: numbers of the streams to use, as `streams` lists them; None: the default.
+        picture_stream: number of the stream of pictures to use, as `streams` lists them; None takes the default one.
+        sound_stream: number of the stream of sound, likewise.
 
     Raises:
         SopeduError: the file is missing, empty, a folder, neither sound nor video, has no such stream, or its
@@ -143,7 +168,8 @@ def iterate_sound(
     Args:
         path: a video file, or a sound file that PyAV reads (m4a, opus, …).
         sample_rate: rate of the result in hertz.
-        start, end: seconds; None reads to the end.
+        start: seconds; where to begin.
+        end: seconds; None reads to the end.
         stream: number of the sound stream; None takes the default one.
         skipped: takes the times of damaged packets; None makes them an error.
 
@@ -181,14 +207,15 @@ def iterate_sound(
 
 
 def sound_channels(path: str | Path, start: float = 0.0, end: float | None = None, stream: int | None = None) -> Mix:
-    """Say which channels are averaged where a part of a video's sound is read.
+    """Return which channels are averaged when a part of a video's sound is read.
 
-    All of them, but for those in which nothing is heard. Where they cancel each other out, as when one has its sign
-    turned, the loudest one is taken alone.
+    All of them except silent ones. Where they cancel each other out, because one has its sign inverted, the loudest
+    one is taken alone.
 
     Args:
         path: the video file.
-        start, end: seconds; None runs to the end.
+        start: seconds; where the part begins.
+        end: seconds; None takes the end of the sound.
         stream: number of the sound stream; None takes the default one.
 
     Raises:
@@ -231,7 +258,10 @@ def read_sound(
 
 
 def frames_tensor(pictures: np.ndarray) -> torch.Tensor:
-    """Turn pictures ``(S, H, W, 3)`` uint8 into frames as a model takes them.
+    """Turn pictures into frames as a model takes them.
+
+    Args:
+        pictures: ``(S, H, W, 3)`` uint8.
 
     Returns:
         ``(S, 3, H, W)`` uint8.
@@ -252,7 +282,8 @@ def iterate_frames(
 
     Args:
         path: the video file.
-        start, end: seconds; None runs to the end.
+        start: seconds.
+        end: seconds; None reads to the end.
         stream: number of the picture stream; None takes the default one.
         skipped: takes the times of damaged packets; None makes them an error.
 
@@ -282,16 +313,24 @@ def frames_at(
 ) -> Iterator[np.ndarray]:
     """Yield the pictures that are shown at ascending times, one at a time: `read_frames` for a long list.
 
-    Args and errors as for `read_frames`; `skipped` takes the times of damaged packets.
+    Args:
+        path: the video file.
+        times: seconds, ascending.
+        size: (height, width) to scale to, in pixels; None keeps the picture's own size.
+        stream: number of the picture stream; None takes the default one.
+        skipped: takes the times of damaged packets; None makes them an error.
 
     Yields:
         (H, W, 3) uint8, RGB, upright.
+
+    Raises:
+        SopeduError: as for `read_frames`.
     """
     path = require_file(path)
     decoded, upcoming, shown, picture = None, None, None, None
     try:
         for time in times:
-            if decoded is None or (upcoming is not None and time > upcoming[0] + SEEK_BEYOND_SECONDS):
+            if decoded is None or (upcoming is not None and time > upcoming[0] + _SEEK_BEYOND_SECONDS):
                 if decoded is not None:
                     decoded.close()
                 decoded = decoded_frames(path, "video", max(0.0, time), stream, skipped)
@@ -319,7 +358,7 @@ def read_frames(
     Args:
         path: the video file.
         times: seconds, S of them.
-        size: (height, width) to scale to; None keeps the picture's own size.
+        size: (height, width) to scale to, in pixels; None keeps the picture's own size.
         stream: number of the picture stream; None takes the default one.
 
     Returns:

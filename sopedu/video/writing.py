@@ -1,4 +1,4 @@
-"""Write videos that every browser plays: mp4 with H.264 and AAC, pictures at the times they were taken.
+"""Write videos that every browser plays: mp4 with H.264 and AAC, every picture at its own time.
 
 >>> with VideoWriter("out.mp4", sound=[waveform], sample_rate=11025) as writer:
 ...     for time, picture in iterate_frames("in.mp4"):
@@ -20,27 +20,27 @@ from sopedu.audio.soundfiles import peak_limited, resample_blocks
 from sopedu.errors import SopeduError
 from sopedu.files import written_aside
 
-# Small rates in AAC are read by some players as another format (HE-AAC); this one plays everywhere.
+# Some players take AAC of low sample rates for another format (HE-AAC); this rate plays everywhere.
 WRITTEN_SAMPLE_RATE = 44100
-# Divides the picture durations of 24, 25, 30, 50, 60 and 30000/1001 pictures a second without a rest.
+# Pictures at 24, 25, 30, 50, 60 and 30000/1001 per second last a whole number of its ticks.
 _CLOCK = Fraction(1, 90_000)
 _SOUND_CLOCK = Fraction(1, WRITTEN_SAMPLE_RATE)
 
 
 class VideoWriter:
-    """An mp4 that pictures are added to one by one; the sound is drawn alongside, so memory does not grow.
+    """An mp4 file to which pictures are added one by one; sound is read in step, so memory does not grow.
 
-    Use it in a ``with`` statement: the file appears under its name only when that ends without an error. Pictures keep
-    their times, at an even or a varying rate. H.264 wants even sizes: an odd width or height gets its last column or
-    row twice.
+    Use it in a ``with`` statement: the file appears under its name only if that ends without an error. Pictures keep
+    their times, at an even or a varying rate. H.264 needs even sizes: the last column or row of an odd width or height
+    is repeated.
 
     Args:
         path: ends in .mp4; the folder must exist.
         frame_rate: pictures per second; a hint for the encoder where their times vary.
         sound: blocks ``(n,)`` of a mono waveform in [-1, 1], an iterable of any length, or None for a silent video.
         sample_rate: of the sound, in hertz.
-        crf: quality, from 0 (lossless) over 18 (hardly told from the original) to 51 (poor).
-        effort: x264's preset: a slower one makes smaller files of the same quality.
+        crf: quality, from 0 (lossless) over 18 (hard to tell from the original) to 51 (poor).
+        effort: preset of x264: a slower one makes smaller files of the same quality.
         pixel_aspect: width of a pixel over its height.
 
     Raises:
@@ -66,7 +66,7 @@ class VideoWriter:
         self._sound: Iterator[np.ndarray] | None = None
         if sound is not None:
             self._sound = resample_blocks(sound, sample_rate, WRITTEN_SAMPLE_RATE)
-        # The encoder plans its bits by the rate; a damaged header's must not make it refuse.
+        # The encoder plans its bits by the rate; a wrong rate from a damaged header must not make it fail.
         self._rate = Fraction(min(max(frame_rate or 25.0, 1.0), 240.0)).limit_denominator(1001)
         self._quality = {"crf": str(crf), "preset": effort}
         self._aspect = Fraction(pixel_aspect).limit_denominator(255)
@@ -75,6 +75,7 @@ class VideoWriter:
         self._held = np.zeros(0, np.float32)
 
     def __enter__(self) -> VideoWriter:
+        """Open the file under a temporary name."""
         import av
 
         with ExitStack() as stack:
@@ -89,6 +90,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Finish the file and rename it, or remove it after an error."""
         if kind is not None:
             self._stack.__exit__(kind, error, trace)
             return
@@ -101,7 +103,15 @@ class VideoWriter:
                 self._container.mux(self._sound_stream.encode(None))
 
     def add(self, time: float, picture: np.ndarray) -> None:
-        """Show a picture ``(H, W, 3)`` uint8 RGB from `time` in seconds on."""
+        """Add a picture.
+
+        Args:
+            time: seconds from which the picture is shown, later than that of the picture before.
+            picture: ``(H, W, 3)`` uint8 RGB, of the same size as the first one.
+
+        Raises:
+            SopeduError: the picture has another type or size, or is not later than the one before.
+        """
         shape = self._last[1] if self._last is not None else np.shape(picture)
         frame = _video_frame(self.path, picture, shape, self._pictures)
         if self._last is None:
@@ -127,7 +137,7 @@ class VideoWriter:
             self._sound_stream.bit_rate = 128_000
 
     def _draw_sound(self, until: float | None) -> None:
-        """Encode sound up to a time, in step with the pictures, so that the muxer need not hold one of the two."""
+        """Encode sound up to a time, in step with the pictures, so that the muxer does not have to keep either."""
         import av
 
         while self._sound is not None and (until is None or self._samples < until * WRITTEN_SAMPLE_RATE):
@@ -153,8 +163,8 @@ def write_video(
 ) -> None:
     """Write pictures and sound as an mp4 (H.264 and AAC) that every browser plays.
 
-    Pictures are taken one at a time, so a generator of any length will do. Where sound and pictures differ in length
-    both are written in full. The file appears under its name only when it is complete.
+    Pictures are taken one at a time, so a generator of any length works. If sound and pictures differ in length, both
+    are written in full. The file appears under its name only when it is complete.
 
     Args:
         path: ends in .mp4; the folder must exist.
@@ -175,7 +185,7 @@ def write_video(
 
 @contextmanager
 def _encoding(path: Path) -> Iterator[None]:
-    """Turn what FFmpeg says while it writes into one line that names the file."""
+    """Turn FFmpeg's errors while writing into one line that names the file."""
     import av
 
     try:

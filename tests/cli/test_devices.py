@@ -76,7 +76,7 @@ def test_places_are_heard_on_the_device_of_the_model(pooling, on_a_gpu):
     ears_and_eyes = on_a_gpu(CONFIG)
     with DomainShift(ears_and_eyes) as watched:
         pixels = PixelSounds(ears_and_eyes, *clip())
-    assert all(value.device == GPU for found in watched._found.values() for value in found)
+    assert all(value.device == GPU for found in watched._measured.values() for value in found)
     painted = np.zeros(pixels.grid)
     painted[2, 3:5] = 0.5
     for place in ((0.3, 0.6), (0.1, 0.2, 0.6, 0.9), painted):

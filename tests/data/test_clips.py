@@ -72,7 +72,7 @@ BAD_ROWS = r"""a/b.wav; a/b.wav,c; a/b.wav,c,x; a/b.wav,c,0; a/b.wav,c,-3; a/b.w
 
 @pytest.mark.parametrize("row", [row.strip() for row in BAD_ROWS.replace("\n", ";").split(";")])
 def test_a_bad_row_is_named_with_its_line(tmp_path, row):
-    with pytest.raises(SopeduError, match=r"train\.csv, line 2: [^\n]*(expected audio_path|no path below)[^\n]*$"):
+    with pytest.raises(SopeduError, match=r"train\.csv, line 2: [^\n]*(expected audio_path|not a path below)[^\n]*$"):
         read_index(index_of(tmp_path, "audio/a/b.wav,frames/a/b,8", row))
 
 

@@ -157,7 +157,7 @@ def test_evaluation_puts_them_beside_the_usual_rows(folder, checkpoint, monkeypa
     toyband = evaluate(checkpoint, pairs=3)
     assert set(figures) == {*toyband, "notes"} and set(figures["table"]) == set(toyband["table"])
     assert figures["protocol"].startswith("3 held-out mixtures of 2 solos, all pairs of 3 classes")
-    assert f"in {folder}, 2 clips a class" in figures["protocol"] and figures["notes"][0].count("singer") == 1
+    assert f"in {folder}, 2 clips per class" in figures["protocol"] and figures["notes"][0].count("singer") == 1
     assert figures["instruments"] == list(BAND)
     for source, label in zip(pairs.sources.flatten(0, 1), pairs.labels.ravel(), strict=True):
         assert strongest(source.numpy()) == pytest.approx(HERTZ[BAND[label]], abs=2)

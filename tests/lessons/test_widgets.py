@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sopedu.audio.soundfiles import Player
+from sopedu.audio.player import Player
 from sopedu.lessons.widgets import Explorer, View, choice, slider
 from sopedu.plots import plot_waveform
 

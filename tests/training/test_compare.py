@@ -12,7 +12,7 @@ from sopedu.config import preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.model.checkpoints import FORMAT_VERSION
 from sopedu.plots import encode_figure, save_figure
-from sopedu.training.compare import compare_runs, comparison_table, plot_comparison, smoothed
+from sopedu.training.compare import _smoothed, compare_runs, comparison_table, plot_comparison
 
 
 def entry(step: int, loss: float, **more: float) -> dict:
@@ -71,8 +71,8 @@ def test_the_table_says_what_is_known(runs):
 def test_smoothing_is_the_mean_of_the_records_within_the_last_steps():
     steps, values = np.array([10, 20, 30, 45, 50]), np.array([1.0, 3.0, 5.0, 7.0, 9.0])
     by_hand = [np.mean([v for s, v in zip(steps, values, strict=True) if step - 20 < s <= step]) for step in steps]
-    np.testing.assert_allclose(smoothed(steps, values, 20), by_hand)
-    np.testing.assert_allclose(smoothed(steps, values, 1), values)
+    np.testing.assert_allclose(_smoothed(steps, values, 20), by_hand)
+    np.testing.assert_allclose(_smoothed(steps, values, 1), values)
 
 
 def test_a_run_may_be_a_folder_a_file_or_a_history_and_its_name_tells_it_from_others(runs, tmp_path):

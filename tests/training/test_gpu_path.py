@@ -18,13 +18,13 @@ from sopedu.config import from_dict, preset, to_dict, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.data.mixing import choose_absent, to_device
 from sopedu.errors import SopeduError
-from sopedu.model import layers, nets
+from sopedu.model import backbones, layers
 from sopedu.model.modes import untrained
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training import loading, setup
 from sopedu.training import loop as training
 from sopedu.training.callbacks import Progress
-from sopedu.training.distributed import lost_process_told
+from sopedu.training.distributed import explain_lost_process
 from sopedu.training.loop import train
 from sopedu.training.optimizer import MovingAverage, make_optimizer
 from sopedu.training.resume import State, StateWriter, load_state, optimizer_tensors, restore_optimizer, save_state
@@ -127,7 +127,7 @@ def test_to_resume_fetches_no_weights(tmp_path, monkeypatch):
     values = "model.frame_net=resnet18 model.frame_weights=imagenet training.steps=1 training.batch_size=2"
     values += " training.optimizer=sgd training.freeze=frame_net.body"
     config, fetched = with_values(TINY, values.split()), []
-    resnet = nets.resnet18
+    resnet = backbones.resnet18
 
     def offline(weights):
         fetched.append(weights)
@@ -135,7 +135,7 @@ def test_to_resume_fetches_no_weights(tmp_path, monkeypatch):
             raise OSError("no network")
         return resnet(weights=None)
 
-    monkeypatch.setattr(nets, "resnet18", offline)
+    monkeypatch.setattr(backbones, "resnet18", offline)
     train(config, ToyBandClips(config), folder=tmp_path / "run")
     assert fetched[0] is not None
     run = train(config, ToyBandClips(config), folder=tmp_path / "run", resume=True)
@@ -440,7 +440,7 @@ def test_a_batch_that_fits_is_looked_for_when_the_failed_step_is_gone(monkeypatc
     ],
 )
 def test_too_little_shared_memory_names_its_remedy(message):
-    with pytest.raises(SopeduError, match=r"/dev/shm.* --shm-size=8g or --ipc=host.*workers=0"), lost_process_told():
+    with pytest.raises(SopeduError, match=r"/dev/shm.* --shm-size=8g or --ipc=host.*workers=0"), explain_lost_process():
         raise RuntimeError(message)
 
 

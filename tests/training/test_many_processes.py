@@ -25,7 +25,7 @@ from sopedu.model.checkpoints import load_checkpoint
 from sopedu.training import loop as training
 from sopedu.training import setup
 from sopedu.training.callbacks import read_history
-from sopedu.training.distributed import lost_process_told
+from sopedu.training.distributed import explain_lost_process
 from sopedu.training.loop import train
 from sopedu.training.resume import RESUME_STATUS
 from sopedu.training.run_folder import train_run
@@ -281,7 +281,7 @@ def test_a_notebook_launches_two_processes(tmp_path):
 
 def test_other_errors_are_not_taken_for_a_lost_process(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RuntimeError, match="shapes"), lost_process_told(lambda: 1):
+    with pytest.raises(RuntimeError, match="shapes"), explain_lost_process(lambda: 1):
         raise RuntimeError("shapes cannot be multiplied")
-    with pytest.raises(SopeduError, match=r"loads clips was lost .*take fewer .--set tr"), lost_process_told():
+    with pytest.raises(SopeduError, match=r"loads clips was lost .*take fewer .--set tr"), explain_lost_process():
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")

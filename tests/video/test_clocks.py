@@ -223,7 +223,7 @@ def test_one_damaged_timestamp_moves_nothing_else(tmp_path, wild):
 
 def test_every_picture_is_found_again_by_its_time_where_key_pictures_are_open(tmp_path, monkeypatch):
     """Pictures that are shown before a key picture may lean on those before it: a seek must go further back."""
-    monkeypatch.setattr(video, "SEEK_BEYOND_SECONDS", 0.01)
+    monkeypatch.setattr(video, "_SEEK_BEYOND_SECONDS", 0.01)
     for name in ("a.mp4", "a.mkv", "a.ts"):
         path = write_film(
             tmp_path / name, 75, coding={"bf": "3", "x264-params": "open-gop=1:keyint=6:min-keyint=6:b-adapt=0"}

@@ -111,7 +111,7 @@ def test_a_picture_is_the_one_shown_at_its_time(clip):
 def test_seeking_gives_the_same_pictures_as_one_pass(clip, monkeypatch):
     times = np.linspace(0, 12, 37)
     one_pass = video.read_frames(clip, times)
-    monkeypatch.setattr(video, "SEEK_BEYOND_SECONDS", 0.01)
+    monkeypatch.setattr(video, "_SEEK_BEYOND_SECONDS", 0.01)
     np.testing.assert_array_equal(video.read_frames(clip, times), one_pass)
 
 
