@@ -19,8 +19,8 @@ from sopedu.config import with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, run_demo, score_table
 from sopedu.errors import SopeduError
-from sopedu.evaluation import pairs as evaluation
 from sopedu.evaluation import report
+from sopedu.evaluation import separation as evaluation
 from sopedu.evaluation.localization import evaluate_localization
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.training import callbacks
