@@ -17,8 +17,7 @@ from sopedu.evaluation.localization import evaluate_localization
 from sopedu.evaluation.separation import evaluate_with_examples
 from sopedu.files import new_run_folder, require_new_folder, through_links, write_json
 from sopedu.model.checkpoints import load_checkpoint, save_checkpoint
-from sopedu.toyband import duet
-from sopedu.toyband.melody import DEMO_INSTRUMENTS
+from sopedu.toyband import DEMO_INSTRUMENTS, duet
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress
 from sopedu.training.loop import train
 
@@ -44,7 +43,7 @@ def run_demo(
         out: folder of the run; by default a new one under ``runs/``. Must not hold files.
         seed: of the training and of the test pairs.
         steps: budget; by default that of preset ``tiny``.
-        workers: processes that render (see :func:`sopedu.toyband.rendered.rendered_set`).
+        workers: processes that render (see :func:`sopedu.toyband.rendered_set`).
         say: what to do with lines of text.
         pairs: held-out mixtures to judge with.
 

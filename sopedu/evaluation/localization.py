@@ -22,7 +22,7 @@ from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds
 from sopedu.localization.places import WHOLE, Box, Point, cell_weights, centre, inside, map_on_picture
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 from sopedu.model.sound_of_pixels import REGION_POOLINGS
-from sopedu.toyband.melody import INSTRUMENTS
+from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.scenes import Scene, scene, solo
 
 #: What is told of every map and every guess, in the order of the table.

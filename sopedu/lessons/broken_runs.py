@@ -25,7 +25,7 @@ from sopedu.data.clips import ClipDataset, SampleKey, ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.files import write_json
 from sopedu.shipped import shipped_path
-from sopedu.toyband.melody import DEMO_INSTRUMENTS
+from sopedu.toyband import DEMO_INSTRUMENTS
 
 CAUSES = {
     "A": "the learning rate is a hundred times too high",

@@ -1,6 +1,6 @@
-"""Objects in pictures: detectors, files of boxes, and objects followed through time.
+"""Objects in pictures: detectors, box files, and tracks through time. Read `detection` first, then `registry`.
 
-A detector is any function from pictures to boxes, labels and scores: see `detection`.
+A detector is any function from pictures to boxes, labels and scores.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __getattr__, __dir__, __all__ = exports(
             "make_detections",
             "suppress_overlaps",
             "validate_detector",
-            "named_detector",
         ),
         "pretrained": (
             "FasterRCNN",
             "OpenVocabulary",
         ),
+        "registry": ("named_detector",),
         "toyband_detector": (
             "ToyBandNet",
             "boxes_of_cells",

@@ -37,7 +37,8 @@ from sopedu.localization.windows import (
 )
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 from sopedu.model.sound_of_pixels import REGION_POOLINGS
-from sopedu.objects.detection import Detector, named_detector
+from sopedu.objects.detection import Detector
+from sopedu.objects.registry import named_detector
 from sopedu.objects.tracks import Track, find_tracks
 from sopedu.separation.domain_shift import Familiarity
 from sopedu.separation.films import Film, highlighting, progress_bar, write_films, write_tour
