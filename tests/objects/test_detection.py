@@ -398,7 +398,7 @@ def test_a_header_that_is_no_csv_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"labels": None}, "labels no list"),
+        ({"labels": None}, "labels a list"),
         ({"boxes": torch.zeros(1, 4, requires_grad=True)}, "detach"),
         ({"scores": [1.5]}, "scores from 1.5 to 1.5; return 0 to 1"),
         ({"scores": [-50]}, "return 0 to 1"),

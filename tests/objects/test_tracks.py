@@ -147,7 +147,7 @@ def test_a_wrong_answer_and_pictures_of_two_sizes_are_told():
 
     with pytest.raises(SopeduError, match="detector lazy: has to return a list"):
         find_tracks(lazy, [(0.0, np.zeros((8, 8, 3), np.uint8))])
-    with pytest.raises(SopeduError, match="of one size"):
+    with pytest.raises(SopeduError, match="must have one size"):
         find_tracks(lazy, [(0.0, np.zeros((8, 8, 3), np.uint8)), (1.0, np.zeros((8, 9, 3), np.uint8))])
 
 
