@@ -27,7 +27,8 @@ from sopedu.localization.overlays import MapOverlay
 from sopedu.localization.pixel_sounds import MAP_KINDS
 from sopedu.localization.places import Box
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
-from sopedu.objects.detection import Detector, named_detector
+from sopedu.objects.detection import Detector
+from sopedu.objects.registry import named_detector
 from sopedu.objects.tracks import Track, find_tracks
 from sopedu.separation.domain_shift import DomainShift
 from sopedu.separation.films import Film, highlighting, write_films, write_tour
