@@ -187,7 +187,7 @@ def test_the_time_that_was_given_stops_a_check_and_those_after_it(monkeypatch, t
     after = Section(lambda check, place: pytest.fail("there is no time for it"))
     only(monkeypatch, endless=Section(endless), after=after, compiled=SECTIONS["compiled"])
     out = tmp_path / "figures.json"
-    assert main(["--device", "cpu", "--minutes", "0.002", "--out", str(out)]) == 1
+    assert main(["--device", "cpu", "--minutes", "0.02", "--out", str(out)]) == 1
     found = json.loads(out.read_text(encoding="utf-8"))
     assert [one["result"] for one in found["sections"].values()] == ["out of time", "out of time", "skipped"]
     assert found["result"] == "out of time" and found["sections"]["endless"]["figures"]["before"]["value"] == "nan"

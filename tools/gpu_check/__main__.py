@@ -107,8 +107,8 @@ def run_check(
             "or run what works without one: python -m tools.gpu_check --device cpu"
         )
     full_float32(place_device)  # as training does
-    began, budget = time.perf_counter(), 60 * minutes
     report: dict[str, Any] = {**_machine(place_device), "minutes": minutes, "result": "unfinished", "sections": {}}
+    began, budget = time.perf_counter(), 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
         place = Place(place_device, Path(folder))
         for name, section in SECTIONS.items():
