@@ -10,7 +10,14 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "benchmark": ("MatrixProduct", "flop_per_mixture", "measure_step", "run_benchmark", "seconds_in_turns"),
+        "benchmark": (
+            "MUSIC_MIXTURES",
+            "MatrixProduct",
+            "flop_per_mixture",
+            "measure_step",
+            "run_benchmark",
+            "seconds_in_turns",
+        ),
         "callbacks": ("JsonLinesHistory", "KeepCheckpoint", "LivePlot", "Progress", "TensorBoard", "read_history"),
         "compare": ("compare_runs", "comparison_table", "plot_comparison"),
         "loop": ("train",),
