@@ -43,7 +43,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "training.compare": ("compare_runs", "plot_comparison"),
     "training.benchmark": ("run_benchmark",),
     "localization.pixel_sounds": ("PixelSounds",),
-    "objects.detection": ("named_detector",),
+    "objects.registry": ("named_detector",),
     "objects.tracks": ("find_tracks",),
     "separation.video": ("separate_video",),
     "evaluation.pairs": ("predict_masks",),

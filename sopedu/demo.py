@@ -18,8 +18,7 @@ from sopedu.evaluation.pairs import TestPairs
 from sopedu.evaluation.separation import evaluate_with_examples
 from sopedu.files import new_run_folder, require_new_folder, through_links, write_json
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from sopedu.toyband import duet
-from sopedu.toyband.melody import DEMO_INSTRUMENTS
+from sopedu.toyband import DEMO_INSTRUMENTS, duet
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress
 from sopedu.training.loop import train
 from sopedu.training.run import Run
@@ -51,7 +50,7 @@ def run_demo(
         out: folder of the run, new or empty; None for a new one under ``runs/``.
         seed: of the training and of the held-out mixtures.
         steps: length of the training; None for that of preset ``tiny``.
-        workers: number of processes that render, see :func:`sopedu.toyband.rendered.rendered_set`.
+        workers: number of processes that render, see :func:`sopedu.toyband.cache.rendered_set`.
         say: called with every line of text.
         pairs: number of held-out mixtures.
 

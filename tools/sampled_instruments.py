@@ -21,18 +21,12 @@ from sopedu.audio import save_waveform
 from sopedu.cli import run_command
 from sopedu.errors import SopeduError, real_number, whole_number
 from sopedu.files import folder_written_aside, require_file, require_new_folder
-from sopedu.toyband import INSTRUMENTS
-from sopedu.toyband.melody import Note, compose
+from sopedu.toyband import BAND, INSTRUMENTS, Note
+from sopedu.toyband.melody import compose
 from sopedu.toyband.splits import draw_identity, generator_for
 from sopedu.toyband.synthesis import normalized
 
 SAMPLE_RATE = 44100
-#: General MIDI programs, counted from 0. There is no erhu among them: the fiddle, also a bowed string, stands in.
-PROGRAMS: dict[str, int] = {
-    "accordion": 21, "acoustic_guitar": 24, "cello": 42, "clarinet": 71, "erhu": 110, "flute": 73,
-    "saxophone": 65, "trumpet": 56, "tuba": 58, "violin": 40, "xylophone": 13,
-}  # fmt: skip
-
 #: Time in seconds, MIDI key, and velocity 1 to 127; velocity 0 releases the key.
 Event = tuple[float, int, int]
 #: Plays events on a program for a duration in seconds: ``(L,)`` float at 44 100 Hz.
@@ -97,10 +91,13 @@ def render_sampled(
             # Notes that begin before the clip are played from their beginning; the clip is cut out afterwards.
             early = max(0.0, -events[0][0])
             shifted = [(time + early, key, velocity) for time, key, velocity in events]
-            played = sosfiltfilt(high_pass, synthesizer(PROGRAMS[name], shifted, early + seconds))
+            program = BAND[name].midi_program
+            if program is None:
+                raise SopeduError(f"{name}: has no General MIDI program; choose other instruments")
+            played = sosfiltfilt(high_pass, synthesizer(program, shifted, early + seconds))
             sound = played[round(early * SAMPLE_RATE) :][: round(seconds * SAMPLE_RATE)]
             if np.abs(sound).max() < 1e-4:
-                raise SopeduError(f"the SoundFont plays nothing for {name} (program {PROGRAMS[name]}); take another")
+                raise SopeduError(f"the SoundFont plays nothing for {name} (program {program}); take another")
             path = folder / name / f"validation{seed}-{number:06d}.wav"
             path.parent.mkdir(exist_ok=True)
             save_waveform(path, normalized(sound, generator.uniform(0.08, 0.12)), SAMPLE_RATE)

@@ -24,13 +24,13 @@ def added(default: Any) -> Any:
 class SpectrogramConfig:
     """From waveform to spectrogram. Notebook: 01_sound_and_spectrograms."""
 
-    sample_rate: int = 11025  # hertz
-    samples: int = 65535  # length of a clip
-    n_fft: int = 1022  # gives n_fft // 2 + 1 = 512 linear bins
+    sample_rate: int = 11025  #: hertz
+    samples: int = 65535  #: length of a clip
+    n_fft: int = 1022  #: gives n_fft // 2 + 1 = 512 linear bins
     hop_length: int = 256
     log_frequency_bins: int = 256
-    warp: Literal["bilinear", "area"] = "bilinear"  # "bilinear" as in the paper; "area" uses every linear bin
-    floor: float = 1e-10  # added before the logarithm
+    warp: Literal["bilinear", "area"] = "bilinear"  #: "bilinear" as in the paper; "area" uses every linear bin
+    floor: float = 1e-10  #: added before the logarithm
 
     @property
     def linear_bins(self) -> int:
@@ -57,11 +57,11 @@ class SpectrogramConfig:
 class FramesConfig:
     """Which video frames of a clip the frame net gets."""
 
-    size: int = 224  # pixels, height and width
-    resize: int = 246  # size before the random crop of training
-    count: int = 3  # frames per clip
-    stride: int = 24  # video frames between two of them
-    frame_rate: float = 8.0  # video frames per second in prepared data
+    size: int = 224  #: pixels, height and width
+    resize: int = 246  #: size before the random crop of training
+    count: int = 3  #: frames per clip
+    stride: int = 24  #: video frames between two of them
+    frame_rate: float = 8.0  #: video frames per second in prepared data
 
     def times(self, centre: float) -> list[float]:
         """Return the times in seconds of the frames of a clip whose middle is at ``centre`` seconds."""
@@ -72,44 +72,44 @@ class FramesConfig:
 class ModelConfig:
     """Sizes and choices of the three nets; ``components`` is K."""
 
-    components: int = 32  # K
+    components: int = 32  #: K
     frame_net: Literal["resnet18", "small"] = "resnet18"
-    frame_width: int = 64  # channels of the first stage of the small frame net
-    frame_dilation: int = 2  # of the last stage, which keeps its resolution; 0: a stride instead
+    frame_width: int = 64  #: channels of the first stage of the small frame net
+    frame_dilation: int = 2  #: of the last stage, which keeps its resolution; 0: a stride instead
     frame_head_kernel: int = 3
-    frame_weights: Literal["imagenet", "procedural", "none"] = "imagenet"  # "procedural": shipped, for "small"
-    pooling: Literal["max", "mean"] = "max"  # over frames and cells
+    frame_weights: Literal["imagenet", "procedural", "none"] = "imagenet"  #: "procedural": shipped, for "small"
+    pooling: Literal["max", "mean"] = "max"  #: over frames and cells
     # Of a region when separating: "features" as in training; "energy": masks weighted by the energy that they keep.
     region_pooling: Literal["features", "energy"] = added("features")
     # The names in sopedu.model.nets.ACTIVATIONS.
     visual_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "sigmoid"
     audio_channels: tuple[int, ...] = (64, 128, 256, 512, 512, 512, 512)
     audio_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "none"
-    initialisation: Literal["paper", "default"] = "paper"  # "paper": conv N(0, 0.001); "default": torch's own
+    initialisation: Literal["paper", "default"] = "paper"  #: "paper": conv N(0, 0.001); "default": torch's own
 
 
 @dataclass(frozen=True)
 class MixingConfig:
     """How solos become training mixtures."""
 
-    sources: int = 2  # N
-    pairing: Literal["in-batch", "independent"] = "in-batch"  # each solo is in N mixtures; "independent": in one
+    sources: int = 2  #: N
+    pairing: Literal["in-batch", "independent"] = "in-batch"  #: each solo is in N mixtures; "independent": in one
     gain_low: float = 0.5
     gain_high: float = 1.5
-    silent_share: float = 0.0  # share of the solos that are empty, silent scenes
-    absent: int = 0  # pictures of absent instruments per mixture, whose target mask is zero
-    flip: bool = True  # mirror half of the clips
+    silent_share: float = 0.0  #: share of the solos that are empty, silent scenes
+    absent: int = 0  #: pictures of absent instruments per mixture, whose target mask is zero
+    flip: bool = True  #: mirror half of the clips
     colour_jitter: float = 0.0
-    pasted_share: float = added(0.0)  # share of the steps that paste the sources of a mixture into one picture
+    pasted_share: float = added(0.0)  #: share of the steps that paste the sources of a mixture into one picture
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """What the masks are compared with, and how."""
 
-    target: Literal["binary", "ratio"] = "binary"  # the names in sopedu.audio.masks.MASK_KINDS
-    kind: Literal["bce", "l1", "l2"] = "bce"  # the names in sopedu.training.loss.LOSSES
-    weighted: bool = True  # by the mixture's log magnitude
+    target: Literal["binary", "ratio"] = "binary"  #: the names in sopedu.audio.masks.MASK_KINDS
+    kind: Literal["bce", "l1", "l2"] = "bce"  #: the names in sopedu.training.loss.LOSSES
+    weighted: bool = True  #: by the mixture's log magnitude
     # Of pasted scenes: pooled features of a strip, one loud cell, noisy-OR of all its cells, silence elsewhere.
     pasted_terms: tuple[Literal["pooled", "cell", "any", "silence"], ...] = added(("pooled", "cell", "any", "silence"))
 
@@ -118,26 +118,26 @@ class LossConfig:
 class TrainingConfig:
     """Optimizer, schedule, budget."""
 
-    steps: int = 600  # overridden by the presets
-    batch_size: int = 80  # mixtures per step, over all processes
+    steps: int = 600  #: overridden by the presets
+    batch_size: int = 80  #: mixtures per step, over all processes
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = 1e-3  # audio net, synthesizer, last layer of the frame net
+    learning_rate: float = 1e-3  #: audio net, synthesizer, last layer of the frame net
     frame_learning_rate: float = 1e-4
     momentum: float = 0.9
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-4
-    schedule: Literal["steps", "cosine"] = "steps"  # "steps": ×0.1 at 40 % and 80 % of the steps
+    schedule: Literal["steps", "cosine"] = "steps"  #: "steps": ×0.1 at 40 % and 80 % of the steps
     warmup_share: float = 0.0
-    clip_gradient: float = 0.0  # largest gradient norm; 0: no clipping
-    average_decay: float = added(0.0)  # of the moving average of the weights, which is kept as the result; 0: none
-    freeze: tuple[str, ...] = added(())  # beginnings of parameter names that do not learn, e.g. frame_net.body
-    precision: Literal["auto", "float32", "bf16"] = "auto"  # "auto": bf16 on GPUs that have it, else float32
+    clip_gradient: float = 0.0  #: largest gradient norm; 0: no clipping
+    average_decay: float = added(0.0)  #: of the moving average of the weights, which is kept as the result; 0: none
+    freeze: tuple[str, ...] = added(())  #: beginnings of parameter names that do not learn, e.g. frame_net.body
+    precision: Literal["auto", "float32", "bf16"] = "auto"  #: "auto": bf16 on GPUs that have it, else float32
     # torch.compile; "reduce-overhead" uses CUDA graphs; "auto": long trainings on one GPU.
     compile: Literal["auto", "none", "default", "reduce-overhead"] = added("auto")
-    sync_batchnorm: bool = added(False)  # statistics over the batches of all GPUs
-    save_every: int = added(500)  # steps between two states to resume from
-    validate_every: int = added(0)  # steps between two validations; 0: none
-    workers: int | str = "auto"  # processes that load clips, per GPU; "auto": 0 on the CPU
+    sync_batchnorm: bool = added(False)  #: statistics over the batches of all GPUs
+    save_every: int = added(500)  #: steps between two states to resume from
+    validate_every: int = added(0)  #: steps between two validations; 0: none
+    workers: int | str = "auto"  #: processes that load clips, per GPU; "auto": 0 on the CPU
     seed: int = 0
 
 
@@ -145,7 +145,7 @@ class TrainingConfig:
 class ToyBandConfig:
     """The rendered data set: which instruments, and how many solos are rendered for training."""
 
-    instruments: tuple[str, ...] = ()  # empty: all eleven
+    instruments: tuple[str, ...] = ()  #: empty: all eleven
     solos: int = 2000
     empty_scenes: int = 100
 

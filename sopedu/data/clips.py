@@ -19,8 +19,8 @@ from sopedu.config import Config
 from sopedu.data.batches import Clip
 from sopedu.data.checks import check_classes
 from sopedu.errors import SopeduError
-from sopedu.toyband.melody import INSTRUMENTS
-from sopedu.toyband.rendered import SetDescription, rendered_set
+from sopedu.toyband.cache import SetDescription, rendered_set
+from sopedu.toyband.instruments import BAND, INSTRUMENTS
 from sopedu.toyband.scenes import from_int16
 
 #: Class folder of scenes in which nobody plays.
@@ -93,9 +93,9 @@ class ToyBandClips(ClipDataset):
         self, config: Config, split: str = "train", solos: int | None = None, seed: int = 0, workers: int = 1
     ) -> None:
         names = config.toyband.instruments or INSTRUMENTS
-        unknown = set(names) - set(INSTRUMENTS)
+        unknown = set(names) - set(BAND)
         if unknown:
-            raise SopeduError(f"the toy band has no {', '.join(sorted(unknown))}: choose from {', '.join(INSTRUMENTS)}")
+            raise SopeduError(f"the toy band has no {', '.join(sorted(unknown))}: choose from {', '.join(BAND)}")
         training = split == "train"
         sound = config.spectrogram
         description = SetDescription(

@@ -18,7 +18,7 @@ from sopedu.config import Config
 from sopedu.data.batches import Clip
 from sopedu.data.clips import ClipDataset
 from sopedu.errors import SopeduError
-from sopedu.toyband.melody import INSTRUMENTS
+from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.scenes import solo
 from sopedu.toyband.synthesis import normalized
 

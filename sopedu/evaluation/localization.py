@@ -24,7 +24,7 @@ from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds
 from sopedu.localization.places import Box, centre
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 from sopedu.model.sound_of_pixels import REGION_POOLINGS
-from sopedu.toyband.melody import INSTRUMENTS
+from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.scenes import Scene, scene, solo
 
 _HISS = 1e-3  # standard deviation of the noise in a room where nobody plays: −60 dB of full scale

@@ -21,7 +21,7 @@ from sopedu.data.batches import Clip
 from sopedu.data.clips import ClipDataset, SampleKey
 from sopedu.errors import SopeduError
 from sopedu.shipped import shipped_path
-from sopedu.toyband.melody import DEMO_INSTRUMENTS
+from sopedu.toyband import DEMO_INSTRUMENTS
 
 #: What is wrong with each run.
 CAUSES = {

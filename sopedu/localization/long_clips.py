@@ -44,7 +44,7 @@ def window_starts(length: int, sound: SpectrogramConfig) -> range:
 
     Args:
         length: of the recording, in samples.
-        sound: how the model hears.
+        sound: settings of the model's spectrogram.
     """
     step = sound.counted_samples // 2
     return range(0, max(1, length - step), step)
@@ -55,7 +55,7 @@ def window_centres(starts: Sequence[int], sound: SpectrogramConfig) -> list[floa
 
     Args:
         starts: first samples of the windows.
-        sound: how the model hears.
+        sound: settings of the model's spectrogram.
     """
     return [(start + sound.counted_samples / 2) / sound.sample_rate for start in starts]
 

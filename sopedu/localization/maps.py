@@ -163,7 +163,7 @@ def regions_by_sound(pixels: PixelSounds, count: int = 2, frame: int = 0) -> np.
         raise SopeduError(f"{count} regions: {int(loud.sum())} cells sound, choose a number from 1 to that")
     directions, weights = vectors[loud] / length[loud][:, None], length[loud]
     centres = [directions[weights.argmax()]]
-    while len(centres) < count:  # the loudest, then whatever is least like those chosen
+    while len(centres) < count:  # the loudest first, then the one least like those chosen
         centres.append(directions[(weights * (1 - np.max(directions @ np.stack(centres).T, axis=1))).argmax()])
     centres = np.stack(centres)
     for _ in range(20):

@@ -1,4 +1,6 @@
-"""The Sound of Pixels as one model of three nets: frames and a mixture go in, mask logits come out.
+"""The Sound of Pixels as one model of three nets.
+
+Frames and a mixture go in, mask logits come out::
 
     frames --FrameNet--> features --pool, activate--> visual vectors of K numbers --+
                                                                                     +--Synthesizer--> mask logits

@@ -1,6 +1,6 @@
-"""Objects in pictures: detectors, files of boxes, and objects followed through time.
+"""Objects in pictures: detectors, box files, and tracks through time. Read `detection` first, then `registry`.
 
-A detector is any function from pictures to boxes, labels and scores: see `detection`.
+A detector is any function from pictures to boxes, labels and scores.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "box_file": ("BoxFile",),
-        "detection": ("Detections", "make_detections", "named_detector", "suppress_overlaps", "validate_detector"),
+        "detection": ("Detections", "make_detections", "suppress_overlaps", "validate_detector"),
+        "registry": ("DETECTORS", "named_detector"),
         "toyband_detector": (
             "ToyBandDetector",
             "ToyBandNet",
@@ -19,6 +20,6 @@ __getattr__, __dir__, __all__ = exports(
             "load_toyband_detector",
             "save_toyband_detector",
         ),
-        "tracks": ("Track", "find_tracks", "link_detections"),
+        "tracks": ("Track", "find_tracks", "link_detections", "track_names"),
     },
 )

@@ -1,6 +1,6 @@
-"""Boxes that somebody drew or another program found, read from a file (notebook 12_objects_and_their_sounds).
+"""Read boxes from a file, drawn by hand or written by another program (notebook 12_objects_and_their_sounds).
 
-JSON is a list of entries, CSV a line each below a header; ``score`` may be left out::
+JSON holds a list of entries, CSV one line per box below a header; ``score`` may be left out::
 
     [{"time": 0.0, "label": "violin", "box": [0.1, 0.2, 0.4, 0.9], "score": 0.8}, …]
 
@@ -23,17 +23,17 @@ from sopedu.localization.places import check_box
 from sopedu.objects.detection import Detections, make_detections
 
 _SIDES = ("x0", "y0", "x1", "y1")
-_MUCH = 1e300
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
 class BoxFile:
-    """What a file says; it stands where a detector does, but needs no pictures.
+    """Boxes read from a file; used like a detector, but without pictures.
 
     Attributes:
         path: the file.
-        times: the seconds of the video that it speaks of, ascending.
-        detections: what is there at each of them.
+        times: seconds of the video at which there are boxes, ascending.
+        detections: the boxes at each of these times.
     """
 
     path: Path
@@ -44,8 +44,14 @@ class BoxFile:
 def read_boxes(path: str | Path) -> BoxFile:
     """Read boxes from a ``.json`` or ``.csv`` file, times in seconds, sides in fractions of width and height.
 
+    Args:
+        path: the file; the format follows from its ending, CSV unless it is ``.json``.
+
+    Returns:
+        The boxes, grouped by time.
+
     Raises:
-        SopeduError: there is no such file, or it is malformed: file, entry or line, and field are named.
+        SopeduError: if the file is missing or malformed; names file, entry or line, and field.
     """
     path = require_file(path)
     try:
@@ -130,4 +136,4 @@ def _checked_entry(where: str, entry: dict[str, Any]) -> tuple[float, str, tuple
 
 def _is_number(value: Any) -> bool:
     # Compared, not asked with isfinite: a whole number may be too large for a float.
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MUCH
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST

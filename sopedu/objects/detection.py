@@ -1,18 +1,17 @@
-"""Detectors: what stands where in pictures (notebook 12_objects_and_their_sounds).
+"""What a detector is and what it returns (notebook 12_objects_and_their_sounds).
 
 A detector is any callable that takes pictures ``(S, H, W, 3)`` uint8 and returns a :class:`Detections` for each:
 
-    >>> found = named_detector("toyband")(frames)
-    >>> found[0].labels, found[0].boxes
+    >>> detections = sopedu.named_detector("toyband")(frames)
+    >>> detections[0].labels, detections[0].boxes
 
-Boxes are x0, y0, x1, y1 in fractions of width and height, as everywhere (``geometry.py``).
+Boxes are x0, y0, x1, y1 in fractions of width and height. The detectors themselves are listed in ``registry.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,20 +19,17 @@ from torchvision.ops import batched_nms, nms
 
 from sopedu.errors import SopeduError
 
-if TYPE_CHECKING:
-    from sopedu.objects.box_file import BoxFile
-
-_OVERHANG = 0.5  # a detector's box may reach so far beyond the picture; further out it is probably in pixels
+_OVERHANG = 0.5  # a box may reach this far beyond the picture; one that reaches further is probably in pixels
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in one picture: n things, none if n is 0.
+    """The objects found in one picture, n of them.
 
     Attributes:
-        boxes: ``(n, 4)`` x0, y0, x1, y1 in fractions of width and height.
-        labels: the name of each.
-        scores: ``(n,)`` how sure the detector is, 0…1.
+        boxes: ``(n, 4)`` float, x0, y0, x1, y1 in fractions of width and height.
+        labels: n names, one per box.
+        scores: ``(n,)`` float, confidence of the detector, 0…1.
     """
 
     boxes: np.ndarray
@@ -41,34 +37,52 @@ class Detections:
     scores: np.ndarray
 
     def __len__(self) -> int:
+        """Return the number of objects."""
         return len(self.labels)
 
     def only(self, which: Sequence[int] | np.ndarray) -> Detections:
-        """Those at the given positions, in that order."""
+        """Return a selection of the objects.
+
+        Args:
+            which: positions to keep, in the order wanted.
+
+        Returns:
+            The detections at these positions.
+        """
         which = np.asarray(which, int)
         return Detections(self.boxes[which], tuple(self.labels[i] for i in which), self.scores[which])
 
 
+#: From pictures ``(S, H, W, 3)`` uint8 to one :class:`Detections` per picture.
 Detector = Callable[[np.ndarray], list[Detections]]
 
 
 def make_detections(
     boxes: Sequence | np.ndarray, labels: Sequence[str], scores: Sequence[float] | np.ndarray
 ) -> Detections:
-    """Detections from lists or arrays of boxes, labels and scores; empty ones are fine."""
+    """Build :class:`Detections` from lists or arrays.
+
+    Args:
+        boxes: ``(n, 4)`` x0, y0, x1, y1 in fractions of width and height; may be empty.
+        labels: n names.
+        scores: ``(n,)`` confidences, 0…1.
+
+    Returns:
+        The detections, with float64 arrays.
+    """
     return Detections(np.asarray(boxes, float).reshape(-1, 4), tuple(labels), np.asarray(scores, float).reshape(-1))
 
 
 def suppress_overlaps(detections: Detections, overlap: float = 0.5, across_labels: bool = False) -> Detections:
-    """Keep the surest of boxes that show the same thing (non-maximum suppression, ``torchvision.ops``).
+    """Keep only the most confident of boxes that overlap (non-maximum suppression).
 
     Args:
         detections: of one picture.
-        overlap: a box goes if its intersection over union with a surer one is larger.
+        overlap: a box is removed if its intersection over union with a more confident one is larger.
         across_labels: whether boxes of different labels suppress each other too.
 
     Returns:
-        what is left, the surest first.
+        The remaining detections, the most confident first.
     """
     boxes, scores = torch.from_numpy(detections.boxes).float(), torch.from_numpy(detections.scores).float()
     if across_labels:
@@ -79,15 +93,22 @@ def suppress_overlaps(detections: Detections, overlap: float = 0.5, across_label
 
 
 def validate_detector(detector: Detector, name: str = "") -> Detector:
-    """Wrap a detector so that wrong pictures and wrong answers are told in one line; boxes are cut at the border.
+    """Wrap a detector so that wrong input or output raises a one-line error; boxes are clipped to the picture.
 
     Args:
-        detector: any callable as above, one of your own for example.
-        name: what errors call it.
+        detector: any callable from ``(S, H, W, 3)`` uint8 to S :class:`Detections`.
+        name: its name in error messages; by default the callable's own.
+
+    Returns:
+        A detector with the same results, checked. It raises a SopeduError for pictures of another shape or type, and
+        for results that are not valid :class:`Detections`.
+
+    Raises:
+        SopeduError: if ``detector`` is not callable.
     """
     name = name or getattr(detector, "__name__", type(detector).__name__)
     if not callable(detector):
-        raise SopeduError(f"detector {name}: is no function; pass one, or a name such as toyband, as text")
+        raise SopeduError(f"detector {name}: is not a function; pass one, or a name such as toyband, as text")
 
     def detect(frames: np.ndarray) -> list[Detections]:
         frames = np.asarray(frames)
@@ -95,24 +116,24 @@ def validate_detector(detector: Detector, name: str = "") -> Detector:
             raise SopeduError(
                 f"detector {name}: got {frames.dtype} {frames.shape}; pass pictures (S, H, W, 3) of uint8"
             )
-        answers = detector(frames)
-        if not isinstance(answers, list | tuple) or len(answers) != len(frames):
-            raise SopeduError(f"detector {name}: has to return a list of {len(frames)} Detections, one a picture")
-        return [_checked_answer(one, f"detector {name}, picture {number}") for number, one in enumerate(answers, 1)]
+        results = detector(frames)
+        if not isinstance(results, list | tuple) or len(results) != len(frames):
+            raise SopeduError(f"detector {name}: has to return a list of {len(frames)} Detections, one per picture")
+        return [_checked_detections(one, f"detector {name}, picture {number}") for number, one in enumerate(results, 1)]
 
     detect.__name__ = name
     return detect
 
 
-def _checked_answer(answer: Detections, where: str) -> Detections:
-    if not isinstance(answer, Detections):
-        raise SopeduError(f"{where}: returned {type(answer).__name__}; return sopedu.objects.detection.Detections")
+def _checked_detections(result: Detections, where: str) -> Detections:
+    if not isinstance(result, Detections):
+        raise SopeduError(f"{where}: returned {type(result).__name__}; return sopedu.objects.Detections")
     try:
-        boxes, scores = np.asarray(answer.boxes, float), np.asarray(answer.scores, float)
-        labels = tuple(answer.labels)
+        boxes, scores = np.asarray(result.boxes, float), np.asarray(result.scores, float)
+        labels = tuple(result.labels)
     except (TypeError, ValueError, RuntimeError) as error:  # the last: tensors that carry gradients
         raise SopeduError(
-            f"{where}: its boxes and scores are no arrays of numbers, or its labels no list; tensors: .detach().cpu()"
+            f"{where}: boxes and scores must be arrays of numbers and labels a list; tensors: .detach().cpu()"
         ) from error
     boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) == len(labels) == scores.size:
@@ -121,7 +142,7 @@ def _checked_answer(answer: Detections, where: str) -> Detections:
             "return as many labels and scores as boxes (n, 4)"
         )
     if not all(isinstance(label, str) and label.strip() for label in labels):
-        raise SopeduError(f"{where}: its labels are not all names; return text that is not empty")
+        raise SopeduError(f"{where}: labels must be names; return text that is not empty")
     if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
         raise SopeduError(f"{where}: a box or a score is not a number")
     if scores.size and not 0 <= scores.min() <= scores.max() <= 1:
@@ -135,44 +156,3 @@ def _checked_answer(answer: Detections, where: str) -> Detections:
                 "and height (not pixels), with x0 < x1 and y0 < y1"
             )
     return make_detections(clipped, labels, scores)
-
-
-def named_detector(name: str) -> Detector | BoxFile:
-    """The detector of that name, checked and ready.
-
-    Args:
-        name: ``toyband`` (ours: the eleven instruments, drawn; comes with the samples), ``faster-rcnn`` (the 80 things
-            of COCO), ``owlv2:violin,piano`` (whatever you name; ``owlv2`` alone: the eleven instruments; needs
-            ``sopedu[detect]``), or the path of a box file, ``.json`` or ``.csv``
-            (see :func:`sopedu.objects.box_file.read_boxes`).
-
-    Returns:
-        a detector, or the :class:`~sopedu.objects.box_file.BoxFile`; :func:`sopedu.find_tracks` takes both.
-
-    Raises:
-        SopeduError: there is no detector of that name, its weights are neither here nor to be downloaded, a library is
-            missing, or the box file is malformed.
-    """
-    kind, _, wanted = name.partition(":")
-    if name.lower().endswith((".json", ".csv")):
-        from sopedu.objects.box_file import read_boxes
-
-        return read_boxes(name)
-    if name == "toyband":
-        from sopedu.objects.toyband_detector import load_toyband_detector
-
-        return validate_detector(load_toyband_detector(), name)
-    if name == "faster-rcnn":
-        from sopedu.objects.pretrained import FasterRCNN
-
-        return validate_detector(FasterRCNN.pretrained(), name)
-    if kind == "owlv2":
-        from sopedu.objects.pretrained import OpenVocabulary
-        from sopedu.toyband.melody import INSTRUMENTS
-
-        words = [word.strip() for word in wanted.split(",") if word.strip()]
-        return validate_detector(OpenVocabulary.pretrained(words or INSTRUMENTS), "owlv2")
-    raise SopeduError(
-        f"no detector is called {name!r:.60}: choose toyband, faster-rcnn, owlv2, owlv2:violin,piano (your own words), "
-        "or a box file NAME.json or NAME.csv"
-    )

@@ -1,6 +1,6 @@
-"""Detectors that others trained, as detectors of ours (notebook 12_objects_and_their_sounds).
+"""Pretrained detectors of other libraries behind our interface (notebook 12_objects_and_their_sounds).
 
-Their weights are downloaded at first use, on the user's machine; without a network a line says what to do.
+The weights are downloaded at first use; without a network a one-line error says what to do.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from sopedu.localization.places import out_of_view
 from sopedu.objects.detection import Detections, make_detections, suppress_overlaps
 
 OWLV2 = "google/owlv2-base-patch16-ensemble"
-_LEAST_SIDE = 1e-3  # of the picture; thinner boxes, at its border above all, show nothing
+_LEAST_SIDE = 1e-3  # as a fraction of the picture; thinner boxes, mostly at its border, are dropped
 _INSTEAD = "or choose another detector: toyband, or a box file NAME.json or NAME.csv"
 
 
 @dataclass(frozen=True)
 class FasterRCNN:
-    """A detection net of torchvision, by default Faster R-CNN with the 80 things of COCO (Ren et al., 2015).
+    """A detection net of torchvision, by default Faster R-CNN with the 80 classes of COCO.
 
-    COCO has persons but no instruments: use it to hear who plays, or :class:`OpenVocabulary` to name instruments.
+    COCO has persons but no instruments: use it to separate by person, or :class:`OpenVocabulary` to find instruments.
 
     Attributes:
-        net: any of ``torchvision.models.detection`` that answers boxes, labels and scores, in evaluation mode.
-        categories: the name of every label; ``__background__`` and ``N/A`` are left out.
-        least_score: what is less sure is left out.
+        net: a net of ``torchvision.models.detection`` that returns boxes, labels and scores, in evaluation mode.
+        categories: the name of every label; detections of ``__background__`` and ``N/A`` are dropped.
+        least_score: detections with a lower score are dropped.
+
+    Source:
+        Ren et al., "Faster R-CNN", 2015.
     """
 
     net: torch.nn.Module
@@ -40,10 +43,16 @@ class FasterRCNN:
 
     @classmethod
     def pretrained(cls, least_score: float = 0.5) -> FasterRCNN:
-        """With torchvision's weights (167 MB), kept in its cache, which ``TORCH_HOME`` moves.
+        """Load torchvision's weights (167 MB); they are kept in its cache, which ``TORCH_HOME`` moves.
+
+        Args:
+            least_score: detections with a lower score are dropped.
+
+        Returns:
+            The detector.
 
         Raises:
-            SopeduError: the weights are not in the cache and cannot be downloaded, or are damaged.
+            SopeduError: if the weights are not in the cache and cannot be downloaded, or are damaged.
         """
         from torchvision.models.detection import FasterRCNN_ResNet50_FPN_V2_Weights, fasterrcnn_resnet50_fpn_v2
 
@@ -63,29 +72,40 @@ class FasterRCNN:
 
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> list[Detections]:
-        """Pictures ``(S, H, W, 3)`` uint8 → what is seen in each."""
+        """Detect objects.
+
+        Args:
+            frames: pictures ``(S, H, W, 3)`` uint8.
+
+        Returns:
+            One :class:`Detections` per picture.
+        """
         height, width = frames.shape[1:3]
-        answers = []
+        results = []
         for picture in frames:  # one by one: memory is that of one picture, and on a CPU a batch is no faster
-            seen = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-            answer = self.net([seen])[0]
-            boxes = (answer["boxes"] / torch.tensor([width, height, width, height])).clamp(0, 1).double().numpy()
-            names, scores = [self.categories[i] for i in answer["labels"].tolist()], answer["scores"].numpy()
+            shown = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+            output = self.net([shown])[0]
+            boxes = (output["boxes"] / torch.tensor([width, height, width, height])).clamp(0, 1).double().numpy()
+            names, scores = [self.categories[i] for i in output["labels"].tolist()], output["scores"].numpy()
             known = np.array([name not in ("__background__", "N/A") for name in names], bool)
             whole = known & (scores >= self.least_score) & (boxes[:, 2:] - boxes[:, :2] > _LEAST_SIDE).all(1)
-            answers.append(make_detections(boxes, names, scores).only(np.flatnonzero(whole)))
-        return answers
+            results.append(make_detections(boxes, names, scores).only(np.flatnonzero(whole)))
+        return results
 
 
 @dataclass(frozen=True)
 class OpenVocabulary:
-    """OWLv2, a detector that finds what you name (Minderer, Gritsenko and Houlsby, 2023), through transformers.
+    """OWLv2, a detector that finds the objects that you name, through transformers.
 
     Attributes:
-        net, processor: ``Owlv2ForObjectDetection`` in evaluation mode, and ``Owlv2Processor``.
+        net: ``Owlv2ForObjectDetection`` in evaluation mode.
+        processor: the ``Owlv2Processor`` that belongs to the net.
         words: what to look for; they become the labels.
-        least_score: what is less sure is left out. Scores of this model are low: 0.3 is quite sure.
+        least_score: detections with a lower score are dropped. Scores of this model are low: 0.3 is quite sure.
         prompt: the text around each word.
+
+    Source:
+        Minderer, Gritsenko and Houlsby, "Scaling Open-Vocabulary Object Detection", 2023.
     """
 
     net: Any
@@ -96,21 +116,25 @@ class OpenVocabulary:
 
     @classmethod
     def pretrained(cls, words: Sequence[str], name: str = OWLV2, least_score: float = 0.2) -> OpenVocabulary:
-        """With weights by name (the default: 155 million parameters, 620 MB), kept in huggingface_hub's cache.
+        """Load weights by name (the default: 155 million parameters, 620 MB), kept in huggingface_hub's cache.
 
         Args:
             words: what to look for, e.g. ``("violin", "piano")``.
             name: a model of the OWLv2 family, or a folder that holds one.
+            least_score: detections with a lower score are dropped.
+
+        Returns:
+            The detector.
 
         Raises:
-            SopeduError: transformers is not installed, or the model is not in the cache and cannot be downloaded.
+            SopeduError: if transformers is not installed, or the model is not in the cache and cannot be downloaded.
         """
         try:
             from transformers import Owlv2ForObjectDetection, Owlv2Processor
         except ImportError as error:
             raise SopeduError(f'owlv2: needs transformers; pip install "sopedu[detect]", {_INSTEAD}') from error
         here = Path(name).is_dir()
-        where = {"local_files_only": here or not _hub_answers(name)}
+        where = {"local_files_only": here or not _hub_reachable(name)}
         try:
             processor = Owlv2Processor.from_pretrained(name, **where)
             net = Owlv2ForObjectDetection.from_pretrained(name, use_safetensors=True, **where)  # never a pickle
@@ -125,17 +149,23 @@ class OpenVocabulary:
 
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> list[Detections]:
-        """Pictures ``(S, H, W, 3)`` uint8 → what is seen in each, the surest first.
+        """Detect the named objects.
+
+        Args:
+            frames: pictures ``(S, H, W, 3)`` uint8.
+
+        Returns:
+            One :class:`Detections` per picture, the most confident object first.
 
         Raises:
-            SopeduError: a word is longer than the model reads.
+            SopeduError: if a word is longer than the model reads.
         """
         height, width = frames.shape[1:3]
-        # It sees the picture in the left top of a square, with bars at the right or below.
+        # The processor pads the picture to a square, at the right or below.
         side = max(height, width)
         view = (0.0, 0.0, side / width, side / height)
         texts = [self.prompt.format(word.replace("_", " ")) for word in self.words]
-        answers = []
+        results = []
         for picture in frames:  # one by one: each is 3600 patches
             try:
                 given = self.processor(
@@ -144,18 +174,18 @@ class OpenVocabulary:
             except ValueError as error:  # texts that are not all padded to the longest that the model takes
                 longest = max(self.words, key=len)
                 raise SopeduError(f"owlv2: {longest!r:.60} is more than it reads; write shorter words") from error
-            answer = self.net(**given)
-            scores, which = torch.sigmoid(answer.logits[0]).max(-1)
-            middle, size = answer.pred_boxes[0].double().split(2, -1)
+            output = self.net(**given)
+            scores, which = torch.sigmoid(output.logits[0]).max(-1)
+            middle, size = output.pred_boxes[0].double().split(2, -1)
             corners = torch.cat([middle - size / 2, middle + size / 2], -1)
             boxes = np.array([out_of_view(tuple(box), view) for box in corners.tolist()]).clip(0, 1)
             seen = make_detections(boxes, [self.words[i] for i in which.tolist()], scores.numpy())
             whole = (seen.scores >= self.least_score) & (boxes[:, 2:] - boxes[:, :2] > _LEAST_SIDE).all(1)
-            answers.append(suppress_overlaps(seen.only(np.flatnonzero(whole))))
-        return answers
+            results.append(suppress_overlaps(seen.only(np.flatnonzero(whole))))
+        return results
 
 
-def _hub_answers(name: str) -> bool:
+def _hub_reachable(name: str) -> bool:
     """Whether the hub can be reached; asked once, because without a network every file is tried for half a minute."""
     from huggingface_hub import constants, get_session
 

@@ -1,11 +1,11 @@
-"""A small detector of our own: it finds the toy band's players, offline and in milliseconds.
+"""A small detector of our own: finds the toy band's players, offline and in milliseconds.
 
-After CenterNet (Zhou et al., "Objects as Points", 2019): for every cell of a coarse grid the net says how likely the
-middle of an instrument's player lies there, one map an instrument, and how far away the four sides of the box are.
-Peaks of the maps are the detections. Explained in notebook 12_objects_and_their_sounds.
+After CenterNet (Zhou et al., "Objects as Points", 2019): for every cell of a coarse grid the net estimates how likely
+the middle of a player lies there, one map per instrument, and the distances to the four sides of the box. Peaks of the
+maps are the detections. Explained in notebook 12_objects_and_their_sounds.
 
-    >>> found = load_toyband_detector()(sopedu.duet(seed=1, pair=("violin", "tuba")).frames)
-    >>> found[0].labels
+    >>> detections = load_toyband_detector()(sopedu.duet(seed=1, pair=("violin", "tuba")).frames)
+    >>> detections[0].labels
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from sopedu.files import folder_written_aside, write_json, write_tensors
 from sopedu.model.sound_of_pixels import normalise_frames
 from sopedu.objects.detection import Detections, make_detections, suppress_overlaps
 from sopedu.shipped import shipped_path
-from sopedu.toyband.melody import INSTRUMENTS
+from sopedu.toyband.instruments import INSTRUMENTS
 
-#: The detector that comes with the samples.
+#: Folder of the shipped detector.
 SHIPPED = shipped_path("data_samples/detector")
-SIDE = 128  # pixels of the shorter side, as seen by the net
+SIDE = 128  # pixels of the shorter side of the net's input
 _LONGEST = 512
 
 
 class ToyBandNet(nn.Module):
-    """Pictures ``(S, 3, H, W)``, normalised, to ``(S, classes, H/8, W/8)`` logits and ``(S, 4, H/8, W/8)`` distances.
+    """A convolutional net from pictures to maps of class logits and box distances.
 
-    Distances are those of the box's left, upper, right and lower side from the middle of the cell, in cells. H and W
-    are multiples of 16.
+    Args:
+        classes: number of instruments.
+        widths: channels of the four resolutions, finest first.
     """
 
     def __init__(self, classes: int = len(INSTRUMENTS), widths: Sequence[int] = (16, 24, 48, 64)) -> None:
@@ -62,10 +63,19 @@ class ToyBandNet(nn.Module):
             self.head.bias[classes:] = math.log(2.0)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute logits and distances.
+
+        Args:
+            pictures: ``(S, 3, H, W)`` float, normalised; H and W are multiples of 16.
+
+        Returns:
+            Logits ``(S, classes, H/8, W/8)``, and the distances ``(S, 4, H/8, W/8)``, in cells, of the box's left,
+            upper, right and lower side from the middle of the cell.
+        """
         near = self.near(pictures)
         far = F.interpolate(self.far(near), scale_factor=2, mode="bilinear")
-        answer = self.head(self.together(torch.cat([near, far], 1)))
-        return answer[:, :-4], answer[:, -4:].clamp(-3, 5).exp()
+        output = self.head(self.together(torch.cat([near, far], 1)))
+        return output[:, :-4], output[:, -4:].clamp(-3, 5).exp()
 
 
 def _step(before: int, after: int, stride: int = 1, dilation: int = 1, size: int = 3) -> nn.Sequential:
@@ -76,7 +86,14 @@ def _step(before: int, after: int, stride: int = 1, dilation: int = 1, size: int
 
 
 def boxes_of_cells(distances: torch.Tensor) -> torch.Tensor:
-    """Distances ``(S, 4, h, w)`` in cells → the box that every cell means, ``(S, h, w, 4)`` in fractions."""
+    """Convert distances to boxes.
+
+    Args:
+        distances: ``(S, 4, h, w)`` in cells, as :meth:`ToyBandNet.forward` returns them.
+
+    Returns:
+        The box of every cell, ``(S, h, w, 4)`` x0, y0, x1, y1 in fractions of width and height.
+    """
     height, width = distances.shape[-2:]
     x, y = torch.arange(width) + 0.5, torch.arange(height)[:, None] + 0.5
     left, up, right, down = distances.unbind(1)
@@ -90,7 +107,7 @@ class ToyBandDetector:
     Attributes:
         net: in evaluation mode.
         class_names: the instruments, in the order of the net's maps.
-        least_score: what is less likely is left out.
+        least_score: detections with a lower score are dropped.
     """
 
     net: ToyBandNet
@@ -99,8 +116,15 @@ class ToyBandDetector:
 
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> list[Detections]:
-        """Pictures ``(S, H, W, 3)`` uint8 of any size → what is seen in each, the surest first."""
-        answers = []
+        """Detect players.
+
+        Args:
+            frames: pictures ``(S, H, W, 3)`` uint8 of any size.
+
+        Returns:
+            One :class:`Detections` per picture, the most confident first.
+        """
+        results = []
         for some in np.split(frames, range(16, len(frames), 16)) if len(frames) else []:
             pictures = torch.from_numpy(np.array(some)).permute(0, 3, 1, 2)
             logits, distances = self.net(normalise_frames(_resized(pictures)))
@@ -109,16 +133,13 @@ class ToyBandDetector:
             for one, sides in zip(likely, boxes, strict=True):
                 kind, row, column = torch.nonzero(one > self.least_score, as_tuple=True)
                 names = [self.class_names[i] for i in kind]
-                answers.append(
-                    suppress_overlaps(
-                        make_detections(sides[row, column].numpy(), names, one[kind, row, column].numpy())
-                    )
-                )
-        return answers
+                peaks = make_detections(sides[row, column].numpy(), names, one[kind, row, column].numpy())
+                results.append(suppress_overlaps(peaks))
+        return results
 
 
 def _resized(pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures whose shorter side is SIDE, the longer not above 512 pixels, both multiples of 16, still uint8."""
+    """Resize so that the shorter side is SIDE, the longer at most 512 pixels, both multiples of 16; still uint8."""
     height, width = pictures.shape[-2:]
     scale = SIDE / min(height, width)
     size = [16 * max(1, round(min(length * scale, _LONGEST) / 16)) for length in (height, width)]
@@ -129,10 +150,17 @@ def _resized(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def load_toyband_detector(folder: str | Path = SHIPPED, least_score: float = 0.3) -> ToyBandDetector:
-    """The shipped detector of the toy band's eleven instruments, or one that you trained.
+    """Load the shipped detector of the toy band's eleven instruments, or one that you trained.
+
+    Args:
+        folder: holds ``config.json`` and ``model.safetensors``.
+        least_score: detections with a lower score are dropped.
+
+    Returns:
+        The detector.
 
     Raises:
-        SopeduError: the folder lacks a file, or its files are damaged or do not belong together.
+        SopeduError: if the folder lacks a file, or its files are damaged or do not belong together.
     """
     folder = Path(folder)
     try:
@@ -142,16 +170,25 @@ def load_toyband_detector(folder: str | Path = SHIPPED, least_score: float = 0.3
         weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
         net.load_state_dict(weights)
     except FileNotFoundError as error:
-        raise SopeduError(f"{folder}: the toy band's detector is not there; make it with `make detector`") from error
+        raise SopeduError(f"{folder}: holds no toy band detector; make it with `make detector`") from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise SopeduError(
-            f"{folder}: is no detector of the toy band, or damaged; make another with `make detector`"
+            f"{folder}: not a detector of the toy band, or damaged; make another with `make detector`"
         ) from error
     return ToyBandDetector(net.eval(), names, least_score)
 
 
 def save_toyband_detector(folder: str | Path, detector: ToyBandDetector, notes: dict[str, Any]) -> Path:
-    """Write weights (half precision) and ``config.json``, with what is noted of the training, into a new folder."""
+    """Write weights (half precision) and ``config.json`` into a new folder.
+
+    Args:
+        folder: appears when all is written.
+        detector: to save.
+        notes: about its training; added to ``config.json``.
+
+    Returns:
+        The folder.
+    """
     widths = [detector.net.near[0][0], detector.net.near[1][0], detector.net.near[3][0], detector.net.head]
     settings = {
         "format_version": 1,

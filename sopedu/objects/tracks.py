@@ -1,4 +1,4 @@
-"""Objects followed through time: detections of single pictures become tracks (notebook 12_objects_and_their_sounds).
+"""Link the detections of single pictures into tracks (notebook 12_objects_and_their_sounds).
 
 >>> tracks = find_tracks(named_detector("toyband"), zip(scene.times, scene.frames))
 >>> dict(zip(track_names(tracks), tracks))["violin"].box_at(1.5)
@@ -28,10 +28,10 @@ class Track:
     """One object through time.
 
     Attributes:
-        label: what it is.
-        times: ``(n,)`` ascending seconds at which it was seen.
-        boxes: ``(n, 4)`` where, in fractions of width and height.
-        score: how sure the detector was, on average.
+        label: its class.
+        times: ``(n,)`` ascending seconds at which it was detected.
+        boxes: ``(n, 4)`` its boxes at these times, in fractions of width and height.
+        score: mean confidence of the detector, 0…1.
     """
 
     label: str
@@ -40,25 +40,32 @@ class Track:
     score: float
 
     def box_at(self, time: float) -> Box:
-        """Where it is at a time: on a straight line between two sightings, held before the first and after the last."""
+        """Return its box at a time, interpolated linearly; constant before the first and after the last detection.
+
+        Args:
+            time: in seconds.
+
+        Returns:
+            x0, y0, x1, y1 in fractions of width and height.
+        """
         return tuple(float(np.interp(time, self.times, side)) for side in self.boxes.T)
 
     @property
     def mean_box(self) -> Box:
-        """The mean of its boxes."""
+        """Its mean box, x0, y0, x1, y1."""
         return tuple(self.boxes.mean(axis=0).tolist())
 
 
 @dataclass
-class _Open:
-    """A track that may go on."""
+class _OpenTrack:
+    """A track that may continue."""
 
     label: str
     times: list[float] = field(default_factory=list)
     boxes: list[np.ndarray] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
-    def see(self, time: float, box: np.ndarray, score: float) -> None:
+    def add(self, time: float, box: np.ndarray, score: float) -> None:
         self.times.append(time)
         self.boxes.append(box)
         self.scores.append(score)
@@ -71,31 +78,31 @@ def link_detections(
     longest_gap: float = 1.0,
     least: int = 2,
 ) -> list[Track]:
-    """Join the detections of successive pictures into tracks.
+    """Link the detections of successive pictures into tracks.
 
-    Each picture's detections are assigned to the tracks of their label so that the overlaps add up to the most
-    (the Hungarian method, ``scipy.optimize.linear_sum_assignment``); what is left begins tracks of its own.
+    Each picture's detections are assigned to the tracks of their label so that the sum of overlaps is largest
+    (the Hungarian method); a detection without a track starts a new one.
 
     Args:
-        detections: of each picture, in the order of time.
-        times: ascending seconds, one a picture.
+        detections: one per picture, in the order of time.
+        times: ascending seconds, one per picture.
         overlap: least intersection over union with a track's last box.
-        longest_gap: a track not seen for longer, and not in the picture just before, is over. What returns later
-            is a new object: nobody knows whether it is the same.
-        least: tracks seen fewer times are left out as false alarms; one sighting is enough if there is one picture.
+        longest_gap: seconds after which an undetected track ends, unless it was in the picture just before. An object
+            that returns later counts as a new one.
+        least: tracks with fewer detections are dropped as false alarms; one is enough if there is only one picture.
 
     Returns:
-        the tracks, from left to right.
+        The tracks, from left to right.
 
     Raises:
-        SopeduError: times and detections differ in number, or times do not ascend.
+        SopeduError: if times and detections differ in number, or times do not ascend.
     """
     times = [float(time) for time in times]
     if len(times) != len(detections):
-        raise SopeduError(f"{len(detections)} pictures were looked at, but there are {len(times)} times; pass one each")
+        raise SopeduError(f"{len(detections)} pictures, but {len(times)} times; pass one time per picture")
     if any(not before < after for before, after in zip(times, times[1:], strict=False)):
-        raise SopeduError("times of the pictures have to ascend; sort the pictures by time, each once")
-    known: list[_Open] = []
+        raise SopeduError("times of the pictures must ascend; sort the pictures by time, each once")
+    known: list[_OpenTrack] = []
     before = -math.inf
     for time, seen in zip(times, detections, strict=True):
         going_on = [track for track in known if track.times[-1] >= min(before, time - longest_gap)]
@@ -105,21 +112,21 @@ def link_detections(
             followed = _assigned(ours, seen.boxes[here], overlap)
             for place, i in enumerate(here):
                 if place not in followed:
-                    known.append(_Open(label))
-                (ours[followed[place]] if place in followed else known[-1]).see(time, seen.boxes[i], seen.scores[i])
+                    known.append(_OpenTrack(label))
+                (ours[followed[place]] if place in followed else known[-1]).add(time, seen.boxes[i], seen.scores[i])
         before = time
     kept = [track for track in known if len(track.times) >= (least if len(times) > 1 else 1)]
     tracks = [Track(t.label, np.array(t.times), np.array(t.boxes), float(np.mean(t.scores))) for t in kept]
     return sorted(tracks, key=lambda track: (*centre(track.mean_box), track.times[0], track.label))
 
 
-def _assigned(tracks: Sequence[_Open], boxes: np.ndarray, overlap: float) -> dict[int, int]:
-    """Which box goes on with which track."""
+def _assigned(tracks: Sequence[_OpenTrack], boxes: np.ndarray, overlap: float) -> dict[int, int]:
+    """Return which box continues which track: index of the box → index of the track."""
     if not tracks:
         return {}
     last = np.array([track.boxes[-1] for track in tracks])
     shared = intersection_over_union(boxes, last)
-    # Where nothing overlaps (boxes of a file, far apart in time) the nearest is the likeliest.
+    # Where nothing overlaps (boxes of a file, far apart in time) the nearest is the most likely.
     middles = [(some[:, :2] + some[:, 2:]) / 2 for some in (boxes, last)]
     distance = np.linalg.norm(middles[0][:, None] - middles[1][None], axis=-1)
     worth = np.where(shared >= overlap, shared + 1 - 1e-3 * distance, 0)
@@ -137,22 +144,25 @@ def find_tracks(
     suppress: float = 0.5,
     start: float = 0.0,
 ) -> list[Track]:
-    """Look at pictures in turn and follow what is there; few pictures are in memory at a time.
+    """Detect objects in pictures and link them into tracks; only a few pictures are in memory at a time.
 
     Args:
-        detector: a detector, or a box file. Of a box file every label's boxes are joined whatever the gap and the
-            overlap, one box is enough, and no picture is looked at.
-        pictures: pairs of seconds and a picture ``(H, W, 3)`` uint8, in the order of time; some a second are enough.
-        overlap, longest_gap, least: see :func:`follow`.
-        suppress: overlap above which the less sure of two boxes of a label goes, see
+        detector: a detector, or a box file. The boxes of a box file are linked by label whatever their gap and overlap,
+            one box is enough, and the pictures are not used.
+        pictures: pairs of seconds and a picture ``(H, W, 3)`` uint8, in the order of time; a few per second are enough.
+        overlap: see :func:`link_detections`.
+        longest_gap: see :func:`link_detections`.
+        least: see :func:`link_detections`.
+        suppress: overlap above which the less confident of two boxes of a label is removed, see
             :func:`sopedu.objects.detection.suppress_overlaps`.
-        start: the second of the video at which the pictures' time is 0; a box file counts from the video's beginning.
+        start: second of the video at which the pictures' time is 0; a box file counts from the start of the video.
 
     Returns:
-        the tracks, from left to right; none if nothing is found.
+        The tracks, from left to right; an empty list if nothing is found.
 
     Raises:
-        SopeduError: what the detector or :func:`follow` raises.
+        SopeduError: if the detector fails or returns something invalid, the pictures differ in size, or their times do
+            not ascend.
     """
     if isinstance(detector, BoxFile):
         times = [time - start for time in detector.times]
@@ -161,14 +171,21 @@ def find_tracks(
     pictures = iter(pictures)
     while some := list(islice(pictures, _BATCH)):
         if len({np.shape(shown) for _, shown in some}) > 1:
-            raise SopeduError("pictures to follow objects through have to be of one size; resize them first")
+            raise SopeduError("pictures for tracking must have one size; resize them first")
         times += [time for time, _ in some]
         detections += [suppress_overlaps(one, suppress) for one in detect(np.stack([shown for _, shown in some]))]
     return link_detections(detections, times, overlap, longest_gap, least)
 
 
 def track_names(tracks: Sequence[Track]) -> list[str]:
-    """A name for every track, unique and fit for a file: ``violin``, ``violin-2``, ``acoustic_guitar``."""
+    """Name every track, uniquely and fit for a file: ``violin``, ``violin-2``, ``acoustic_guitar``.
+
+    Args:
+        tracks: to name.
+
+    Returns:
+        One name per track.
+    """
     names: list[str] = []
     taken: set[str] = set()
     for track in tracks:

@@ -53,7 +53,7 @@ def notes_on_video(part: VideoPart, sound: SpectrogramConfig, decoded: Decoded) 
 
     Args:
         part: of the video.
-        sound: how the model hears.
+        sound: settings of the model's spectrogram.
         decoded: what decoding the part gave.
     """
     return [

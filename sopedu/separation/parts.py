@@ -147,6 +147,6 @@ class DiskWaveform:
         """Return the level in dB full scale, see :mod:`sopedu.audio.loudness`.
 
         Args:
-            sound: how the model hears.
+            sound: settings of the model's spectrogram.
         """
         return level_of_blocks(self.blocks(length=64 * block_size(sound)), sound)

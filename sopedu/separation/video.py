@@ -27,7 +27,8 @@ from sopedu.localization.overlays import MapOverlay
 from sopedu.localization.pixel_sounds import MAP_KINDS
 from sopedu.localization.places import Box
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
-from sopedu.objects.detection import Detector, named_detector
+from sopedu.objects.detection import Detector
+from sopedu.objects.registry import named_detector
 from sopedu.objects.tracks import Track, find_tracks
 from sopedu.separation.domain_shift import DomainShift
 from sopedu.separation.films import Film, highlighting, write_films, write_tour
@@ -265,7 +266,7 @@ def _write_videos(
 ) -> list[dict[str, Any]] | None:
     """Write the map over the video, a video of every region and, of objects, a tour; return the tour's sections."""
     part, sample_rate = plan.part, plan.sound.sample_rate
-    # Above what the model hears the sound can be louder, and would be clipped.
+    # At its own rate the sound can be louder than at the model's, and would be clipped.
     loudest = max((float(np.abs(block).max()) for block in part.sound(WRITTEN_SAMPLE_RATE, [])), default=0.0)
     quieter = np.float32(min(gain, 1 / max(1.0, loudest)))
     original = (quieter * block for block in part.sound(WRITTEN_SAMPLE_RATE, []))

@@ -1,8 +1,20 @@
-"""The toy band: solos and duets rendered from formulas and shapes, with exact stems and boxes (see docs/design.md)."""
+"""The toy band: solos and duets rendered from formulas and shapes, with exact stems and boxes.
+
+Read `scenes` first; an instrument is one entry in `instruments`, whatever is random follows from `splits`.
+"""
 
 from __future__ import annotations
 
-from sopedu.toyband.melody import INSTRUMENTS
-from sopedu.toyband.scenes import Scene, duet, from_int16, scene, solo
+from sopedu.lazy import exports
 
-__all__ = ["INSTRUMENTS", "Scene", "duet", "from_int16", "scene", "solo"]
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "export": ("write_scene_video",),
+        "instruments": ("BAND", "DEMO_INSTRUMENTS", "INSTRUMENTS", "Instrument", "Style"),
+        "melody": ("compose",),
+        "scenes": ("Scene", "duet", "from_int16", "scene", "solo"),
+        "synthesis": ("synthesize", "voice"),
+        "voices": ("Note", "Voice"),
+    },
+)

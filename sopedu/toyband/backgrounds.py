@@ -15,6 +15,10 @@ def paint(canvas: Canvas, identity: int) -> None:
     """Cover a canvas with the background that belongs to an identity, always the same one.
 
     The room is drawn in coordinates from -0.5 to 0.5 of the frame's height, wider if the frame is wider.
+
+    Args:
+        canvas: to paint on.
+        identity: which background.
     """
     generator = generator_for("background", identity)
     pen = Pen(canvas, Placement(0.5, 0.5, 1.0))

@@ -1,56 +1,25 @@
-"""The eleven instruments with their players, drawn from shapes.
+"""Drawings of the eleven instruments with their players, made of simple shapes.
 
-Each instrument is a function that draws in unit coordinates: (0, 0) is the drawing's centre, y points down,
-and the drawing reaches about ±0.5. The silhouettes differ enough to be told apart in 64 × 64 pixels without
-colour.
+Each instrument is a function of a pen, a look and a moment of playing, entered in ``instruments.py``. It draws in unit
+coordinates: (0, 0) is the drawing's centre, y points down, and the drawing reaches about ±0.5. The silhouettes differ
+enough to be told apart in 64 × 64 pixels without colour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from sopedu.toyband.melody import check_instrument
-from sopedu.toyband.players import Look, Motion, arm, head, look, motion_at, sitting, standing
-from sopedu.toyband.raster import (
-    Box,
-    Canvas,
-    Colour,
-    Pen,
-    Placement,
-    arc,
-    box_around,
-    curve,
-    ellipse,
-    mirrored_profile,
-    mixed,
-)
-
-__all__ = ["Look", "Motion", "Placement", "draw", "look", "motion_at"]
+from sopedu.toyband.bodies import Look, Motion, arm, head, sitting, standing
+from sopedu.toyband.raster import Colour, Pen, arc, curve, ellipse, mirrored_profile, mixed
 
 _PALE: Colour = (0.95, 0.93, 0.86)
 _DARK: Colour = (0.1, 0.09, 0.09)
 
 
-def draw(canvas: Canvas, instrument: str, look: Look, placement: Placement, motion: Motion) -> Box:
-    """Paint an instrument with its player.
-
-    Returns:
-        the box (x0, y0, x1, y1) around everything painted, fractions of the frame's width and height.
-
-    Raises:
-        ValueError: if ``instrument`` is not one of :data:`sopedu.toyband.melody.INSTRUMENTS`.
-    """
-    check_instrument(instrument)
-    pen = Pen(canvas, placement)
-    drawing, x, y, scale = _DRAWINGS[instrument]
-    drawing(pen.at(x, y, 0, scale), look, motion)
-    return box_around(pen.paint(), canvas)
-
-
 def _tube(pen: Pen, look: Look, points: Sequence | np.ndarray, width: float | Sequence[float]) -> None:
-    """A tube, perhaps tapering, with a dark outline and a bright streak of light along it."""
+    """Draw a tube, perhaps tapering, with a dark outline and a bright streak of light along it."""
     widths = np.asarray(width, dtype=float)
     pen.line(points, widths + 0.018, look.outline, cap=0)
     pen.line(points, widths, look.body, cap=0)
@@ -58,18 +27,18 @@ def _tube(pen: Pen, look: Look, points: Sequence | np.ndarray, width: float | Se
 
 
 def _raised(motion: Motion) -> float:
-    """How far a wind player lifts the instrument: with every note, and swaying from note to note."""
+    """Return how far a wind player lifts the instrument: with every note, and swaying from note to note."""
     return motion.activity * (0.4 + 0.6 * motion.stroke)
 
 
 def _outlined(pen: Pen, look: Look, points: np.ndarray, colour: Colour, width: float) -> None:
-    """A filled shape with an outline of some width, in the pen's coordinates."""
+    """Draw a filled shape with an outline of some width, in the pen's coordinates."""
     pen.fill(points, colour)
     pen.line(np.concatenate([points, points[:2]]), width, look.outline, cap=0)
 
 
 def _bow(pen: Pen, x: float, y: float, turn: float, length: float, travel: float) -> np.ndarray:
-    """A bow across (x, y), shifted along itself by ``travel``; returns where the hand holds it."""
+    """Draw a bow across (x, y), shifted along itself by ``travel``; return where the hand holds it."""
     bow = pen.at(x, y, turn)
     tip, frog = travel - 0.5 * length, travel + 0.5 * length
     bow.line([(tip, 0), (frog, 0)], 0.012, _PALE, cap=0)
@@ -84,7 +53,7 @@ def _strings(pen: Pen, start: float, stop: float, spread: float, colour: Colour)
 
 
 def _fiddle(pen: Pen, look: Look) -> None:
-    """A violin or cello, its body reaching over ±0.5 of the pen's units and its scroll to -1.25."""
+    """Draw a violin or cello, its body reaching over ±0.5 of the pen's units and its scroll to -1.25."""
     wide = look.stretch
     pen.line([(0, -0.4), (0, -1.15)], [0.1, 0.075], look.shade)
     pen.ellipse(0, -1.19, 0.07, 0.07, look.shade)
@@ -102,7 +71,8 @@ def _fiddle(pen: Pen, look: Look) -> None:
     _strings(pen, 0.24, -1.1, 0.03, _PALE)
 
 
-def _accordion(pen: Pen, look: Look, motion: Motion) -> None:
+def accordion(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw an accordionist, seated, with bellows that open and close."""
     sitting(pen, look)
     head(pen, look, 0.015 * motion.stroke * motion.activity)
     opening = 0.2 + 0.08 * motion.stroke
@@ -135,7 +105,8 @@ def _accordion(pen: Pen, look: Look, motion: Motion) -> None:
     pen.ellipse(*fingers, 0.034, 0.034, look.skin)
 
 
-def _acoustic_guitar(pen: Pen, look: Look, motion: Motion) -> None:
+def acoustic_guitar(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a guitarist, seated, with a strumming hand."""
     sitting(pen, look)
     head(pen, look, 0.0, -0.36 + 0.008 * motion.activity, 0.25)
     guitar = pen.at(-0.05, 0.07, 1.05 + 0.03 * motion.activity * motion.stroke, 0.43 * look.instrument)
@@ -156,7 +127,8 @@ def _acoustic_guitar(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, -1, strum, (-0.27, 0.0))
 
 
-def _cello(pen: Pen, look: Look, motion: Motion) -> None:
+def cello(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a cellist, seated, with a moving bow."""
     sitting(pen, look)
     head(pen, look, -0.06, -0.36, 0.02 * motion.stroke)
     cello = pen.at(0.03, 0.15, 0.1, 0.5 * look.instrument)
@@ -168,7 +140,8 @@ def _cello(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, -1, hold, (-0.27, -0.02))
 
 
-def _clarinet(pen: Pen, look: Look, motion: Motion) -> None:
+def clarinet(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a clarinettist, standing, in profile."""
     standing(pen, look)
     head(pen, look, 0.0, -0.36 - 0.01 * motion.activity, 1.0)
     clarinet = pen.at(0.1, -0.3, -0.62 - 0.22 * _raised(motion), look.instrument)
@@ -182,7 +155,8 @@ def _clarinet(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, -1, clarinet.locate((-0.01, 0.2 + 0.02 * motion.pitch)), (-0.1, 0.06))
 
 
-def _erhu(pen: Pen, look: Look, motion: Motion) -> None:
+def erhu(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw an erhu player, seated, with a moving bow."""
     sitting(pen, look)
     head(pen, look, -0.06, -0.36)
     erhu = pen.at(0.16, 0.14, 0.05)
@@ -199,7 +173,8 @@ def _erhu(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, -1, hold, (-0.27, 0.0))
 
 
-def _flute(pen: Pen, look: Look, motion: Motion) -> None:
+def flute(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a flutist, standing, with the flute held sideways."""
     standing(pen, look)
     head(pen, look, -0.1, -0.36 - 0.01 * motion.activity, 0.2)
     flute = pen.at(-0.1, -0.3, 0.06 + 0.1 * motion.activity * motion.stroke, look.instrument)
@@ -213,7 +188,8 @@ def _flute(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, 1, flute.locate((0.4 + 0.02 * motion.pitch, 0.03)), (0.29, -0.02))
 
 
-def _saxophone(pen: Pen, look: Look, motion: Motion) -> None:
+def saxophone(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a saxophonist, standing, in profile."""
     standing(pen, look)
     head(pen, look, -0.08, -0.36 - 0.01 * motion.activity, 1.0)
     sax = pen.at(0.03, -0.29, -0.1 - 0.18 * _raised(motion), look.instrument)
@@ -230,7 +206,8 @@ def _saxophone(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, -1, sax.locate((0.13, 0.14 + 0.02 * motion.pitch)), (-0.1, 0.05))
 
 
-def _trumpet(pen: Pen, look: Look, motion: Motion) -> None:
+def trumpet(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a trumpeter, standing, in profile, with moving valves."""
     standing(pen, look)
     head(pen, look, -0.05, -0.36, 1.0)
     trumpet = pen.at(0.08, -0.3, 0.04 - 0.2 * _raised(motion), look.instrument)
@@ -252,7 +229,8 @@ def _trumpet(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, -1, trumpet.locate((0.2, 0.13)), (-0.05, 0.03))
 
 
-def _tuba(pen: Pen, look: Look, motion: Motion) -> None:
+def tuba(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a tuba player, seated, with moving valves."""
     sitting(pen, look)
     head(pen, look, -0.13, -0.33 - 0.01 * motion.activity, 0.3)
     tuba = pen.at(0.04, 0.08, 0.08 + 0.06 * motion.activity * motion.stroke, look.instrument)
@@ -272,7 +250,8 @@ def _tuba(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, 1, tuba.locate((0.2, 0.2)), (0.3, 0.1))
 
 
-def _violin(pen: Pen, look: Look, motion: Motion) -> None:
+def violin(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a violinist, standing, with a moving bow."""
     standing(pen, look)
     head(pen, look, -0.05, -0.36, 0.15)
     violin = pen.at(0.1, -0.19, 1.5, 0.35 * look.instrument)
@@ -282,7 +261,8 @@ def _violin(pen: Pen, look: Look, motion: Motion) -> None:
     arm(pen, look, -1, hold, (-0.24, 0.05))
 
 
-def _xylophone(pen: Pen, look: Look, motion: Motion) -> None:
+def xylophone(pen: Pen, look: Look, motion: Motion) -> None:
+    """Draw a xylophonist, standing, with two mallets that strike in turn."""
     standing(pen, look)
     head(pen, look, 0.0, -0.36 + 0.01 * motion.activity)
     for x in (-0.44, 0.44):
@@ -308,19 +288,3 @@ def _xylophone(pen: Pen, look: Look, motion: Motion) -> None:
         pen.line([hand, tip], 0.016, _PALE)
         pen.ellipse(*tip, 0.034, 0.034, look.accent)
         pen.ellipse(*tip, 0.024, 0.024, _DARK)
-
-
-#: How to draw each instrument, and the shift and scale that bring the drawing to the middle of ±0.5.
-_DRAWINGS: dict[str, tuple[Callable[[Pen, Look, Motion], None], float, float, float]] = {
-    "accordion": (_accordion, 0.0, 0.0, 1.0),
-    "acoustic_guitar": (_acoustic_guitar, -0.1, 0.0, 1.0),
-    "cello": (_cello, -0.03, 0.0, 1.0),
-    "clarinet": (_clarinet, -0.18, 0.0, 1.0),
-    "erhu": (_erhu, -0.09, 0.0, 1.0),
-    "flute": (_flute, -0.16, 0.0, 1.0),
-    "saxophone": (_saxophone, -0.18, 0.0, 1.0),
-    "trumpet": (_trumpet, -0.23, 0.0, 0.97),
-    "tuba": (_tuba, -0.09, 0.0, 1.0),
-    "violin": (_violin, -0.13, 0.0, 1.0),
-    "xylophone": (_xylophone, 0.0, 0.0, 1.0),
-}

@@ -1,16 +1,17 @@
-"""The players of the toy band: how they look, how they move with their notes, and how they are drawn."""
+"""How a player of the toy band looks, moves with the notes, and is painted."""
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from sopedu.toyband.melody import Note, check_instrument
-from sopedu.toyband.raster import Colour, Pen, arc, curve, mirrored_profile, mixed
+from sopedu.toyband.bodies import Look, Motion
+from sopedu.toyband.instruments import instrument_named
+from sopedu.toyband.raster import Box, Canvas, Pen, Placement, box_around, mixed
 from sopedu.toyband.splits import generator_for
+from sopedu.toyband.voices import Note
 
 #: Materials as ranges of saturation and value; all but paint take their hue from brown to yellow.
 _MATERIALS = {
@@ -20,54 +21,20 @@ _MATERIALS = {
     "silver": ((0.03, 0.12), (0.75, 0.9)),
     "painted": ((0.45, 0.95), (0.35, 0.95)),
 }
-_NATURAL = {
-    "accordion": "painted", "acoustic_guitar": "wood", "cello": "wood", "clarinet": "black", "erhu": "wood",
-    "flute": "silver", "saxophone": "brass", "trumpet": "brass", "tuba": "brass", "violin": "wood",
-    "xylophone": "wood",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Look:
-    """Colours and proportions of one instrument and its player (1 is the drawing's standard)."""
-
-    skin: Colour
-    hair: Colour
-    clothing: Colour
-    trousers: Colour
-    accent: Colour
-    body: Colour
-    shade: Colour
-    outline: Colour
-    metal: Colour
-    seat: Colour
-    hairstyle: int
-    head: float
-    girth: float
-    instrument: float
-    stretch: float
-
-
-@dataclass(frozen=True)
-class Motion:
-    """A moment of playing.
-
-    Attributes:
-        activity: how loud the note is just now, 0…1.
-        stroke: where the bow, mallet, arm or bellows is on its way, -1…1.
-        pitch: the note's place between the lowest (0) and the highest (1) of the melody.
-    """
-
-    activity: float
-    stroke: float
-    pitch: float
 
 
 def motion_at(notes: Sequence[Note], time: float) -> Motion:
-    """Return how the player moves at ``time`` seconds; without notes the player rests.
+    """Return the movement of a player at one time; without notes the player rests.
 
     The stroke runs from one end to the other during a note and back with the next, so that it never jumps.
     Notes that begin within 60 ms (a chord) share a stroke.
+
+    Args:
+        notes: the whole melody.
+        time: in seconds.
+
+    Returns:
+        The movement.
     """
     onsets: list[Note] = []
     for note in sorted(notes, key=lambda one: (one.start, one.pitch)):
@@ -98,12 +65,19 @@ def look(instrument: str, identity: int) -> Look:
 
     The identity's last digit chooses a tenth of the colour circle for clothes, accents, painted bodies (and a
     tenth of the browns and yellows for natural ones), so that the hues of a validation player never occur
-    in training. Any instrument may be of any material: the colour must not give the instrument away.
+    in training. Any instrument may be of any material: the colour must not reveal the instrument.
+
+    Args:
+        instrument: a name in :data:`sopedu.toyband.instruments.BAND`.
+        identity: which individual.
+
+    Returns:
+        The look.
 
     Raises:
-        ValueError: if ``instrument`` is not one of :data:`sopedu.toyband.melody.INSTRUMENTS`.
+        ValueError: if the instrument is unknown.
     """
-    check_instrument(instrument)
+    material = instrument_named(instrument).material
     generator = generator_for("look", instrument, identity)
 
     def between(low: float, high: float) -> float:
@@ -112,7 +86,6 @@ def look(instrument: str, identity: int) -> Look:
     def hue() -> float:
         return (identity % 10 + between(0.02, 0.98)) / 10
 
-    material = _NATURAL[instrument]
     if generator.random() > 0.4:
         material = str(generator.choice(["painted", *_MATERIALS]))
     saturation, value = (between(*limits) for limits in _MATERIALS[material])
@@ -141,57 +114,22 @@ def look(instrument: str, identity: int) -> Look:
     )
 
 
-def standing(pen: Pen, look: Look) -> None:
-    """Draw legs and trunk of a player who stands."""
-    for side in (-1, 1):
-        pen.line([(0.06 * side, 0.12), (0.075 * side, 0.45)], 0.105, look.trousers, cap=0)
-        pen.ellipse(0.09 * side, 0.47, 0.07, 0.03, look.shade)
-    _trunk(pen, look)
+def draw(canvas: Canvas, instrument: str, look: Look, placement: Placement, motion: Motion) -> Box:
+    """Paint an instrument with its player.
 
+    Args:
+        canvas: to paint on.
+        instrument: a name in :data:`sopedu.toyband.instruments.BAND`.
+        look: colours and proportions.
+        placement: where, how large, and how turned.
+        motion: the moment of playing.
 
-def sitting(pen: Pen, look: Look) -> None:
-    """Draw stool, trunk and parted legs of a player who sits facing us."""
-    pen.box(-0.15, 0.16, 0.15, 0.24, look.seat, 0.03)
-    for side in (-1, 1):
-        pen.line([(0.09 * side, 0.24), (0.11 * side, 0.48)], 0.03, look.seat, cap=0)
-    _trunk(pen, look)
-    for side in (-1, 1):
-        leg = curve([(0.06 * side, 0.14), (0.18 * side, 0.19), (0.19 * side, 0.45)])
-        pen.line(leg, 0.1, look.trousers, cap=0)
-        pen.ellipse(0.205 * side, 0.47, 0.065, 0.03, look.shade)
+    Returns:
+        The box (x0, y0, x1, y1) around everything painted, in fractions of the frame's width and height.
 
-
-def _trunk(pen: Pen, look: Look) -> None:
-    pen.line([(0, -0.28), (0, -0.2)], 0.08, look.skin, cap=0)
-    profile = [(0.07, -0.235), (0.15 * look.girth, -0.17), (0.125 * look.girth, 0.2)]
-    pen.fill(mirrored_profile(profile, 3), look.clothing)
-    pen.fill([(-0.05, -0.232), (0.05, -0.232), (0.0, -0.16)], look.accent)
-
-
-def head(pen: Pen, look: Look, x: float = 0.0, y: float = -0.36, facing: float = 0.0) -> None:
-    """Draw a head around (x, y); ``facing`` turns it from us (0) to the right (1) or left (-1)."""
-    radius = 0.11 * look.head
-    if look.hairstyle == 1:
-        pen.ellipse(x - 0.4 * radius * facing, y + 0.5 * radius, 1.15 * radius, 1.2 * radius, look.hair)
-    if look.hairstyle == 2:
-        pen.ellipse(x - radius * facing, y - 0.9 * radius, 0.5 * radius, 0.5 * radius, look.hair)
-    pen.ellipse(x, y, radius, 1.1 * radius, look.skin)
-    if facing:
-        pen.ellipse(x + facing * radius, y + 0.12 * radius, 0.25 * radius, 0.18 * radius, look.skin)
-    low, high = np.pi * (1.0 - 0.22 * max(facing, 0)), np.pi * (2.0 + 0.22 * min(facing, 0))
-    if look.hairstyle < 3:
-        cap = arc(x, y - 0.1 * radius, 1.08 * radius, 1.08 * radius, low, high - 0.25 * max(facing, 0), 12)
-        pen.fill(np.concatenate([cap, [(x - 0.2 * radius * facing, y - 0.35 * radius)]]), look.hair)
-    for side in (-1, 1):
-        eye = x + (0.38 * side * (1 - abs(facing)) + 0.5 * facing) * radius
-        pen.ellipse(eye, y, 0.012, 0.017, (0.1, 0.08, 0.08))
-
-
-def arm(pen: Pen, look: Look, side: int, hand: Sequence[float], elbow: Sequence[float] | None = None) -> None:
-    """Draw the arm from the left (-1) or right (1) shoulder, as we see it, to a hand at (x, y)."""
-    shoulder = (0.135 * look.girth * side, -0.17)
-    if elbow is None:
-        elbow = (0.5 * (shoulder[0] + hand[0]) + 0.08 * side, 0.5 * (shoulder[1] + hand[1]) + 0.07)
-    sleeve = mixed(look.clothing, (0.0, 0.0, 0.0), 0.22)
-    pen.line(curve([shoulder, elbow, hand], steps=3), 0.062, sleeve)
-    pen.ellipse(hand[0], hand[1], 0.034, 0.034, look.skin)
+    Raises:
+        ValueError: if the instrument is unknown.
+    """
+    drawn, pen = instrument_named(instrument), Pen(canvas, placement)
+    drawn.draw(pen.at(drawn.shift, 0.0, 0, drawn.scale), look, motion)
+    return box_around(pen.paint(), canvas)

@@ -23,8 +23,14 @@ Points = np.ndarray | Sequence
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a drawing stands: centre (fractions of width and height), size (its height as a fraction of the
-    frame's height), turn (radians, clockwise) and whether left and right are exchanged.
+    """Where a drawing stands in the frame.
+
+    Attributes:
+        x: its centre, as a fraction of the frame's width.
+        y: its centre, as a fraction of the frame's height.
+        size: its height, as a fraction of the frame's height.
+        turn: in radians, clockwise.
+        mirrored: whether left and right are exchanged.
     """
 
     x: float
@@ -35,7 +41,13 @@ class Placement:
 
 
 class Canvas:
-    """A picture being painted: float64 until it is rounded once to bytes, so that all machines agree."""
+    """A picture being painted: float64 until it is rounded once to bytes, so that all machines agree.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        colour: of the empty picture; red, green, blue in 0…1.
+    """
 
     def __init__(self, height: int, width: int, colour: Colour = (1.0, 1.0, 1.0)) -> None:
         self.height, self.width = height, width
@@ -82,7 +94,8 @@ def coverages(polygons: Sequence[np.ndarray], height: int, width: int) -> list[t
 
     Args:
         polygons: arrays (V, 2) of corners x, y in pixels.
-        height, width: of the frame; what lies outside is cut off.
+        height: of the frame, which clips the polygons.
+        width: of the frame.
 
     Returns:
         for each polygon the top row and left column of its bounding box, and the fractions covered, (h, w).
@@ -214,6 +227,7 @@ def thick(points: Points, width: float | Sequence[float], cap: int = 3) -> np.nd
     """Return the outline of a line of some width through ``points`` (V, 2).
 
     Args:
+        points: (V, 2) corners x, y.
         width: of the whole line, or one number per point (a tapering tube).
         cap: corners per round end; 0 gives flat ends.
     """
@@ -242,7 +256,12 @@ def mirrored_profile(profile: Points, steps: int = 4) -> np.ndarray:
 
 
 class Pen:
-    """Draws shapes given in a drawing's own unit coordinates (about ±0.5) onto a placed part of a canvas."""
+    """Draws shapes given in a drawing's own unit coordinates (about ±0.5) onto a placed part of a canvas.
+
+    Args:
+        canvas: to draw on.
+        placement: where the unit coordinates lie in the canvas.
+    """
 
     def __init__(self, canvas: Canvas, placement: Placement) -> None:
         self.canvas, self.placement = canvas, placement

@@ -1,4 +1,4 @@
-"""Scenes of the toy band: who stands where, who plays what, and exactly how each of them sounds.
+"""Render scenes of the toy band: frames, boxes, the mixture, and the exact sound of each player.
 
     >>> from sopedu.toyband import solo
     >>> scene = solo(seed=1, instrument="violin")
@@ -17,35 +17,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sopedu.toyband.backgrounds import paint
-from sopedu.toyband.drawings import draw
-from sopedu.toyband.melody import INSTRUMENTS, Note, compose
-from sopedu.toyband.players import look, motion_at
+from sopedu.toyband.instruments import INSTRUMENTS
+from sopedu.toyband.melody import compose
+from sopedu.toyband.players import draw, look, motion_at
 from sopedu.toyband.raster import Canvas, Placement
 from sopedu.toyband.splits import draw_identity, generator_for
 from sopedu.toyband.synthesis import synthesize, voice
 
-if TYPE_CHECKING:  # rendering needs no torch, and its processes start faster without
+if TYPE_CHECKING:  # rendering needs no torch, and worker processes start faster without it
     import torch
 
+#: Samples per second, by default.
 SAMPLE_RATE = 11025
-#: What a sample of 1.0 is in the int16 arrays of the toy band.
+#: The int16 value of a sample of 1.0.
 FULL_SCALE = 32767
-# Times in seconds of the paper's three frames in a clip of 5.94 s: three seconds apart, the second in the middle.
+#: Times in seconds of the paper's three frames in a clip of 5.94 s: three seconds apart, the second in the middle.
 PAPER_TIMES = (-0.028, 2.972, 5.972)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered scene with the truth about it.
+    """A rendered scene with its ground truth.
 
     Attributes:
         frames: ``(S, H, W, 3)`` uint8.
-        times: the second of each frame, S of them.
+        times: S times of the frames, in seconds.
         mixture: ``(L,)`` int16, exactly the sum of the stems.
-        stems: ``(N, L)`` int16, one row a performer, zeros for one who is drawn but silent.
-        boxes: ``(N, S, 4)`` x0, y0, x1, y1 as fractions of width and height, one a performer and frame.
+        stems: ``(N, L)`` int16, one row per performer, zeros for a silent one.
+        boxes: ``(N, S, 4)`` x0, y0, x1, y1 in fractions of width and height.
         labels: names of the N performers' instruments, from left to right.
-        playing: which of them sound.
+        playing: positions of those who sound.
+        sample_rate: in Hz.
     """
 
     frames: np.ndarray
@@ -84,17 +86,22 @@ def scene(
     size: int | tuple[int, int] = 224,
     times: Sequence[float] = PAPER_TIMES,
 ) -> Scene:
-    """Render a scene: performers side by side on one stage, all or some of them playing.
+    """Render performers side by side on one stage, all or some of them playing.
 
     Args:
         performers: how many, drawn from ``instruments`` without repetition, or their names from left to right.
             Zero gives an empty room without a sound.
         seed: a whole number from 0; together with ``split`` it decides everything that is random.
         split: ``train``, ``validation`` or ``test``; they share no melody, no individual instrument, no background.
-        playing: positions of those who play; all of them by default.
-        samples, sample_rate: length and rate of the sound.
+        playing: positions of those who play; None: all.
+        instruments: names from which performers are drawn.
+        samples: length of the sound.
+        sample_rate: in Hz.
         size: height and width of the frames in pixels, or one number for both.
-        times: the seconds at which frames are drawn.
+        times: of the frames, in seconds.
+
+    Returns:
+        The scene; the same arguments give the same bytes on every machine.
 
     Raises:
         ValueError: for an unknown instrument or split, more performers than instruments, or a player who is not there.
@@ -120,7 +127,7 @@ def scene(
     for index, name in enumerate(names):
         individual = draw_identity(generator, split)  # the same person plays, looks and sounds
         melody = draw_identity(generator, split)
-        notes: list[Note] = compose(name, melody, samples / sample_rate)
+        notes = compose(name, melody, samples / sample_rate)
         if index in on:
             sound = synthesize(name, notes, voice(name, individual), samples, sample_rate, melody)
             stems[index] = np.rint(FULL_SCALE * sound / max(1, len(on)))
@@ -135,24 +142,51 @@ def scene(
 
 
 def from_int16(samples: np.ndarray) -> torch.Tensor:
-    """Return int16 samples of the toy band as float32 in -1 to 1, same shape."""
+    """Convert the toy band's int16 samples to a waveform.
+
+    Args:
+        samples: int16, any shape.
+
+    Returns:
+        float32 in -1 to 1, same shape.
+    """
     import torch
 
     return torch.from_numpy(samples.astype(np.float32) / FULL_SCALE)
 
 
 def solo(seed: int, split: str = "train", instrument: str | None = None, **how) -> Scene:
-    """Render one performer who plays; ``how`` is passed on to :func:`scene`."""
+    """Render one performer who plays.
+
+    Args:
+        seed: see :func:`scene`.
+        split: see :func:`scene`.
+        instrument: a name in :data:`sopedu.toyband.BAND`; None draws one of the eleven.
+        **how: further arguments of :func:`scene`, e.g. ``size``.
+
+    Returns:
+        The scene.
+    """
     return scene(1 if instrument is None else [instrument], seed, split, **how)
 
 
 def duet(seed: int, split: str = "train", pair: Sequence[str] | None = None, **how) -> Scene:
-    """Render two performers of different instruments who both play; ``how`` is passed on to :func:`scene`."""
+    """Render two performers who both play.
+
+    Args:
+        seed: see :func:`scene`.
+        split: see :func:`scene`.
+        pair: names of their instruments, from left to right; None draws two different ones of the eleven.
+        **how: further arguments of :func:`scene`, e.g. ``size``.
+
+    Returns:
+        The scene.
+    """
     return scene(2 if pair is None else pair, seed, split, **how)
 
 
 def _place(generator: np.random.Generator, index: int, count: int, aspect: float) -> Placement:
-    """Give performer ``index`` of ``count`` a place in his own strip of the stage."""
+    """Give performer ``index`` of ``count`` a place in their own strip of the stage."""
     strip = 1 / count
     size = generator.uniform(0.62, 0.92) * min(1.0, 1.25 * aspect * strip if count > 1 else 1.0)
     margin = min(strip / 2, 0.42 * size / aspect)

@@ -1,8 +1,7 @@
-"""Who may be seen when: identities of melodies, instruments and backgrounds, and the split each belongs to.
+"""Identities of melodies, instruments and backgrounds, and the split that each belongs to.
 
-Everything random in the toy band hangs on an *identity*, a whole number. Its last digit says which split it
-belongs to, so a melody, an instrument's build and colours, or a background met in training can never turn up in
-validation or test: the numbers themselves are disjoint.
+Everything random in the toy band follows from an *identity*, a whole number. Its last digit decides the split, so a
+melody, an instrument's build and colours, or a background of training never occurs in validation or test.
 """
 
 from __future__ import annotations
@@ -13,21 +12,32 @@ import numpy as np
 
 from sopedu.errors import SopeduError
 
+#: Name of a split → last digits of its identities.
 SPLITS: dict[str, tuple[int, ...]] = {"train": (0, 1, 2, 3, 4, 5, 6, 7), "validation": (8,), "test": (9,)}
 
 
 def generator_for(*key: int | str) -> np.random.Generator:
-    """Return the random generator that belongs to a key, the same on every machine.
+    """Return the random generator of a key, the same on every machine.
 
     Args:
         key: whole numbers ≥ 0 and words, e.g. ``generator_for("melody", 1234)``. Words enter by their CRC-32, because
             Python's own ``hash()`` of a string changes from run to run.
+
+    Returns:
+        A new generator.
     """
     return np.random.default_rng([zlib.crc32(part.encode()) if isinstance(part, str) else int(part) for part in key])
 
 
 def draw_identity(generator: np.random.Generator, split: str) -> int:
     """Draw an identity below 10 million whose last digit belongs to ``split``.
+
+    Args:
+        generator: drawn from.
+        split: ``train``, ``validation`` or ``test``.
+
+    Returns:
+        The identity.
 
     Raises:
         SopeduError: if ``split`` is not one of ``train``, ``validation``, ``test``.
@@ -37,12 +47,17 @@ def draw_identity(generator: np.random.Generator, split: str) -> int:
 
 
 def check_split(split: str) -> str:
-    """Return the name of a split, or say which there are (SopeduError)."""
+    """Return the name of a split if there is one of that name.
+
+    Args:
+        split: ``train``, ``validation`` or ``test``.
+
+    Returns:
+        The same name.
+
+    Raises:
+        SopeduError: for any other name.
+    """
     if split not in SPLITS:
         raise SopeduError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
     return split
-
-
-def split_of(identity: int) -> str:
-    """Name the split an identity belongs to (the inverse of :func:`draw_identity`)."""
-    return next(split for split, digits in SPLITS.items() if identity % 10 in digits)

@@ -1,18 +1,43 @@
-"""How each instrument of the toy band is built (explained in notebook 01_sound_and_spectrograms)."""
+"""How one note sounds, by small formulas in numpy (explained in notebook 01_sound_and_spectrograms).
+
+A plucked string, a struck bar and free reeds; all that is bowed or blown is a sum of harmonics whose brightness follows
+the loudness. Which instrument sounds how stands in ``instruments.py``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from scipy.signal import lfilter
 
-from sopedu.toyband.melody import check_instrument
-from sopedu.toyband.splits import generator_for
+#: Partials to which a xylophone bar is carved: (ratio, amplitude, decay).
+_BAR_PARTIALS = ((1.0, 1.0, 1.0), (3.0, 0.4, 0.5), (6.0, 0.15, 0.25))
+#: Harmonics above this frequency in Hz are too weak to be worth their computing time.
+_HIGHEST_PARTIAL = 4200.0
+
+
+@dataclass(frozen=True)
+class Note:
+    """One note of a melody.
+
+    Attributes:
+        start: in seconds.
+        duration: in seconds.
+        pitch: MIDI number; 60 is middle C, 69 is the A of 440 Hz.
+        loudness: 0…1.
+    """
+
+    start: float
+    duration: float
+    pitch: float
+    loudness: float
 
 
 @dataclass(frozen=True)
 class Voice:
-    """The build of one individual instrument; its player's habits are in here too.
+    """The build of one individual instrument, and the habits of its player.
 
     Attributes:
         formants: resonances of body or bore: (frequency in Hz, gain on top of 1, half width in Hz).
@@ -20,11 +45,14 @@ class Voice:
         even: weight of the even harmonics, small for a tube closed at one end (clarinet).
         brightness: weight of partial n against partial n-1, at full loudness.
         swell: how far brightness and loudness grow towards the middle of a note, 0…1.
-        vibrato_rate, vibrato_depth: in Hz, and the largest deviation of the pitch in semitones.
+        vibrato_rate: in Hz.
+        vibrato_depth: largest deviation of the pitch, in semitones.
         tremolo: depth of the amplitude vibrato, 0…1.
         detune: difference between the two reeds of an accordion, in Hz.
-        glide: seconds to slide from the last pitch, or from ``scoop`` semitones below, to the new one.
-        attack, release: seconds until a note is at full loudness, and of fading out.
+        glide: seconds to slide from the last pitch to the new one.
+        scoop: if not 0, a glide starts so many semitones below the new pitch instead of from the last one.
+        attack: seconds until a note is at full loudness.
+        release: seconds of fading out.
         decay: seconds until a plucked or struck tone has fallen to 1/e.
         noise: level of breath or bow noise against the tone.
     """
@@ -45,52 +73,231 @@ class Voice:
     decay: float = 0.5
     noise: float = 0.0
 
+    def individual(self, generator: np.random.Generator) -> Voice:
+        """Build one individual: every number changed by up to 15 %, the formants' frequencies by up to 8 %.
 
-#: The typical build of each instrument.
-TYPICAL: dict[str, Voice] = {
-    "accordion": Voice(((600, 1.5, 300),), tilt=0.6, detune=5.0, attack=0.04, release=0.05),
-    "acoustic_guitar": Voice(brightness=0.5, decay=0.55),
-    "cello": Voice(
-        ((450, 2.0, 200), (900, 1.0, 200)), tilt=0.7, swell=0.8, vibrato_rate=5.0, vibrato_depth=0.3,
-        attack=0.12, release=0.12, noise=0.01),
-    "clarinet": Voice(tilt=0.5, even=0.1, brightness=0.85, attack=0.02, release=0.03),
-    "erhu": Voice(
-        ((700, 2.0, 250),), tilt=0.8, vibrato_rate=6.0, vibrato_depth=0.7, glide=0.2, attack=0.06,
-        noise=0.01),
-    "flute": Voice(
-        tilt=0.8, brightness=0.5, vibrato_rate=5.0, vibrato_depth=0.1, tremolo=0.5, attack=0.06, release=0.06,
-        noise=0.05),
-    "saxophone": Voice(
-        ((600, 1.5, 250),), tilt=0.4, brightness=0.8, vibrato_depth=0.1, scoop=1.0, glide=0.08, noise=0.01),
-    "trumpet": Voice(((1000, 1.0, 400),), tilt=0.2, brightness=0.8, swell=0.5, attack=0.015, release=0.03),
-    "tuba": Voice(((450, 3.0, 200),), tilt=0.1, brightness=0.8, swell=0.3, attack=0.03, release=0.05),
-    "violin": Voice(
-        ((450, 1.0, 100), (900, 1.0, 200)), tilt=0.7, vibrato_rate=6.0, vibrato_depth=0.4, attack=0.06,
-        release=0.05, noise=0.01),
-    "xylophone": Voice(brightness=0.5, decay=0.06),
-}  # fmt: skip
+        Args:
+            generator: decides the changes.
+
+        Returns:
+            The voice of the individual.
+        """
+        shifts = generator.uniform(0.92, 1.08, len(self.formants))
+        names = [field.name for field in fields(Voice) if field.name != "formants"]
+        changed = {name: getattr(self, name) * float(generator.uniform(0.85, 1.15)) for name in names}
+        changed["brightness"] = min(changed["brightness"], 0.95)
+        pairs = zip(self.formants, shifts, strict=True)
+        formants = tuple((centre * float(shift), gain, width) for (centre, gain, width), shift in pairs)
+        return replace(self, formants=formants, **changed)
 
 
-def voice(instrument: str, identity: int) -> Voice:
-    """Build one individual: the typical instrument with every number changed by up to 15 % (formants 8 %).
-
-    An unknown instrument raises a ValueError.
-    """
-    check_instrument(instrument)
-    generator = generator_for("voice", instrument, identity)
-    typical = TYPICAL[instrument]
-    shifts = generator.uniform(0.92, 1.08, len(typical.formants))
-    names = [field.name for field in fields(Voice) if field.name != "formants"]
-    changed = {name: getattr(typical, name) * float(generator.uniform(0.85, 1.15)) for name in names}
-    changed["brightness"] = min(changed["brightness"], 0.95)
-    pairs = zip(typical.formants, shifts, strict=True)
-    formants = tuple((centre * float(shift), gain, width) for (centre, gain, width), shift in pairs)
-    return replace(typical, formants=formants, **changed)
+#: How a note sounds on an instrument: from (note, voice, length, sample_rate, previous, generator) to its tone and the
+#: envelope of its noise, both (length,). ``previous`` is the MIDI pitch of the note before.
+Tone = Callable[[Note, Voice, int, int, float, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
-def resonance(frequency: np.ndarray, formants: tuple[tuple[float, float, float], ...]) -> np.ndarray:
-    """Gain of body or bore at frequencies in Hz: 1 plus a bump at each formant; shaped like ``frequency``."""
+def _resonance(frequency: np.ndarray, formants: tuple[tuple[float, float, float], ...]) -> np.ndarray:
+    """Return the gain of body or bore: 1 plus a bump at each formant."""
     gain = np.ones_like(frequency)
     for centre, height, width in formants:
         gain += height / (1 + ((frequency - centre) / width) ** 2)
     return gain
+
+
+def frequency_of(pitch: float) -> float:
+    """Return the frequency of a pitch: 440 Hz for 69, twice as much an octave higher.
+
+    Args:
+        pitch: MIDI number, may be between two keys.
+
+    Returns:
+        The frequency in Hz.
+    """
+    return 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
+
+
+def _ramp(time: np.ndarray, seconds: float) -> np.ndarray:
+    """Rise smoothly from 0 to 1 over ``seconds`` (a cubic: no corner, so no click); shaped like ``time``."""
+    x = np.clip(time / seconds, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def _harmonic_count(frequency: float, sample_rate: int) -> int:
+    """Return the number of harmonics below the Nyquist frequency, so that none is aliased."""
+    return max(1, int(min(0.98 * sample_rate / 2, _HIGHEST_PARTIAL) / frequency))
+
+
+def _steady_rotation(turn: float, length: int) -> np.ndarray:
+    """Return exp(i·turn·t) for t = 0 … length - 1, multiplied from two short tables for t = 64a + b."""
+    coarse, fine = np.arange(0, length, 64), np.arange(64)
+    return np.outer(np.exp(1j * turn * coarse), np.exp(1j * turn * fine)).ravel()[:length]
+
+
+def _harmonics(z: np.ndarray, frequency: float, count: int, brightness: np.ndarray | float, build: Voice) -> np.ndarray:
+    """Sum the harmonics n = 1 … count with amplitudes a_n · brightnessⁿ⁻¹, where a_n belongs to the build.
+
+    With w = brightness · z that is the imaginary part of z · (a_1 + a_2 w + a_3 w² + …): for this polynomial
+    Horner's rule needs one multiplication per harmonic instead of one sine.
+
+    Args:
+        z: exp(i·phase) of the fundamental, complex (length,).
+        frequency: the note's frequency in Hz, where the formants are read.
+        count: number of harmonics.
+        brightness: 0…1, one number or (length,).
+        build: the voice.
+    """
+    n = np.arange(1, count + 1)
+    amplitudes = n**-build.tilt * _resonance(n * frequency, build.formants)
+    amplitudes[1::2] *= build.even
+    w = brightness * z
+    total = np.full(len(z), amplitudes[-1], complex)
+    for amplitude in amplitudes[-2::-1]:
+        total *= w
+        total += amplitude
+    return (total * z).imag
+
+
+def sustained(
+    note: Note, build: Voice, length: int, sample_rate: int, previous: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play a bowed or blown note: harmonics whose brightness follows the loudness.
+
+    Args:
+        note: what to play.
+        build: the voice.
+        length: of the result, in samples.
+        sample_rate: in Hz.
+        previous: MIDI pitch of the note before, from which a glide starts.
+        generator: not used.
+
+    Returns:
+        The tone, and the envelope of its noise, both (length,).
+
+    Source:
+        Risset and Mathews, "Analysis of musical-instrument tones", 1969 (louder is brighter, found in the trumpet).
+    """
+    time = np.arange(length) / sample_rate
+    frequency = frequency_of(note.pitch)
+    left = np.maximum(note.duration - time, 0.0)
+    envelope = note.loudness * _ramp(time, build.attack) * _ramp(left, build.release)
+    if build.swell:
+        # A parabola over the note: nothing at its ends, 1 in the middle.
+        envelope *= 1 - build.swell + build.swell * 4 * time * left / note.duration**2
+    ratio = np.ones(length)
+    if build.glide:
+        start = frequency_of(note.pitch - build.scoop if build.scoop else previous) / frequency
+        ratio += (start - 1) * (1 - _ramp(time, build.glide))
+    if build.vibrato_depth or build.tremolo:
+        wave = np.sin(2 * np.pi * build.vibrato_rate * time) * _ramp(time, 0.3)
+        # A semitone is 5.9 % in frequency.
+        ratio += 0.059 * build.vibrato_depth * wave
+        envelope *= 1 - build.tremolo * (0.5 + 0.5 * wave)
+    phase = (2 * np.pi * frequency / sample_rate) * np.cumsum(ratio)
+    # Louder is brighter, most audibly so on brass.
+    brightness = build.brightness * (0.6 + 0.4 * envelope)
+    count = _harmonic_count(frequency * (float(ratio.max()) + 1e-6), sample_rate)
+    z = np.cos(phase) + 1j * np.sin(phase)
+    tone = envelope * _harmonics(z, frequency, count, brightness, build)
+    # Until the tone stands, there is more breath or bow to hear than later.
+    return tone, envelope * (3 - 2 * _ramp(time, 2 * build.attack))
+
+
+def plucked(
+    note: Note, build: Voice, length: int, sample_rate: int, previous: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play a plucked string: noise runs round a delay line, duller at every round.
+
+    Args:
+        note: what to play.
+        build: the voice.
+        length: of the result, in samples.
+        sample_rate: in Hz.
+        previous: not used.
+        generator: draws the noise.
+
+    Returns:
+        The tone, and the envelope of its noise, both (length,).
+
+    Source:
+        Karplus and Strong, "Digital synthesis of plucked-string and drum timbres", 1983.
+    """
+    period = sample_rate / frequency_of(note.pitch)
+    # The loop filter delays by d, between 0.5 and 1.5 samples: line and filter together last one period.
+    line = int(period - 0.5)
+    d = period - line
+    delay_taps = np.array([(d - 1) * (d - 2) / 2, -d * (d - 2), d * (d - 1) / 2])
+    damping = 0.25 * (1 - build.brightness)
+    loop = np.convolve(delay_taps, [damping, 1 - 2 * damping, damping])
+    loop *= np.exp(-period / (sample_rate * build.decay))
+    feedback = np.zeros(line + 4)
+    feedback[0] = 1.0
+    feedback[line - 1 :] -= loop
+    noise = lfilter([0.4], [1, -0.6], generator.uniform(-1, 1, int(period)))
+    # Plucked at a fifth of its length, the string lacks every fifth harmonic, and any constant offset.
+    noise -= np.roll(noise, int(period) // 5)
+    burst = np.zeros(length)
+    burst[: len(noise)] = noise[:length]
+    tone = lfilter([1.0], feedback, burst)
+    tone *= note.loudness
+    return tone * _ramp(note.duration - np.arange(length) / sample_rate, 0.05), np.zeros(length)
+
+
+def struck(
+    note: Note, build: Voice, length: int, sample_rate: int, previous: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play a struck bar: three resonators that ring after one impulse, the high ones for a shorter time.
+
+    Args:
+        note: what to play.
+        build: the voice.
+        length: of the result, in samples.
+        sample_rate: in Hz.
+        previous: not used.
+        generator: not used.
+
+    Returns:
+        The tone, and the envelope of its noise, both (length,).
+
+    Source:
+        Fletcher and Rossing, *The Physics of Musical Instruments*, chapter 19.
+    """
+    time = np.arange(length) / sample_rate
+    total, impulse = np.zeros(length), np.zeros(length)
+    impulse[0] = 1.0
+    for ratio, amplitude, decay in _BAR_PARTIALS:
+        turn = 2 * np.pi * ratio * frequency_of(note.pitch) / sample_rate
+        loss = np.exp(-1 / (decay * build.decay * sample_rate))
+        if turn < 0.98 * np.pi:
+            resonator = [1, -2 * loss * np.cos(turn), loss**2]
+            total += lfilter([0, amplitude * loss * np.sin(turn)], resonator, impulse)
+    tone = note.loudness * total * _ramp(note.duration - time, 0.02) * _ramp(time, 0.002)
+    return tone, np.zeros(length)
+
+
+def free_reeds(
+    note: Note, build: Voice, length: int, sample_rate: int, previous: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play one key of an accordion: two reeds a few Hz apart, which beat.
+
+    Args:
+        note: what to play.
+        build: the voice.
+        length: of the result, in samples.
+        sample_rate: in Hz.
+        previous: not used.
+        generator: not used.
+
+    Returns:
+        The tone, and the envelope of its noise, both (length,).
+
+    Source:
+        Fletcher and Rossing, *The Physics of Musical Instruments*.
+    """
+    time = np.arange(length) / sample_rate
+    frequency = frequency_of(note.pitch)
+    envelope = note.loudness * _ramp(time, build.attack) * _ramp(note.duration - time, build.release)
+    count, total = _harmonic_count(frequency + build.detune, sample_rate), np.zeros(length)
+    for reed in (frequency, frequency + build.detune):
+        z = _steady_rotation(2 * np.pi * reed / sample_rate, length)
+        total += _harmonics(z, frequency, count, build.brightness, build)
+    return envelope * total, np.zeros(length)

@@ -20,8 +20,9 @@ from sopedu.errors import SopeduError
 from sopedu.localization.places import intersection_over_union
 from sopedu.objects import pretrained as pretrained_detectors
 from sopedu.objects.box_file import BoxFile, read_boxes
-from sopedu.objects.detection import Detections, make_detections, named_detector, suppress_overlaps, validate_detector
+from sopedu.objects.detection import Detections, make_detections, suppress_overlaps, validate_detector
 from sopedu.objects.pretrained import FasterRCNN, OpenVocabulary
+from sopedu.objects.registry import named_detector
 
 WIDE = np.zeros((2, 20, 40, 3), np.uint8)
 TALL = np.zeros((1, 60, 30, 3), np.uint8)
@@ -91,12 +92,12 @@ def test_boxes_are_cut_at_the_border_and_nothing_found_is_fine():
         ([make_detections([[0, 0, 1, 1]], ["tuba"], [1, 1])] * 2, "as many labels and scores as boxes"),
         ([make_detections([[0, 0, 1, np.nan]], ["tuba"], [1])] * 2, "is not a number"),
         ([make_detections([[0, 0, 1, 1]], ["tuba"], [np.inf])] * 2, "is not a number"),
-        ([make_detections([[0, 0, 1, 1]], [7], [1])] * 2, "its labels are not all names"),
-        ([make_detections([[0, 0, 1, 1]], [" "], [1])] * 2, "its labels are not all names"),
+        ([make_detections([[0, 0, 1, 1]], [7], [1])] * 2, "labels must be names"),
+        ([make_detections([[0, 0, 1, 1]], [" "], [1])] * 2, "labels must be names"),
         ([make_detections([[0, 0, 320, 200]], ["tuba"], [1])] * 2, "box 0,0,320,200: .*not pixels"),
         ([make_detections([[0.5, 0, 0.5, 1]], ["tuba"], [1])] * 2, "x0 < x1"),
         ([make_detections([[1.1, 0, 1.4, 1]], ["tuba"], [1])] * 2, "x0 < x1"),
-        ([Detections("ab", ("tuba",), np.ones(1))] * 2, "no arrays of numbers"),
+        ([Detections("ab", ("tuba",), np.ones(1))] * 2, "must be arrays of numbers"),
     ],
 )
 def test_a_wrong_answer_is_one_line_that_names_the_detector_and_the_picture(answer, said):
@@ -298,7 +299,7 @@ def test_without_transformers_or_without_a_network_owlv2_says_what_to_do(monkeyp
         raise ConnectionError("no network")
 
     monkeypatch.setattr("huggingface_hub.get_session", no_network)
-    assert not pretrained_detectors._hub_answers("sopedu/no-model-of-this-name")
+    assert not pretrained_detectors._hub_reachable("sopedu/no-model-of-this-name")
     with pytest.raises(SopeduError, match="reaches no server.*connect once.*HF_HOME.*toyband") as caught:
         OpenVocabulary.pretrained(("violin",), "sopedu/no-model-of-this-name")
     one_line(caught.value)
@@ -397,7 +398,7 @@ def test_a_header_that_is_no_csv_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"labels": None}, "labels no list"),
+        ({"labels": None}, "labels a list"),
         ({"boxes": torch.zeros(1, 4, requires_grad=True)}, "detach"),
         ({"scores": [1.5]}, "scores from 1.5 to 1.5; return 0 to 1"),
         ({"scores": [-50]}, "return 0 to 1"),
@@ -411,7 +412,7 @@ def test_labels_tensors_and_scores_that_are_none_are_told(changed, said):
 
 
 def test_what_is_no_function_is_no_detector():
-    with pytest.raises(SopeduError, match="is no function"):
+    with pytest.raises(SopeduError, match="is not a function"):
         validate_detector(5)
 
 

@@ -95,7 +95,7 @@ def test_it_is_saved_in_half_precision_and_loaded_the_same(shipped, tmp_path):
 
 
 def test_a_detector_that_is_missing_or_damaged_is_one_line(tmp_path):
-    with pytest.raises(SopeduError, match="is not there; make it with `make detector`"):
+    with pytest.raises(SopeduError, match="holds no toy band detector; make it with `make detector`"):
         load_toyband_detector(tmp_path / "nothing")
 
     def spoilt(name: str):
@@ -109,7 +109,7 @@ def test_a_detector_that_is_missing_or_damaged_is_one_line(tmp_path):
     weights = load_file(SHIPPED / "model.safetensors")
     save_file({k: v for k, v in weights.items() if k != "head.bias"}, spoilt("lacking") / "model.safetensors")
     for name in ("cut", "text", "list", "other", "lacking"):
-        with pytest.raises(SopeduError, match=f"{name}: is no detector of the toy band, or damaged") as caught:
+        with pytest.raises(SopeduError, match=f"{name}: not a detector of the toy band, or damaged") as caught:
             load_toyband_detector(tmp_path / name)
         assert "\n" not in str(caught.value)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sopedu.errors import SopeduError
 from sopedu.localization.places import intersection_over_union
 from sopedu.objects.box_file import BoxFile
-from sopedu.objects.detection import make_detections, named_detector
+from sopedu.objects.detection import make_detections
+from sopedu.objects.registry import named_detector
 from sopedu.objects.tracks import Track, find_tracks, link_detections, track_names
 from sopedu.toyband import scene
 
@@ -101,7 +102,7 @@ def test_the_order_in_which_a_detector_names_things_does_not_matter(seed, count)
 
 @pytest.mark.parametrize(
     ("times", "said"),
-    [([0.0], "2 pictures were looked at, but there are 1"), ([0, 0], "have to ascend"), ([1, 0.5], "have to ascend")],
+    [([0.0], "2 pictures, but 1 times"), ([0, 0], "must ascend"), ([1, 0.5], "must ascend")],
 )
 def test_times_that_do_not_fit_are_told(times, said):
     with pytest.raises(SopeduError, match=said):
@@ -146,7 +147,7 @@ def test_a_wrong_answer_and_pictures_of_two_sizes_are_told():
 
     with pytest.raises(SopeduError, match="detector lazy: has to return a list"):
         find_tracks(lazy, [(0.0, np.zeros((8, 8, 3), np.uint8))])
-    with pytest.raises(SopeduError, match="of one size"):
+    with pytest.raises(SopeduError, match="must have one size"):
         find_tracks(lazy, [(0.0, np.zeros((8, 8, 3), np.uint8)), (1.0, np.zeros((8, 9, 3), np.uint8))])
 
 

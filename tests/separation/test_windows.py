@@ -10,10 +10,11 @@ import torch
 
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
-from sopedu.localization.long_clips import crossfade, window_centres, window_starts
+from sopedu.localization.long_clips import LongClip, crossfade, window_centres, window_starts
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.separation.parts import DiskWaveform, VideoPart
+from sopedu.separation.regions import regions_asked_for
 from sopedu.separation.windows import VideoWalk
 from sopedu.video.reading import probe, read_frames, read_sound
 from sopedu.video.writing import VideoWriter, write_video
@@ -80,6 +81,21 @@ def test_every_window_sees_the_pictures_of_its_time(film, tmp_path, monkeypatch,
     for frames, centre in zip(seen, centres, strict=True):
         times = [start + min(max(0, centre + offset), part.seconds) for offset in (-0.75, 0, 0.75)]
         np.testing.assert_array_equal(frames.permute(0, 2, 3, 1).numpy(), read_frames(film, times, (64, 107)))
+
+
+def test_a_video_and_the_same_recording_in_memory_are_heard_alike(tmp_path):
+    path, (height, width) = tmp_path / "film.mp4", (64, 96)  # as the model sees it: nothing is resized
+    generator = np.random.default_rng(0)
+    write_video(path, generator.integers(256, size=(24, height, width, 3), dtype=np.uint8), 8,
+                0.1 * generator.normal(size=3 * RATE), RATE)  # fmt: skip
+    checkpoint, waveform, times = checkpoint_of(), read_sound(path, RATE), np.arange(24) / 8
+    walk = VideoWalk(VideoPart(probe(path)), checkpoint, spool_of(tmp_path, waveform))
+    boxes = [(0.0, 0.0, 0.5, 1.0), (0.5, 0.2, 1.0, 0.9)]
+    from_video = [heard.read(0, heard.length) for heard in walk.listen(regions_asked_for(boxes), tmp_path, look=True)]
+    clip = LongClip(checkpoint, waveform, read_frames(path, times, (height, width)), times)
+    assert len(walk.maps) == len(clip.clips) > 2
+    np.testing.assert_allclose(from_video, [clip.separate(box) for box in boxes], atol=1e-6)
+    np.testing.assert_allclose(walk.maps, [pixels.sound_map().mean(0) for pixels in clip.clips], atol=1e-5)
 
 
 def test_a_part_begins_with_the_picture_that_is_shown_then(film):

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from sopedu.config import preset, with_values
 from sopedu.model import FrameNet, load_warm_start, normalise_frames
-from sopedu.toyband import INSTRUMENTS, drawings, players, scenes
+from sopedu.toyband import INSTRUMENTS, bodies, drawings, players, scenes
 from tools import procedural_objects as objects
 from tools import warm_start
 from tools.warm_start import object_picture, pretrain, save_warm_start
@@ -55,11 +55,11 @@ def test_objects_and_their_pictures_are_drawn_without_any_drawing_of_the_band():
 
 def test_pictures_come_out_the_same_with_every_drawing_of_the_band_disabled(monkeypatch):
     before = [object_picture(seed)[0] for seed in range(60)]
-    for module in (drawings, players):
+    for module in (bodies, drawings, players):
         for name, value in vars(module).items():
             if callable(value) and getattr(value, "__module__", "") == module.__name__ and name != "mixed":
                 monkeypatch.setattr(module, name, Mock(side_effect=AssertionError("an instrument is drawn")))
-    monkeypatch.setattr(scenes, "draw", drawings.draw)
+    monkeypatch.setattr(scenes, "draw", players.draw)
     with pytest.raises(AssertionError, match="an instrument is drawn"):
         scenes.solo(0)
     np.testing.assert_array_equal(before, [object_picture(seed)[0] for seed in range(60)])

@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sopedu.toyband import backgrounds, drawings, raster
-from sopedu.toyband.drawings import Motion
-from sopedu.toyband.melody import INSTRUMENTS, Note
+from sopedu.toyband import backgrounds, players, raster
+from sopedu.toyband.bodies import Motion
+from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.raster import Canvas, Placement
 from sopedu.toyband.splits import SPLITS
+from sopedu.toyband.voices import Note
 from tools import procedural_objects as objects
 
 RESTING = Motion(0.0, 0.0, 0.5)
@@ -31,7 +32,7 @@ PICTURES = "c16a62ee1db556193a6ebee2230221641b11fdcbb3c1a324d19a586bce23e44a"
 
 def paint_instrument(instrument, placement, motion=RESTING, identity=3, height=96, width=96):
     canvas = Canvas(height, width, (1.0, 0.0, 1.0))
-    box = drawings.draw(canvas, instrument, drawings.look(instrument, identity), placement, motion)
+    box = players.draw(canvas, instrument, players.look(instrument, identity), placement, motion)
     return canvas.image(), box
 
 
@@ -47,8 +48,8 @@ def hash_of_all_pictures() -> str:
         canvas = Canvas(64, 80)
         backgrounds.paint(canvas, number)
         placement = Placement(0.45, 0.5, 0.7, 0.03 * number - 0.15, number % 2 == 0)
-        look = drawings.look(instrument, number)
-        drawings.draw(canvas, instrument, look, placement, Motion(0.7, 0.1 * number - 0.5, 0.3))
+        look = players.look(instrument, number)
+        players.draw(canvas, instrument, look, placement, Motion(0.7, 0.1 * number - 0.5, 0.3))
         digest.update(canvas.image().tobytes())
     for number, family in enumerate(objects.CLASSES):
         canvas = Canvas(48, 48)
@@ -207,7 +208,7 @@ NOTES = [Note(0.1, 0.5, 60, 0.8), Note(0.7, 0.4, 64, 0.6), Note(1.0, 0.6, 67, 0.
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_playing_moves_and_resting_does_not(instrument):
     def frame(notes, time):
-        return paint_instrument(instrument, Placement(0.5, 0.5, 0.7), drawings.motion_at(notes, time))[0]
+        return paint_instrument(instrument, Placement(0.5, 0.5, 0.7), players.motion_at(notes, time))[0]
 
     moments = [frame(NOTES, time) for time in (0.15, 0.5, 0.75, 1.4)]
     for earlier, later in zip(moments, moments[1:], strict=False):
@@ -218,7 +219,7 @@ def test_playing_moves_and_resting_does_not(instrument):
 
 def test_motion_stays_in_range_and_never_jumps():
     times = np.arange(-0.2, 3.0, 0.001)
-    moves = [drawings.motion_at(NOTES, time) for time in times]
+    moves = [players.motion_at(NOTES, time) for time in times]
     activity, stroke, pitch = np.array([(move.activity, move.stroke, move.pitch) for move in moves]).T
     assert activity.min() >= 0 and activity.max() <= 1
     assert stroke.min() >= -1 and stroke.max() <= 1
@@ -230,14 +231,14 @@ def test_motion_stays_in_range_and_never_jumps():
 
 
 def test_activity_decays_and_pitch_follows_the_notes():
-    loud, later = drawings.motion_at(NOTES, 0.13), drawings.motion_at(NOTES, 0.55)
+    loud, later = players.motion_at(NOTES, 0.13), players.motion_at(NOTES, 0.55)
     assert loud.activity > 1.3 * later.activity > 0
-    assert drawings.motion_at(NOTES, 10.0).activity < 1e-6
-    assert drawings.motion_at(NOTES, 0.4).pitch == 0
-    assert drawings.motion_at(NOTES, 1.3).pitch == 1
-    assert drawings.motion_at(NOTES[:1], 0.3).pitch == 0.5
+    assert players.motion_at(NOTES, 10.0).activity < 1e-6
+    assert players.motion_at(NOTES, 0.4).pitch == 0
+    assert players.motion_at(NOTES, 1.3).pitch == 1
+    assert players.motion_at(NOTES[:1], 0.3).pitch == 0.5
     chord = [Note(0.0, 1.0, 60, 1.0), Note(0.02, 1.0, 64, 1.0)]
-    assert drawings.motion_at(chord, 0.5).stroke == pytest.approx(drawings.motion_at(chord[:1], 0.5).stroke)
+    assert players.motion_at(chord, 0.5).stroke == pytest.approx(players.motion_at(chord[:1], 0.5).stroke)
 
 
 def hue(colour) -> float:
@@ -249,7 +250,7 @@ def test_splits_share_no_colour_family():
     for split, digits in SPLITS.items():
         for identity in range(400):
             if identity % 10 in digits:
-                look = drawings.look(INSTRUMENTS[identity // 10 % 11], identity)
+                look = players.look(INSTRUMENTS[identity // 10 % 11], identity)
                 for colour in (look.clothing, look.accent, look.trousers, look.seat):
                     assert int(10 * hue(colour)) == identity % 10
                 bodies[split].append(hue(look.body))
@@ -260,9 +261,9 @@ def test_splits_share_no_colour_family():
 
 
 def test_an_individual_is_always_the_same_and_individuals_differ():
-    assert drawings.look("violin", 12) == drawings.look("violin", 12)
-    assert len({drawings.look("violin", identity) for identity in range(20)}) == 20
-    assert drawings.look("violin", 12) != drawings.look("cello", 12)
+    assert players.look("violin", 12) == players.look("violin", 12)
+    assert len({players.look("violin", identity) for identity in range(20)}) == 20
+    assert players.look("violin", 12) != players.look("cello", 12)
 
 
 def imported_modules(module) -> set[str]:
@@ -285,8 +286,8 @@ def test_objects_use_no_instrument_drawing():
 def test_unknown_names_are_refused():
     canvas, placement = Canvas(16, 16), Placement(0.5, 0.5, 0.5)
     with pytest.raises(ValueError, match="unknown instrument 'kazoo'"):
-        drawings.look("kazoo", 1)
+        players.look("kazoo", 1)
     with pytest.raises(ValueError, match="unknown instrument 'kazoo'"):
-        drawings.draw(canvas, "kazoo", drawings.look("flute", 1), placement, RESTING)
+        players.draw(canvas, "kazoo", players.look("flute", 1), placement, RESTING)
     with pytest.raises(ValueError, match="unknown family of objects 'violin'"):
         objects.draw(canvas, "violin", np.random.default_rng(0), placement)

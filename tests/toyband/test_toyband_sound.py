@@ -11,8 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sopedu.toyband.melody import INSTRUMENTS, PITCH_RANGE, Note, compose
-from sopedu.toyband.synthesis import frequency_of, synthesize, voice
+from sopedu.toyband.instruments import BAND, INSTRUMENTS
+from sopedu.toyband.melody import compose
+from sopedu.toyband.synthesis import synthesize, voice
+from sopedu.toyband.voices import Note, frequency_of
 
 SAMPLE_RATE = 11025
 
@@ -57,7 +59,7 @@ def hashes() -> dict[str, str]:
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_melody_is_ordered_in_range_and_covers_the_clip(instrument):
-    lowest, highest = PITCH_RANGE[instrument]
+    lowest, highest = BAND[instrument].pitch_range
     for identity in range(20):
         notes = compose(instrument, identity, 1.5)
         starts = [note.start for note in notes]

@@ -1,7 +1,7 @@
 """Sets of rendered solos, kept on disk so that they are drawn and synthesized only once.
 
-A set's file name holds a checksum of everything it depends on: every argument and the toy band's own source code.
-Change a drawing, and a new set is rendered; nothing stale is ever read.
+A set's file name holds a checksum of everything it depends on: every argument and the toy band's source code. After a
+change of a drawing a new set is rendered; nothing stale is read.
 """
 
 from __future__ import annotations
@@ -27,15 +27,24 @@ from tqdm.auto import tqdm
 
 from sopedu.errors import SopeduError
 from sopedu.files import write_tensors
-from sopedu.toyband.melody import INSTRUMENTS
+from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.scenes import SAMPLE_RATE, scene
 
 
 @dataclass(frozen=True)
 class SetDescription:
-    """Which solos a set holds: ``solos`` of the instruments in turn, then ``empty`` silent rooms.
+    """Which solos a set holds.
 
-    ``times`` are the seconds at which the frames of ``size`` × ``size`` pixels are drawn.
+    Attributes:
+        split: ``train``, ``validation`` or ``test``.
+        solos: number of solos, of the instruments in turn.
+        empty: number of silent scenes without a player, after the solos.
+        samples: length of each sound.
+        times: of the frames, in seconds.
+        size: height and width of the frames in pixels.
+        instruments: names in :data:`sopedu.toyband.BAND`; a label is an index into them.
+        sample_rate: in Hz.
+        seed: chooses the solos.
     """
 
     split: str
@@ -51,18 +60,28 @@ class SetDescription:
 
 @dataclass(frozen=True)
 class RenderedSet:
-    """Arrays of a set: waveforms ``(n, L)`` int16, frames ``(n, S, H, W, 3)`` uint8, labels ``(n,)``, −1 for nobody."""
+    """The arrays of a set of n scenes.
+
+    Attributes:
+        waveforms: ``(n, L)`` int16.
+        frames: ``(n, S, H, W, 3)`` uint8.
+        labels: ``(n,)`` int16, −1 for an empty scene.
+    """
 
     waveforms: np.ndarray
     frames: np.ndarray
     labels: np.ndarray
 
 
-_TOLD = set[str]()  # what was said of the cache in this process: once is enough
+_NOTED = set[str]()  # notes already printed in this process
 
 
 def cache_folder() -> Path | None:
-    """Where rendered sets are kept: ``$SOPEDU_CACHE`` or ``sopedu`` in the user's cache folder; None without a home."""
+    """Return the folder of rendered sets: ``$SOPEDU_CACHE``, or ``sopedu`` in the user's cache folder.
+
+    Returns:
+        The folder, which may not exist yet; None if the user has no home folder.
+    """
     for name, below in (("SOPEDU_CACHE", ""), ("XDG_CACHE_HOME", "sopedu")):
         if os.environ.get(name):
             return Path(os.environ[name]) / below
@@ -73,13 +92,16 @@ def cache_folder() -> Path | None:
 
 
 def rendered_set(description: SetDescription, workers: int = 1, progress: bool = True) -> RenderedSet:
-    """Load a set from the cache, or render and keep it; where nothing can be kept, go on without, with one note.
+    """Load a set from the cache, or render and keep it; print one note if it cannot be kept.
 
     Args:
         description: what to render.
         workers: processes to render with. More than one starts fresh Python processes, which do not import the
             script that asks for them: it needs no ``if __name__ == "__main__":`` guard.
         progress: show a bar with the time left.
+
+    Returns:
+        The arrays of the set.
     """
     folder = cache_folder()
     path = folder and folder / f"toyband-{description.split}-{_key(description)}.safetensors"
@@ -99,10 +121,10 @@ def rendered_set(description: SetDescription, workers: int = 1, progress: bool =
 
 
 def _note_without_cache(why: str) -> None:
-    """Say once in a process that what is rendered is not kept."""
+    """Print once per process that rendered sets are not kept."""
     why = " ".join(why.split())
-    if why not in _TOLD:
-        _TOLD.add(why)
+    if why not in _NOTED:
+        _NOTED.add(why)
         line = f"note: rendered solos cannot be kept for the next time ({why}); SOPEDU_CACHE=FOLDER names another place"
         tqdm.write(line, file=sys.stderr)
 
@@ -143,7 +165,7 @@ def _parts(description: SetDescription, total: int, workers: int) -> Iterator[tu
 
 
 def _may_start_processes() -> bool:
-    """Not in a process that is a helper itself, or that is still importing the script of the one that started it."""
+    """Return False in a worker process, and in one that still imports the script of the process that started it."""
     here = multiprocessing.current_process()
     return not here.daemon and not getattr(here, "_inheriting", False)
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
-from sopedu.toyband import rendered
-from sopedu.toyband.rendered import SetDescription, cache_folder, rendered_set
+from sopedu.toyband import cache
+from sopedu.toyband.cache import SetDescription, cache_folder, rendered_set
 
 SET = SetDescription("train", solos=3, empty=0, samples=500, times=(0.0,), size=16)
 # No main guard, and more solos than one process is given at a time: two processes are started.
 SCRIPT = """
-from sopedu.toyband.rendered import SetDescription, rendered_set
+from sopedu.toyband.cache import SetDescription, rendered_set
 
 print("begin")
 made = rendered_set(SetDescription("train", 40, 0, 500, (0.0,), 16), workers=2, progress=False)
@@ -32,7 +32,7 @@ def test_a_script_without_a_main_guard_renders_with_a_cold_cache(tmp_path, how):
     arguments = {"script": "script.py", "standard input": "-"}[how]
     environment = os.environ | {
         "SOPEDU_CACHE": str(tmp_path / "cache"),
-        "PYTHONPATH": str(Path(rendered.__file__).parents[2]),
+        "PYTHONPATH": str(Path(cache.__file__).parents[2]),
     }
     done = subprocess.run(
         [sys.executable, arguments], cwd=tmp_path, env=environment, capture_output=True, text=True,
@@ -44,9 +44,9 @@ def test_a_script_without_a_main_guard_renders_with_a_cold_cache(tmp_path, how):
 
 def test_a_helper_process_renders_by_itself(tmp_path, monkeypatch):
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path))
-    here = rendered.multiprocessing.current_process()
+    here = cache.multiprocessing.current_process()
     monkeypatch.setattr(here, "_inheriting", True, raising=False)  # as in a process that still imports a script
-    monkeypatch.setattr(rendered, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(cache, "ProcessPoolExecutor", None)
     assert len(rendered_set(SET, workers=2, progress=False).labels) == 3
 
 
@@ -61,12 +61,12 @@ def test_when_a_process_is_lost_the_rest_is_rendered_here(tmp_path, monkeypatch)
 
         def map(self, work, descriptions, numbers, chunksize):
             yield work(SET, 0)
-            raise rendered.BrokenProcessPool
+            raise cache.BrokenProcessPool
 
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "one"))
     expected = rendered_set(SET, progress=False)
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "two"))
-    monkeypatch.setattr(rendered, "ProcessPoolExecutor", Lost)
+    monkeypatch.setattr(cache, "ProcessPoolExecutor", Lost)
     found = rendered_set(SET, workers=2, progress=False)
     assert all(np.array_equal(getattr(found, name), getattr(expected, name)) for name in ("waveforms", "frames"))
 
@@ -84,7 +84,7 @@ def test_where_nothing_can_be_kept_the_work_goes_on_with_one_note(tmp_path, monk
     (tmp_path / "file").touch()
     below = {"a file": "file", "below a file": "file/cache"}.get(fault, "cache")
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / below))
-    monkeypatch.setattr(rendered, "_TOLD", set())
+    monkeypatch.setattr(cache, "_NOTED", set())
     if fault == "nobody's home":
         for name in ("SOPEDU_CACHE", "XDG_CACHE_HOME"):
             monkeypatch.delenv(name, raising=False)
