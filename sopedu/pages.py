@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from sopedu.audio.soundfiles import player
+from sopedu.audio.player import player
 from sopedu.files import written_aside
 from sopedu.plots import encode_figure, two_digits
 
