@@ -36,7 +36,7 @@ def forget() -> None:
 @pytest.fixture
 def on_a_gpu(monkeypatch):
     """Makes models on a GPU that is not there."""
-    monkeypatch.setattr(localization, "_check", lambda *_: None)  # asks for values of the sound
+    monkeypatch.setattr(localization, "check_clip", lambda *_: None)  # asks for values of the sound
 
     def numpy(tensor: torch.Tensor) -> np.ndarray:
         assert tensor.device.type == "cpu", "NumPy wants a tensor of the CPU"

@@ -153,8 +153,8 @@ def broken(weights: Any = dict, **values: Any) -> tuple[str, ...]:
 def without_figures() -> ExitStack:
     """A context in which reports have none: they take longer than all the rest."""
     with ExitStack() as stack:
-        for name in ("figure_html", "plot_sound_map", "plot_levels"):
-            stack.enter_context(patch(f"sopedu.separation.page.{name}", return_value=""))
+        for name in ("separation.page.plot_sound_map", "separation.page.plot_levels", "pages.encode_figure"):
+            stack.enter_context(patch(f"sopedu.{name}", return_value=b""))
         return stack.pop_all()
 
 
