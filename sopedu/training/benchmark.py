@@ -41,7 +41,8 @@ from sopedu.training.run import Run
 from sopedu.training.setup import Prepared
 
 #: Mixtures of a whole training: the paper's on MUSIC, and an assumption for VGGSound.
-MUSIC_MIXTURES, VGGSOUND_MIXTURES = 4_700_000, 7_000_000
+MUSIC_MIXTURES = 4_700_000
+VGGSOUND_MIXTURES = 7_000_000
 _SOLOS = 44  # rendered to measure the loader
 _LONG_STEP = 8.0  # seconds; on the CPU a longer step is measured with a smaller batch
 

@@ -163,7 +163,7 @@ def test_without_a_network_the_imagenet_start_says_what_to_do(monkeypatch):
     def offline(*_, **__):
         raise URLError("no route to host")
 
-    monkeypatch.setattr("sopedu.model.nets.resnet18", offline)
+    monkeypatch.setattr("sopedu.model.backbones.resnet18", offline)
     with pytest.raises(SopeduError, match="model.frame_weights=none"):
         SoundOfPixels(preset("paper"))
 

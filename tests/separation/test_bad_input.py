@@ -162,7 +162,7 @@ MISTAKES = {
     "THIS: box .*write x0,y0,x1,y1": "--box nan,0,1,1 | --box inf,0,1,1 | --box 0,0,1",
     "THIS: write four numbers": "--box a,b,c,d | --box left= | --box =",
     "region '.*': call it by letters": "--box ../x=0,0,1,1 | --box mixture=0,0,1,1 | --box =0,0,1,1",
-    "another region called a; give each a name": "--box a=0,0,1,1 --box a=0,0,1,.5",
+    "another region called a; give each its own name": "--box a=0,0,1,1 --box a=0,0,1,.5",
     "a, A: two of these names": "--box a=0,0,1,1 --box A=0,0,1,.5",
     "17 boxes: at most 16": "--box 0,0,1,1 " * 17,
     "THIS: write seconds": "--start -1 | --start soon | --start nan | --start inf | --end 1:x",
