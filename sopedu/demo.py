@@ -1,4 +1,4 @@
-"""From nothing to a model that separates, in a few minutes on a laptop: what ``make demo`` runs."""
+"""Render data, train a model and evaluate it, in a few minutes on a laptop: what ``make demo`` runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run_demo(
         seed: of the training and of the held-out mixtures.
         steps: length of the training; None for that of preset ``tiny``.
         workers: number of processes that render, see :func:`sopedu.toyband.cache.rendered_set`.
-        say: called with every line of text.
+        say: function that prints a line of text.
         pairs: number of held-out mixtures.
 
     Returns:
@@ -90,7 +90,7 @@ def _say_plan(config: Config, pairs: int, folder: Path, say: Callable[[str], Non
     say(f"device: {device}")
     say(
         f"plan: render {config.toyband.solos} solos once (about 20 s), train {config.training.steps} steps "
-        f"(about {max(10, round(seconds, -1)):.0f} s), judge on {pairs} held-out mixtures and report (about 30 s); "
+        f"(about {max(10, round(seconds, -1)):.0f} s), evaluate on {pairs} held-out mixtures and report (about 30 s); "
         f"results go to {folder}"
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class SopeduError(ValueError):
-    """A mistake of the user or a bad file: one line that says what is wrong, where, and what to do.
+    """A mistake of the user or a bad file: one line with what is wrong, where, and what to do.
 
     The command line prints the line without a traceback and exits with status 2.
     """

@@ -20,7 +20,7 @@ from sopedu.errors import SopeduError
 if TYPE_CHECKING:
     import torch
 
-# Systems allow 255 bytes for a name; while a folder is written, its name is longer.
+# Systems allow 255 bytes per name; the temporary name of a folder is longer.
 _LONGEST_NAME = 255 - len("..unfinished")
 
 
@@ -58,7 +58,7 @@ def require_file(path: str | Path) -> Path:
 def written_aside(path: str | Path, parents: bool = False, synced: bool = False) -> Iterator[Path]:
     """Yield a temporary name in the folder of `path`; rename it to `path` on success, remove it on failure.
 
-    So a reader never sees half a file, and an interrupted run keeps the file that was there before.
+    So a file is never incomplete, and an interrupted run keeps the earlier file.
 
     Args:
         path: the file to write; one that is there is replaced.
@@ -124,7 +124,7 @@ def _check_name(path: Path, longest: int = _LONGEST_NAME) -> None:
 def through_links(path: str | Path) -> Path:
     """Return where a path leads if it is a link, or a folder above it is a link to nothing; else the path itself.
 
-    A folder cannot be made at the place of a link, or renamed to it.
+    A link cannot be replaced by a new or renamed folder.
 
     Args:
         path: of a file or folder.
@@ -226,7 +226,7 @@ def folder_written_aside(folder: str | Path, replace: bool = False, synced: bool
                 _sync(*unfinished.iterdir(), unfinished)
             if absolute.exists():
                 if not replace:
-                    absolute.rmdir()  # empty, or it had been refused; not every system renames onto a folder
+                    absolute.rmdir()  # it is empty, as checked above; not every system can rename onto a folder
                 else:
                     shutil.rmtree(earlier, ignore_errors=True)
                     absolute.rename(earlier)
@@ -246,7 +246,7 @@ def folder_written_aside(folder: str | Path, replace: bool = False, synced: bool
 
 @contextmanager
 def _locked(folder: Path, absolute: Path) -> Iterator[None]:
-    """Keep a second run away from a new folder."""
+    """Lock a new folder against a second run."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(absolute.with_name(f".{absolute.name}.lock"), timeout=0)
@@ -255,7 +255,7 @@ def _locked(folder: Path, absolute: Path) -> Iterator[None]:
     except Timeout as error:
         raise SopeduError(f"{folder}: another run is writing there; wait for it or choose another --out") from error
     try:
-        require_new_folder(folder)  # the other run may have ended between the first look and the lock
+        require_new_folder(folder)  # the other run may have ended between the check and the lock
         yield
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
@@ -270,7 +270,7 @@ def _made_parents(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
-        with suppress(OSError):  # one that holds something else by now stays
+        with suppress(OSError):  # a folder that is no longer empty stays
             for place in made:  # innermost first
                 place.rmdir()
         raise
@@ -325,7 +325,7 @@ def new_run_folder(parent: str | Path = "runs", name: str = "demo") -> Path:
 
 
 def write_json(path: str | Path, values: Any) -> None:
-    """Write values as indented JSON, aside and renamed.
+    """Write values as indented JSON to a temporary file, then rename it.
 
     Args:
         path: the file to write; its folder is made if it does not exist.
@@ -339,7 +339,7 @@ def write_json(path: str | Path, values: Any) -> None:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray]) -> None:
-    """Write tensors of torch, or arrays of NumPy, as safetensors, aside and renamed.
+    """Write tensors of torch, or arrays of NumPy, as safetensors to a temporary file, then rename it.
 
     Args:
         path: the file to write; its folder is made if it does not exist.
@@ -358,10 +358,10 @@ def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor] | Mappin
         tensors = {name: value.contiguous() for name, value in tensors.items()}
     with written_aside(path, parents=True) as unfinished:
         unfinished.write_bytes(b"")
-        mode = os.stat(unfinished).st_mode  # as the user's files are; safetensors lets only the owner read
+        mode = os.stat(unfinished).st_mode  # normal permissions; safetensors lets only the owner read
         try:
             save_file(tensors, unfinished)
-        except SafetensorError as error:  # what it makes of a full disk
+        except SafetensorError as error:  # its error for a full disk
             raise OSError(str(error)) from error
         os.chmod(unfinished, mode)
 

@@ -1,4 +1,4 @@
-"""What the machine offers for a training: cores, shared memory, and a GPU with its settings (docs/many_gpus.md)."""
+"""The machine's resources for training: cores, shared memory, and a GPU with its settings (docs/many_gpus.md)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _shared_memory_room() -> int | None:
 def compile_mode(config: Config, device: torch.device, processes: int = 1) -> tuple[str, str]:
     """Resolve ``training.compile``.
 
-    ``auto`` compiles on one GPU if the training is long enough to win back the time that compiling takes.
+    ``auto`` compiles on one GPU if the training is long enough to make up for the time of compiling.
 
     Args:
         config: of the training.

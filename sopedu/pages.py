@@ -25,7 +25,7 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
     Args:
         path: the page; its folder must exist.
         template: file name in `sopedu/templates`.
-        values: what the template names; all of them must be there.
+        values: the variables of the template; none may be missing.
 
     Returns:
         the path.
@@ -40,12 +40,12 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
     environment.globals |= {"figure": _figure, "player": lambda *sound: Markup(player(*sound))}
     page = environment.get_template(template).render(values)
     with written_aside(path) as unfinished:
-        unfinished.write_bytes(page.encode("utf-8", "replace"))  # names may hold what is no text
+        unfinished.write_bytes(page.encode("utf-8", "replace"))  # names may contain invalid characters
     return Path(path)
 
 
 def _figure(figure: Figure, name: str, alt: str) -> Markup:
-    """A figure as a picture in the page; on a narrow screen it keeps its size, and scrolls."""
+    """Return a figure as HTML; on a narrow screen it keeps its size and scrolls."""
     encoded = base64.b64encode(encode_figure(figure)).decode("ascii")
     image = f'<img src="data:image/webp;base64,{encoded}" alt="{escape(alt)}">'
     return Markup(

@@ -3,7 +3,7 @@
     >>> sopedu.sample_path("duet.mp4")
     >>> sopedu.load_checkpoint("toyband")
 
-In an installation they lie inside the package, in a checkout in the folders beside it. Only this module knows where.
+In an installation they lie inside the package, in a checkout in the folders beside it. Only this module knows both.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,3 +118,42 @@ def test_a_room_says_in_three_lines_what_is_in_it_and_its_public_names_are_there
 
 def test_the_entrance_holds_few_files():
     assert len(list(PACKAGE.glob("*.py"))) <= 12
+
+
+CORE = [
+    "config/fields",
+    "audio/spectrogram",
+    "audio/masks",
+    "data/mixing",
+    "data/clips",
+    "model/nets",
+    "model/sound_of_pixels",
+    "training/loss",
+    "training/loop",
+    "localization/pixel_sounds",
+    "evaluation/pairs",
+]
+
+
+def test_the_core_fits_into_one_evening_and_the_readme_gives_its_order():
+    lines = {name: len((PACKAGE / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in CORE}
+    assert sum(lines.values()) <= 1900, lines
+    tree = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    order = sorted((int(number), name) for name, number in re.findall(r"^ +(\w+)\.py +(\d+) ★", tree, re.MULTILINE))
+    assert [name for _, name in order] == [name.split("/")[1] for name in CORE]
+
+
+def test_no_function_is_longer_than_sixty_lines_of_code():
+    long = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+                if node.end_lineno - first.lineno + 1 > 60:
+                    long.append(f"{path}: {node.name}")
+    assert long == []
+
+
+def test_the_public_names_are_few_and_each_room_keeps_its_word():
+    assert len(sopedu.__all__) <= 60
+    assert {module.split(".")[0] for module in sopedu._NAMES} <= set(HEIGHT)

@@ -165,7 +165,7 @@ def _augment(
 def targets(
     boxes: torch.Tensor, labels: torch.Tensor, classes: int, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return what the net should put out.
+    """Return the target outputs of the net.
 
     A player's map is a bell as wide as a tenth of the box, 1 in the cell that holds the box's middle.
 
@@ -225,10 +225,10 @@ def mean_average_precision(
 ) -> tuple[float, dict[str, float]]:
     """Return the mean over labels of the area under the curve of precision over recall.
 
-    A detection is right if it overlaps an object of its label that no detection with a higher score has taken.
+    A detection is correct if it overlaps an object of its label that no better detection was assigned to.
 
     Args:
-        answers: detections, one item per picture.
+        answers: predicted detections, one item per picture.
         truth: the objects that are there, one item per picture.
         overlap: least IoU of a detection and its object.
 

@@ -1,4 +1,4 @@
-"""Lay out what Sphinx reads (``make docs``): pages, notebooks, and pages of the API made from the package as it is.
+"""Lay out what Sphinx reads (``make docs``): pages, notebooks, and pages of the API made from the package.
 
     python -m tools.docs_sources build/docs-source
 
@@ -98,7 +98,7 @@ class ApiPages:
         return TABLE.format("\n".join(rows))
 
     def room(self, room: str) -> str:
-        """Return the page of a room: what it says of itself, its modules and its public names."""
+        """Return the page of a room: its docstring, its modules and its public names."""
         package = import_module(f"sopedu.{room}")
         modules = modules_of(package)
         return titled(

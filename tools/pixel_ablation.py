@@ -1,4 +1,4 @@
-"""Measure what each part of the pixel recipe is worth: the same fine-tuning, one part left out at a time.
+"""Measure what each part of the pixel recipe contributes: the same fine-tuning, one part left out at a time.
 
 Each variant is trained with three seeds from checkpoint ``toyband-tiny`` and evaluated. The shipped figures are in
 ``data_samples/recorded_runs/pixel_ablation.json``. Notebook: 10_localize.ipynb.
@@ -41,7 +41,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    out: Annotated[Path, typer.Option(help="Folder of the trainings; what is in it is not trained again.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder of the trainings; existing ones are not repeated.")] = Path(
         "runs/pixel_ablation"
     ),
     figures: Annotated[Path | None, typer.Option(help="JSON file to write; default: OUT/pixel_ablation.json.")] = None,

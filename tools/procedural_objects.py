@@ -1,6 +1,6 @@
 """Drawings of random everyday objects, from which the warm start is trained.
 
-They stand in for ImageNet. No instrument is among them, and no drawing of the toy band is used. Long bodies, sticks
+They replace ImageNet. No instrument is among them, and no drawing of the toy band is used. Long bodies, sticks
 across round shapes, parallel bars and people who hold something are, so that the features help with instruments.
 """
 

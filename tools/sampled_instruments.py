@@ -1,4 +1,4 @@
-"""Play the toy band's held-out melodies on sampled instruments: known music in a timbre that no model here has heard.
+"""Play the toy band's held-out melodies on sampled instruments: known music in timbres that no model was trained on.
 
 A SoundFont holds recordings of single notes of real instruments; a General MIDI program chooses one. `tinysoundfont`
 plays it without a sound device. Install it by ``pip install --no-deps tinysoundfont``: it needs PyAudio only for

@@ -1,4 +1,4 @@
-"""What each measure that makes a training step fast gains: ``python -m tools.step_measures --preset laptop``.
+"""Measure the gain of each optimization of the training step: ``python -m tools.step_measures --preset laptop``.
 
 The plain step works in float32 on contiguous memory, sends each picture through the frame net for each mixture that it
 is shown with, transforms each source and each mixture on its own, and updates parameters one by one. The measures of
@@ -58,7 +58,7 @@ PLAIN = Measures(False, False, False, False, False)
 
 
 class MeasuredStep(Step):
-    """A training step that does without some measures.
+    """A training step without some of the measures.
 
     Args:
         config: of the training; ``training.compile`` counts only with all measures.

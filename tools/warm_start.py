@@ -1,6 +1,6 @@
-"""Train the warm start: a small frame net that has seen random objects, but no instrument.
+"""Train the warm start: a small frame net that is trained on random objects without instruments.
 
-It stands in for the ResNet trained on ImageNet from which the paper starts. Features are max-pooled over the picture,
+It replaces the ResNet trained on ImageNet from which the paper starts. Features are max-pooled over the picture,
 as in training later, so the net learns to recognise an object wherever it stands. Notebook: 07_eyes.ipynb.
 """
 

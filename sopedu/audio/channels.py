@@ -50,7 +50,7 @@ class Mix:
         return samples.mean(axis=0, dtype=np.float64).astype(np.float32)
 
     def note(self) -> str | None:
-        """Return one line for the user if one channel stands for all, otherwise None."""
+        """Return one line for the user if only one channel is used, otherwise None."""
         if not self.cancelled:
             return None
         return (
@@ -110,7 +110,7 @@ def samples_of(path: Path, frame: Any) -> np.ndarray:
     """
     from av.audio.frame import format_dtypes
 
-    # Not frame.to_ndarray(): with eight channels or more it reads a plane that is not there, and the process dies.
+    # Not frame.to_ndarray(): with eight channels or more it reads a missing plane, and the process crashes.
     planar, channels = frame.format.is_planar, frame.layout.nb_channels
     planes, count = (channels, frame.samples) if planar else (1, frame.samples * channels)
     try:
@@ -129,7 +129,7 @@ def samples_of(path: Path, frame: Any) -> np.ndarray:
     elif np.issubdtype(samples.dtype, np.integer):
         values = values / -float(np.iinfo(samples.dtype).min)
     loudest = float(np.abs(values).max()) if values.size else 0.0
-    if not loudest <= _LOUDEST_SAMPLE:  # also where it is not a number
+    if not loudest <= _LOUDEST_SAMPLE:  # also true for NaN
         raise SopeduError(
             f"{path}: its sound holds a sample of {loudest:g}, full scale is 1; export the file again"
             if np.isfinite(loudest)

@@ -22,7 +22,7 @@ from sopedu.errors import SopeduError
 BROADCAST_LEVEL = -23.0
 #: A recording below this level is faint: its noise may be louder than its music.
 FAINT = -60.0
-# Below one step of 16-bit samples there is only rounding noise, which no gain turns into sound.
+# Below one step of 16-bit samples there is only rounding noise, so it is not amplified.
 _LEAST = 20 * np.log10(1 / FULL_SCALE)
 # A piece further below the level of its recording than this is noise in a pause, and is not scaled up to the training
 # level. Measured with white noise 60 dB below the toy band's music, in 24 scenes whose players rest: the loudest cell
@@ -96,7 +96,7 @@ def hearing_gain(
     Args:
         waveform: ``(…, L)`` float.
         sound: whose sample rate counts.
-        trained_at: level of the training sounds in dB full scale; None: the network takes all sounds unscaled.
+        trained_at: level of the training sounds in dB full scale; None: sounds are not scaled.
         recording: level in dB full scale of the recording that the waveforms are cut from; None: each is a whole one.
 
     Returns:
@@ -109,7 +109,7 @@ def hearing_gain(
 
 
 def checked_level(level: object) -> float:
-    """Return the level that a checkpoint states, once it is checked.
+    """Check the level that a checkpoint states, and return it.
 
     Args:
         level: as it was read from a file.

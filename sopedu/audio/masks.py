@@ -1,11 +1,11 @@
 """Masks: how much of each time-frequency cell of a mixture belongs to a source.
 
-The way from a network's output to sound, in the order in which it happens::
+From the network's output to sound::
 
     logits --mask_from_logits--> mask --apply_mask--> waveform
 
-What a network should learn is computed from the known sources by a mask kind. :data:`MASK_KINDS` holds them all; adding
-one entry there is enough to train and separate with another kind (``loss.target`` of the configuration names it).
+A mask kind computes the target of the training from the known sources. :data:`MASK_KINDS` holds all kinds; adding
+one entry there is enough to train and separate with a new kind (selected by ``loss.target``).
 
 Notebook: 01_sound_and_spectrograms, 02_masks_by_hand.
 """
@@ -26,15 +26,15 @@ RATIO_LIMIT = 5.0
 
 @dataclass(frozen=True)
 class Spectra:
-    """Spectrograms of M mixtures of N sources: what target masks are computed from.
+    """Spectrograms of M mixtures of N sources, from which target masks are computed.
 
     The STFT is linear, so each solo is transformed once, and a mixture's spectrogram is the sum of its sources'
     spectrograms times their gains: B transforms instead of M · (N + 1).
 
     Args:
         solos: STFTs of the B solos of a batch, ``(B, F, T)`` complex.
-        members: ``(M, N)`` int, which solo is which source.
-        gains: ``(M, N)`` float, what each solo is multiplied with.
+        members: ``(M, N)`` int, index of the solo of each source.
+        gains: ``(M, N)`` float, the factor of each source.
         config: of the spectrograms.
     """
 
@@ -45,7 +45,7 @@ class Spectra:
 
     @classmethod
     def of_sources(cls, waveforms: torch.Tensor, config: SpectrogramConfig) -> Spectra:
-        """Transform sources ``(M, N, L)`` that add up to their mixture as they are."""
+        """Transform sources ``(M, N, L)`` whose mixture is their sum, with gains of 1."""
         members = torch.arange(waveforms.shape[0] * waveforms.shape[1], device=waveforms.device)
         gains = waveforms.new_ones(waveforms.shape[:2])
         return cls(stft(waveforms.flatten(0, 1), config), members.view(gains.shape), gains, config)
@@ -105,12 +105,12 @@ def ideal_ratio_mask(source: torch.Tensor, mixture: torch.Tensor) -> torch.Tenso
 
 @dataclass(frozen=True)
 class MaskKind:
-    """What a mask means: how its target is computed, and how it is made of the network's logits.
+    """A kind of mask: how its target is computed, and how logits become mask values.
 
     Args:
-        target: computes what to learn, ``(M, N, P · Q, T)`` float, from the spectra of mixtures.
+        target: computes the target masks ``(M, N, P · Q, T)`` float from the spectra of mixtures.
         activation: maps logits to the values of the mask.
-        parts: P, numbers per cell: 1 for a real mask; 2 for a complex one, its real part in the first Q rows and its
+        parts: P, numbers per cell: 1 for a real mask; 2 for a complex one, the real part in the first Q rows, the
             imaginary part in the next Q.
         binary: threshold the mask at 0.5 before it is applied.
     """
@@ -142,7 +142,7 @@ def mask_from_logits(logits: torch.Tensor, kind: MaskKind) -> torch.Tensor:
 
 
 def mask_from_values(values: torch.Tensor, kind: MaskKind) -> torch.Tensor:
-    """Put the parts of masks together, ``(…, Q, T)``.
+    """Combine the parts of masks into ``(…, Q, T)``, complex if there are two.
 
     Args:
         values: ``(…, P · Q, T)`` float32, such as a target.
@@ -157,7 +157,7 @@ def mask_power(mask: torch.Tensor) -> torch.Tensor:
 
 
 def threshold(mask: torch.Tensor, at: float = 0.5) -> torch.Tensor:
-    """Turn a continuous mask into a binary one; do it after unwarping, whose interpolation would soften it again.
+    """Turn a continuous mask into a binary one. Unwarp first: interpolating a binary mask gives values between 0 and 1.
 
     Args:
         mask: any shape.

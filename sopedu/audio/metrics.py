@@ -67,7 +67,7 @@ def bss_eval(references: np.ndarray, estimates: np.ndarray) -> Scores:
     scores = np.full((3, len(references)), np.nan)
     scores[:, sounding & ~usable] = FLOOR
     if usable[sounding].any():
-        # mir_eval refuses silence. The scores of an estimate depend on the references and on itself only, so a
+        # mir_eval does not accept silence. The scores of an estimate depend on the references and on itself only, so a
         # stand-in for an unusable one changes no other score, and its own score becomes the floor.
         stand_ins = np.where(usable[:, None], estimates, references)[sounding]
         found = _bss_eval_sources()(references[sounding], stand_ins, compute_permutation=False)[:3]
@@ -87,7 +87,7 @@ def _check_shapes(references: np.ndarray | torch.Tensor, estimates: np.ndarray |
 
 @lru_cache(maxsize=1)
 def _bss_eval_sources() -> Callable[..., tuple[np.ndarray, ...]]:
-    # It warns at every call that version 0.9 drops it; the dependencies keep mir_eval below that.
+    # mir_eval warns at every call that 0.9 will remove this function; our dependencies require mir_eval < 0.9.
     warnings.filterwarnings("ignore", message=r"mir_eval\.separation", category=FutureWarning)
     from mir_eval.separation import bss_eval_sources
 
@@ -97,9 +97,9 @@ def _bss_eval_sources() -> Callable[..., tuple[np.ndarray, ...]]:
 def batched_bss_eval(references: torch.Tensor, estimates: torch.Tensor, filter_length: int = 512) -> Scores:
     """Compute SDR, SIR and SAR of many mixtures at once: the scores of :func:`bss_eval`, several times faster.
 
-    An estimate is projected twice: on its own reference, delayed by 0 … 511 samples (the best match that a filter of
-    512 taps can make of it), and on all references of the mixture, delayed likewise. The first projection is the
-    target, what the second adds is interference, and the rest is artifacts::
+    An estimate is projected twice: on its own reference, delayed by 0 … 511 samples (the best match by a filter of
+    512 taps), and on all references of the mixture, delayed in the same way. The first projection is the
+    target, the second minus the first is interference, and the rest is artifacts::
 
         SDR = target / (interference + artifacts)    SIR = target / interference
         SAR = (target + interference) / artifacts

@@ -20,7 +20,7 @@ from sopedu.audio.channels import ChannelLevels
 from sopedu.errors import SopeduError, whole_number
 from sopedu.files import require_file, written_aside
 
-#: The integer that stands for 1.0 in 16-bit sound files. The int16 arrays of the toy band have a scale of their own.
+#: The integer for 1.0 in 16-bit sound files. The int16 arrays of the toy band have another scale.
 FULL_SCALE = 32768
 
 
@@ -29,7 +29,7 @@ def load_waveform(
 ) -> np.ndarray:
     """Read a sound file (wav, flac, ogg, mp3) as a mono waveform.
 
-    Channels are averaged; if they cancel each other out, the loudest one is taken alone. Levels are kept: a full-scale
+    Channels are averaged; if they cancel each other out, only the loudest one is used. Levels are kept: a full-scale
     sample is 1.0 in every format. Only the wanted part is decoded; it equals the same part of the whole file.
 
     Args:
@@ -49,7 +49,7 @@ def load_waveform(
     """
     path, sample_rate = require_file(path), whole_rate(sample_rate)
     if start < 0 or (seconds is not None and seconds <= 0):
-        raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, ask for more than 0 s")
+        raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, read more than 0 s")
     with _opened(path) as (file_rate, file_length, read):
         first = round(start * file_rate)
         if first >= file_length:

@@ -47,7 +47,7 @@ def stft(waveform: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
 def istft(spectrogram: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
     """Compute the inverse STFT up to the centre of the last frame, ``(…, (T − 1) · hop_length)`` float32.
 
-    Behind it the overlapping windows add up to almost 0, and dividing by that would turn rounding into noise.
+    Beyond it the windows sum to almost 0; dividing by that sum would amplify rounding errors.
 
     Args:
         spectrogram: ``(…, F, T)`` complex.
@@ -68,7 +68,7 @@ def warp(magnitude: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
 
     Args:
         magnitude: ``(…, F, T)``.
-        config: of the spectrogram; its ``warp`` chooses.
+        config: of the spectrogram; its ``warp`` selects the method.
     """
     return _matrix(config, "warp", magnitude) @ magnitude
 
@@ -118,7 +118,7 @@ def _bin_to_row(bins: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
 
 
 def _interpolation(positions: np.ndarray, size: int) -> np.ndarray:
-    """Matrix ``(len(positions), size)`` that reads an axis of ``size`` entries at fractional positions."""
+    """Matrix ``(len(positions), size)`` that interpolates an axis of ``size`` entries at fractional positions."""
     positions = np.clip(positions, 0, size - 1)
     low = np.minimum(positions.astype(int), size - 2)
     matrix = np.zeros((len(positions), size))
@@ -129,7 +129,7 @@ def _interpolation(positions: np.ndarray, size: int) -> np.ndarray:
 
 
 def _overlap(row_edges: np.ndarray, column_edges: np.ndarray) -> np.ndarray:
-    """Matrix of the share of every row's interval that lies in every column's; each row sums to one."""
+    """Matrix of overlaps: the share of each row's interval that lies in each column's interval; rows sum to one."""
     low = np.maximum(row_edges[:-1, None], column_edges[None, :-1])
     high = np.minimum(row_edges[1:, None], column_edges[None, 1:])
     shared = np.clip(high - low, 0, None)
@@ -152,7 +152,7 @@ def _numpy_matrix(config: SpectrogramConfig, direction: str) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _device_matrix(config: SpectrogramConfig, direction: str, device: str) -> torch.Tensor:
-    # A matrix made in inference mode could not be used in training.
+    # A tensor created in inference mode cannot be used in training.
     with torch.inference_mode(False):
         return torch.from_numpy(_numpy_matrix(config, direction)).float().to(device)
 

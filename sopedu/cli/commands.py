@@ -105,7 +105,7 @@ def _print_training_plan(config: Config, out: Path, data: str, resume: bool) -> 
     from sopedu.training import newest_step, requested, require_new_run
 
     done, data = (newest_step(out / "resume"), requested(out).data) if resume else (0, data)
-    if not resume and os.environ.get("WORLD_SIZE", "1") == "1":  # one of several processes must not leave the others
+    if not resume and os.environ.get("WORLD_SIZE", "1") == "1":  # else the other processes would wait
         require_new_run(out)
     steps, batch = max(0, config.training.steps - done), config.training.batch_size
     typer.echo(
@@ -237,7 +237,7 @@ def separate(
     ] = None,
     box: Annotated[
         list[str] | None,
-        typer.Option(help="Region x0,y0,x1,y1 in fractions of width and height, or name=x0,y0,x1,y1; repeat for more."),
+        typer.Option(help="Region x0,y0,x1,y1 in fractions of width and height, or name=x0,y0,x1,y1; can be repeated."),
     ] = None,
     detector: Annotated[
         str | None,
@@ -289,7 +289,7 @@ def separate(
 def _length_and_duration(
     video: Path, regions: int, picture_stream: int | None, sound_stream: int | None, start: float, end: float | None
 ) -> str:
-    """The part of a plan that says how long the video is and how long its separation takes."""
+    """Return the part of a plan with the length of the video and the estimated duration."""
     from sopedu.cli.plans import separation_seconds, spoken
     from sopedu.files import printable
     from sopedu.separation.parts import VideoPart

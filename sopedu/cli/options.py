@@ -32,7 +32,7 @@ SetOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
-# Text and not a path: ./toyband is a folder, toyband may be the name of a checkpoint that comes with sopedu.
+# Text instead of a path: ./toyband is a folder, but toyband may be the name of a shipped checkpoint.
 CheckpointArgument = Annotated[str, typer.Argument(help="A checkpoint's folder, a run's, or toyband or toyband-tiny.")]
 
 
@@ -59,7 +59,7 @@ def write_figures(json_file: Path | None, figures: dict[str, Any]) -> None:
 
     Args:
         json_file: value of ``--json``; None: nothing is written.
-        figures: values that JSON knows.
+        figures: values that JSON can hold.
 
     Raises:
         SopeduError: the file cannot be written.

@@ -113,7 +113,7 @@ def separation_seconds(info: VideoInfo, seconds: float, videos: int) -> float:
 
 
 def _duration(work: Callable[[], object]) -> float:
-    """Seconds that some work takes, done once."""
+    """Return the seconds that one call of a function takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""How a command runs: one-line errors, lost output, and signals that end it.
+"""Run a command: one-line errors, lost output, and signals that end it.
 
 Results in files matter more than printed text: if a command cannot print, it keeps working. If the system ends it
 (SIGTERM, or SIGHUP when the terminal closes), it removes unfinished files first. The commands in `tools/` run
@@ -43,7 +43,7 @@ def run_command(app: Callable[..., Any]) -> None:
         except SopeduError as error:
             _leave(str(error), 2)
         except Exception as error:
-            if not hasattr(error, "format_message"):  # Typer's errors of wrong usage have it
+            if not hasattr(error, "format_message"):  # Typer's usage errors have this attribute
                 raise
             if type(error).__name__ == "NoArgsIsHelpError":
                 error.show()
@@ -78,7 +78,7 @@ class _TolerantFile(io.FileIO):
 
 @contextlib.contextmanager
 def tolerant_streams() -> Iterator[None]:
-    """Let a command go on when its output or its messages cannot be written; print what can be printed.
+    """Let a command continue if its output or messages cannot be written.
 
     A closed pipe (``| head -1``) is no error. File names that are not valid text are printed with escapes.
 
@@ -86,7 +86,7 @@ def tolerant_streams() -> Iterator[None]:
         SystemExit: status 1, at the end, if standard output was lost for another reason, such as a full disk.
     """
     before = sys.stdout, sys.stderr
-    for number in range(3):  # or the next file to be opened would take the number of a closed stream, and its text
+    for number in range(3):  # else the next opened file would get the number of a closed stream, and its output
         try:
             os.fstat(number)
         except OSError:
@@ -111,7 +111,7 @@ def tolerant_streams() -> Iterator[None]:
 
 
 def _replace_stream(name: str, number: int, stream: Any) -> _TolerantFile:
-    """Put a tolerant stream in the place of ``sys.stdout`` or ``sys.stderr``."""
+    """Replace ``sys.stdout`` or ``sys.stderr`` by a tolerant stream."""
     if stream is not None:
         with contextlib.suppress(OSError):
             stream.flush()
@@ -125,7 +125,7 @@ def _replace_stream(name: str, number: int, stream: Any) -> _TolerantFile:
 
 
 class Terminated(SystemExit):
-    """The system ended this process by a signal.
+    """This process got a signal that ends it.
 
     Args:
         number: the signal's number; the exit status is 128 + this number.

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 
 def added(default: Any) -> Any:
-    """Declare a field that older checkpoints lack; for them its default holds."""
+    """Declare a field that older checkpoints lack; they are read with its default."""
     return field(default=default, metadata={"added": True})
 
 
@@ -58,9 +58,9 @@ class FramesConfig:
     """Which video frames of a clip the frame net gets."""
 
     size: int = 224  #: pixels, height and width
-    resize: int = 246  #: size before the random crop of training
+    resize: int = 246  #: size before the random crop in training
     count: int = 3  #: frames per clip
-    stride: int = 24  #: video frames between two of them
+    stride: int = 24  #: distance between two of them, in video frames
     frame_rate: float = 8.0  #: video frames per second in prepared data
 
     def times(self, centre: float) -> list[float]:
@@ -75,11 +75,11 @@ class ModelConfig:
     components: int = 32  #: K
     frame_net: Literal["resnet18", "small"] = "resnet18"
     frame_width: int = 64  #: channels of the first stage of the small frame net
-    frame_dilation: int = 2  #: of the last stage, which keeps its resolution; 0: a stride instead
+    frame_dilation: int = 2  #: of the last stage, instead of a stride; 0: use the stride
     frame_head_kernel: int = 3
-    frame_weights: Literal["imagenet", "procedural", "none"] = "imagenet"  #: "procedural": shipped, for "small"
+    frame_weights: Literal["imagenet", "procedural", "none"] = "imagenet"  #: "procedural": shipped, for "small" only
     pooling: Literal["max", "mean"] = "max"  #: over frames and cells
-    # Of a region when separating: "features" as in training; "energy": masks weighted by the energy that they keep.
+    # Pooling of a region when separating. "features": as in training; "energy": mean of masks weighted by their energy.
     region_pooling: Literal["features", "energy"] = added("features")
     # The names in sopedu.model.nets.ACTIVATIONS.
     visual_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "sigmoid"
@@ -93,7 +93,7 @@ class MixingConfig:
     """How solos become training mixtures."""
 
     sources: int = 2  #: N
-    pairing: Literal["in-batch", "independent"] = "in-batch"  #: each solo is in N mixtures; "independent": in one
+    pairing: Literal["in-batch", "independent"] = "in-batch"  #: in-batch: a solo is in N mixtures; independent: in one
     gain_low: float = 0.5
     gain_high: float = 1.5
     silent_share: float = 0.0  #: share of the solos that are empty, silent scenes
@@ -105,18 +105,18 @@ class MixingConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What the masks are compared with, and how."""
+    """Target masks and loss function."""
 
     target: Literal["binary", "ratio"] = "binary"  #: the names in sopedu.audio.masks.MASK_KINDS
     kind: Literal["bce", "l1", "l2"] = "bce"  #: the names in sopedu.training.loss.LOSSES
     weighted: bool = True  #: by the mixture's log magnitude
-    # Of pasted scenes: pooled features of a strip, one loud cell, noisy-OR of all its cells, silence elsewhere.
+    # Loss terms of pasted scenes: pooled features of a strip, one loud cell, noisy-OR of its cells, silence elsewhere.
     pasted_terms: tuple[Literal["pooled", "cell", "any", "silence"], ...] = added(("pooled", "cell", "any", "silence"))
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Optimizer, schedule, budget."""
+    """Optimizer, schedule, number of steps."""
 
     steps: int = 600  #: overridden by the presets
     batch_size: int = 80  #: mixtures per step, over all processes
@@ -129,10 +129,10 @@ class TrainingConfig:
     schedule: Literal["steps", "cosine"] = "steps"  #: "steps": ×0.1 at 40 % and 80 % of the steps
     warmup_share: float = 0.0
     clip_gradient: float = 0.0  #: largest gradient norm; 0: no clipping
-    average_decay: float = added(0.0)  #: of the moving average of the weights, which is kept as the result; 0: none
-    freeze: tuple[str, ...] = added(())  #: beginnings of parameter names that do not learn, e.g. frame_net.body
+    average_decay: float = added(0.0)  #: of the moving average of the weights, which becomes the model; 0: none
+    freeze: tuple[str, ...] = added(())  #: parameters whose names begin so are not trained, e.g. frame_net.body
     precision: Literal["auto", "float32", "bf16"] = "auto"  #: "auto": bf16 on GPUs that have it, else float32
-    # torch.compile; "reduce-overhead" uses CUDA graphs; "auto": long trainings on one GPU.
+    # Mode of torch.compile. "reduce-overhead" uses CUDA graphs; "auto" compiles long trainings on one GPU.
     compile: Literal["auto", "none", "default", "reduce-overhead"] = added("auto")
     sync_batchnorm: bool = added(False)  #: statistics over the batches of all GPUs
     save_every: int = added(500)  #: steps between two states to resume from

@@ -43,7 +43,7 @@ PRESETS: dict[str, Config] = {
         mixing=MixingConfig(silent_share=0.1),
     ),
     "music-l2": replace(_PAPER, name="music-l2", loss=LossConfig(target="ratio", kind="l2")),
-    # The paper's nets and data with what learns faster: AdamW, warm-up, cosine, averaged weights, usual initialisation.
+    # The paper's nets and data with a faster recipe: AdamW, warm-up, cosine, averaged weights, usual initialisation.
     "fast": replace(
         _PAPER,
         name="fast",
@@ -100,7 +100,7 @@ PRESETS: dict[str, Config] = {
     ),
 }
 
-# The shipped checkpoint "toyband": fine-tuned from toyband-tiny on pasted scenes, with cells that see less around them.
+# The shipped checkpoint "toyband": fine-tuned from toyband-tiny on pasted scenes, with a smaller receptive field.
 PRESETS["toyband"] = replace(
     PRESETS["tiny"],
     name="toyband",

@@ -1,4 +1,4 @@
-"""Registries: what a configuration field may name."""
+"""Registries: the named choices of a configuration field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REGISTRIES: dict[str, Registry[Any]] = {}
 
 
 class Registry(dict[str, Entry]):
-    """What a field may name: adding an entry makes its name a valid value of the field at once.
+    """The named choices of a field; an added entry is a valid value of the field at once.
 
     Args:
         fields: the fields that choose an entry, e.g. ``loss.kind``; several with spaces between them.

@@ -24,7 +24,7 @@ def from_dict(values: Mapping[str, Any]) -> Config:
     sound, depth = config.spectrogram, len(config.model.audio_channels)
     for wrong, what in (
         (not 16 <= sound.n_fft <= 2**16, "an n_fft between 16 and 65536"),
-        # Windows further apart hardly overlap, and between them the inverse would divide by nothing.
+        # With longer hops the windows hardly overlap, and the inverse STFT would divide by almost 0 between them.
         (not 1 <= sound.hop_length <= sound.n_fft // 2 + 1, "a hop_length of at most half of n_fft"),
         (not 1 <= sound.sample_rate <= 768_000, "a sample_rate between 1 and 768000"),
         (not sound.n_fft <= sound.samples <= 2**24, "samples between n_fft and 16777216"),

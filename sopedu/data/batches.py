@@ -19,7 +19,7 @@ class Clip(NamedTuple):
     Attributes:
         waveform: ``(L,)`` float32.
         frames: ``(S, 3, H, W)`` uint8.
-        label: index into the class names, or −1 if nobody is seen.
+        label: index into the class names, or −1 for a silent scene.
     """
 
     waveform: torch.Tensor
@@ -40,7 +40,7 @@ class Unread(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A batch of clips; another clip takes the place of each unreadable one.
+    """A batch of clips; each unreadable clip is replaced by another one.
 
     Attributes:
         waveforms: ``(B, L)`` float32; empty if nothing could be read.
@@ -110,11 +110,11 @@ class Failures:
         if len(self) > tolerated(self.clips) or not len(batch.labels):
             first = next(iter(self.messages.values()), "the batch is empty")
             raise SopeduError(f"{len(self)} of {self.clips} clips could not be read, which is too many. First: {first}")
-        lines = [f"{message} (skipped: another clip takes its place)" for message in news.values()]
+        lines = [f"{message} (skipped: another clip replaces it)" for message in news.values()]
         return lines + self._silence(batch)
 
     def _silence(self, batch: Batch) -> list[str]:
-        """Return one line, once, if most recordings of a batch that should sound are silent."""
+        """Return one line, once, if most recordings of a batch are silent but should not be."""
         playing, silent = int((batch.labels.numpy() >= 0).sum()), batch.silent
         if self.silence_told or not playing:
             return []

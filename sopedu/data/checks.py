@@ -1,4 +1,4 @@
-"""What a user should know about a data set before a training starts."""
+"""Check a data set before a training starts."""
 
 from __future__ import annotations
 

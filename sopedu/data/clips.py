@@ -1,7 +1,7 @@
-"""Clips to train on and to test with: a waveform, a few frames, a label.
+"""Clips for training and testing: a waveform, a few frames, a label.
 
-What is random about a training clip (which part of the sound and of the picture) follows from (seed, epoch, position)
-alone, so any batch of any run can be made again.
+The random crops of a training clip, in time and in the picture, depend on (seed, epoch, position)
+only, so any batch of any run can be reproduced.
 
 Notebook: 05_mix_and_separate.
 """
@@ -38,7 +38,7 @@ class SampleKey(NamedTuple):
 class ClipDataset(Dataset):
     """Base class of clip data sets.
 
-    ``clips[index]`` is a clip to test with; ``clips[SampleKey(…)]`` is one to train with, cropped at random.
+    ``clips[index]`` is a test clip; ``clips[SampleKey(…)]`` is a training clip, cropped at random.
 
     Args:
         config: of spectrograms and frames.
@@ -56,7 +56,7 @@ class ClipDataset(Dataset):
         """Check the data set before a training starts.
 
         Returns:
-            one line for each thing that a user should know.
+            one line per note for the user.
 
         Raises:
             SopeduError: it cannot be trained on.
@@ -67,7 +67,7 @@ class ClipDataset(Dataset):
         return np.random.default_rng([self.config.training.seed, key.epoch, key.position, zlib.crc32(purpose)])
 
     def _crop(self, frames: np.ndarray, generator: np.random.Generator | None) -> torch.Tensor:
-        """Cut a square of the configured size from frames ``(S, H, W, 3)``: anywhere in training, else the middle."""
+        """Crop frames ``(S, H, W, 3)`` to the configured size: at random in training, else in the middle."""
         size = self.config.frames.size
         spare = np.array(frames.shape[1:3]) - size
         top, left = spare // 2 if generator is None else generator.integers(0, spare + 1)
@@ -83,7 +83,7 @@ class ToyBandClips(ClipDataset):
         split: ``train``, ``validation`` or ``test``; they share no melody, no individual instrument, no background.
         solos: number of solos; None: ``toyband.solos``.
         seed: chooses the solos.
-        workers: processes that render; what is rendered once is kept in a cache.
+        workers: number of processes that render; rendered solos are kept in a cache.
 
     Raises:
         SopeduError: an unknown instrument.
@@ -113,7 +113,7 @@ class ToyBandClips(ClipDataset):
         super().__init__(config, tuple(names), self.rendered.labels)
 
     def __getitem__(self, key: SampleKey | int) -> Clip:
-        """Return a clip; of a :class:`SampleKey` one to train with."""
+        """Return a test clip, or for a :class:`SampleKey` a training clip."""
         index = key.index if isinstance(key, SampleKey) else key
         generator = self._generator(key) if isinstance(key, SampleKey) else None
         waveform = from_int16(self.rendered.waveforms[index])

@@ -18,7 +18,7 @@ from sopedu.data.mixing import NOBODY
 from sopedu.data.prepared import read_index
 from sopedu.errors import SopeduError
 
-_LOOKED_AT = 16  # clips whose frames and sound are checked before a training starts
+_LOOKED_AT = 16  # number of clips whose frames and sound are checked before a training starts
 
 
 class IndexClips(ClipDataset):
@@ -29,7 +29,7 @@ class IndexClips(ClipDataset):
     plays: their sound is taken to be silent, and they serve as the ``mixing.silent_share`` of the solos.
 
     Reading is fastest from mono 16-bit WAV files at the model's sample rate and from small frames (figures in
-    ``docs/measurements.md``); no more than 256 pixels are of use to the network.
+    ``docs/measurements.md``); the network uses 256 pixels at most.
 
     Args:
         path: of the CSV.
@@ -63,7 +63,7 @@ class IndexClips(ClipDataset):
             keys: of the batch.
 
         Returns:
-            the clips, then one entry per clip that could not be read; only such entries if there was no replacement.
+            the clips, then one entry per clip that could not be read; only these if there was no replacement.
         """
         clips, unread = list[Clip](), list[Unread]()
         if not isinstance(keys[0], SampleKey):
@@ -110,7 +110,7 @@ class IndexClips(ClipDataset):
             what = f"{self.index.path}: {len(missing)} files or folders of {len(rows)} clips are missing: {named}"
             if len(rows) > tolerated(len(self)):
                 raise SopeduError(f"{what}; prepare these clips again or take their rows out of the index")
-            notes.append(f"{what}; other clips of their class take their places")
+            notes.append(f"{what}; other clips of their class replace them")
         return notes
 
     def _candidates(self, key: SampleKey) -> Iterator[int]:
@@ -126,7 +126,7 @@ class IndexClips(ClipDataset):
     def _read(self, index: int, generator: np.random.Generator | None) -> Clip:
         entry, settings, sound = self.index[index], self.config.frames, self.config.spectrogram
         duration = entry.frame_count / settings.frame_rate
-        # Where a clip is long enough, its sound is cut from inside it, and so are its frames if there is room for both.
+        # If a clip is long enough, its sound is cut from its inside, and its frames too if there is room for both.
         reach, half, long_enough = settings.times(0.0)[-1], sound.seconds / 2, duration >= sound.seconds
         earliest, latest = (half, duration - half) if long_enough else (0.0, float("inf"))
         first = min(max(reach, earliest), latest)
@@ -137,7 +137,7 @@ class IndexClips(ClipDataset):
         if self.labels[index] != NOBODY:
             waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)
             missing = sound.samples - len(waveform)
-            # Where the sound ends before the frames do, take what lies just before its end.
+            # If the sound ends before the frames, take the last part of the sound.
             if missing and start > 0 and long_enough:
                 earlier = max(0, round(start * sound.sample_rate) - missing) / sound.sample_rate
                 centre, start = centre + earlier - start, earlier

@@ -1,4 +1,4 @@
-"""Mix-and-separate: solos become mixtures whose parts are known, so no labels are needed.
+"""Mix-and-separate: mixtures are sums of known solos, so no labels are needed.
 
 Everything is batched and runs on the device of the solos.
 
@@ -28,10 +28,10 @@ class Mixtures:
 
     Attributes:
         solos: waveforms ``(B, L)`` of the batch.
-        members: ``(M, N)`` int, which solo is which source.
-        absent: ``(M, A)`` int, solos that are shown but are not in the mixture; −1 where none is available.
-        gains: ``(M, N)``, what each solo is multiplied with, division by N included.
-        same_class: number of mixtures that had to pair two solos of one class.
+        members: ``(M, N)`` int, index of the solo of each source.
+        absent: ``(M, A)`` int, solos whose frames are shown but that are not in the mixture; −1: none available.
+        gains: ``(M, N)``, the factor of each source, including the division by N.
+        same_class: number of mixtures with two solos of one class, where nothing else was possible.
     """
 
     solos: torch.Tensor
@@ -51,17 +51,16 @@ class Mixtures:
         return self.sources.sum(1)
 
     def spectra(self, config: SpectrogramConfig) -> Spectra:
-        """Return the spectrograms of sources and mixtures, as ``config`` says."""
+        """Return the spectrograms of sources and mixtures, with the settings in ``config``."""
         return Spectra(stft(self.solos, config), self.members, self.gains.float(), config)
 
 
 def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Choose the solos of each mixture: never one twice, and of different classes where possible.
+    """Choose the solos of each mixture: no solo twice, and different classes where possible.
 
-    The solos are arranged in a circle, sorted by class (classes in random order, and solos within a class). A mixture
-    holds a solo and those 1, 2, … N − 1 times ``shift`` places after it; a shift of at least the size of the largest
-    class always leads to another class. ``in-batch``: each of the B solos begins a mixture and is in N of them.
-    ``independent``: only the first B // N begin one, so each solo is in one.
+    The solos are put in a circle, sorted by class; the order of the classes, and within a class, is random. Mixture i
+    holds ``circle[(i + n · shift) mod B]`` for n = 0 … N − 1, with the shift that pairs the fewest solos of one class.
+    ``in-batch``: M = B, each solo is in N mixtures. ``independent``: M = B // N, each solo is in one at most.
 
     Args:
         labels: ``(B,)`` class of each solo, or :data:`NOBODY`.
@@ -69,7 +68,7 @@ def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.rand
         generator: source of randomness.
 
     Returns:
-        members ``(M, N)``, with M = B in-batch and B // N independent; number of mixtures that hold a class twice.
+        members ``(M, N)``, with M = B (in-batch) or B // N (independent); number of mixtures that hold a class twice.
 
     Raises:
         ValueError: fewer solos than sources in a mixture.
@@ -96,12 +95,12 @@ def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.rand
             best, fewest = members, same
         if same == 0:
             break
-    assert best is not None  # a shift of one place never leads back in fewer than ``count`` steps
+    assert best is not None  # a shift of 1 always gives different solos
     return best, fewest
 
 
 def choose_absent(members: np.ndarray, labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw for each mixture solos of classes that it does not hold, ``(M, count)`` int; −1 where there is none.
+    """Draw solos of classes that are not in the mixture, ``(M, count)`` int; −1 where there is none.
 
     Args:
         members: ``(M, N)`` solos of each mixture.

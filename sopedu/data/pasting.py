@@ -1,6 +1,6 @@
 """Pasted scenes: several solos in one picture whose layout is known, to train the masks of single cells.
 
-Max pooling over solos trains the mask of a whole picture: any one strong cell may stand for the performer. If the
+Max pooling over solos trains the mask of a whole picture: one strong cell is enough for a good mask. If the
 sources of a mixture are pasted side by side, it is known which half of the picture made which sound, without any
 labels. Notebook: 10_localize. The loss is in `sopedu.training.pasted_loss`.
 """

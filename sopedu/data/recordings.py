@@ -1,6 +1,6 @@
 """Clips of recorded sounds with drawings of the toy band, to test a model on sounds that it was not trained on.
 
-A recording of a flute has no matching video here, so the clip shows a drawn flute player. The drawings are like those
+Recordings have no matching video, so a flute's clip shows a drawn flute player. The drawings are like those
 of the training, with other players and rooms; only the sounds are new. Notebook: 13_train_full.
 """
 

@@ -1,4 +1,4 @@
-"""Which clips make up which batch of a training, as it follows from the seed and the step."""
+"""Choose the clips of each training batch from the seed and the step."""
 
 from __future__ import annotations
 

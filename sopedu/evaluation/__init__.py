@@ -1,6 +1,6 @@
-"""How good is a model: scores beside their baselines, on the toy band and on real data.
+"""Evaluate a model: scores and their baselines, on the toy band and on real data.
 
-Start with `pairs`; the other modules judge maps, real clips, and write reports.
+Start with `pairs`; the other modules score maps and real clips, and write reports.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scores of sound maps and of places: the map should point at what sounds, a place sound like what stands there.
+"""Scores of sound maps and of places: does the map find the player, and does a place give its player's sound?
 
 Measured on held-out scenes of the toy band, where every player's box and stem are known, beside guesses that use no
 sound and the model's own map of an unrelated sound. :mod:`sopedu.evaluation.vggss` follows the published protocol for
@@ -27,7 +27,7 @@ from sopedu.model.sound_of_pixels import REGION_POOLINGS
 from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.scenes import Scene, scene, solo
 
-_HISS = 1e-3  # standard deviation of the noise in a room where nobody plays: −60 dB of full scale
+_HISS = 1e-3  # standard deviation of the noise when nobody plays: −60 dB of full scale
 _NAMES = {
     "model": "this map",
     "unrelated_audio": "… of an unrelated sound",
@@ -61,8 +61,8 @@ def evaluate_localization(
     `sdr_other_box`, `sdr_mixture`; `sdr_pooling` is the first for every pooling.
 
     `map_levels` is the mean share of the energy that the loudest cell lets through: when somebody in the picture plays,
-    when an instrument is heard that is not in it (`off_screen`), when one is heard in an empty room, when players rest
-    and faint noise is heard (`hiss`), and in digital silence. `silent_map_level` is the mean of `off_screen` and
+    when the sound is of an instrument that is not in it (`off_screen`), the same in an empty room, when players rest
+    and the sound is faint noise (`hiss`), and in digital silence. `silent_map_level` is the mean of `off_screen` and
     `empty_room`: 0 is a dark map. `off_screen_leak` is what the resting players' boxes let through, in dB of the
     mixture.
 
@@ -91,7 +91,7 @@ def evaluate_localization(
     names = [name for name in checkpoint.class_names if name in INSTRUMENTS]
     if len(names) < 2:
         raise SopeduError(
-            "localization is judged on scenes of two instruments of the toy band, and this checkpoint knows "
+            "localization is scored on scenes of two instruments of the toy band, and this checkpoint knows "
             f"{len(names)}: use one that was trained on it, or --vggss for filmed clips"
         )
     if kind not in MAP_KINDS:

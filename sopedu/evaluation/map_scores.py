@@ -16,7 +16,7 @@ from sopedu.localization.places import WHOLE, Box, Point, cell_weights, inside, 
 MAP_SCORES = ("peak_in_player", "top5_in_player", "iou", "ciou_30", "ciou_50", "auc", "iou_same_area")
 #: Side of the picture, in pixels, on which maps and boxes are compared.
 PIXELS = 64
-_LOUD = 0.1  # of the loudest place's energy, −10 dB: heard as about half as loud
+_LOUD = 0.1  # of the loudest place's energy, −10 dB: perceived as about half as loud
 
 #: Peak in the box, share of the five loudest cells in it, overlap from the threshold on, overlap at the box's area.
 Score = tuple[float, float, float, float]
@@ -34,7 +34,7 @@ def score_volume(volume: np.ndarray, boxes: np.ndarray) -> Score:
 
 
 def score_map(cells: np.ndarray, box: Box, predicted: np.ndarray) -> Score:
-    """Score a map; one that is 0 everywhere points nowhere and scores 0.
+    """Score a map; a map that is 0 everywhere scores 0.
 
     Args:
         cells: the map, `(h, w)`.

@@ -1,6 +1,6 @@
-"""Held-out pairs, and the way from a mixture and pictures to separated waveforms: logits, masks, waveforms.
+"""Held-out pairs, and their separation by a model: from mixture and frames to masks and waveforms.
 
-Scores and the baselines beside them are in :mod:`sopedu.evaluation.separation`.
+Scores and their baselines are in :mod:`sopedu.evaluation.separation`.
 
 Notebook: 03_measuring_separation.
 """
@@ -28,19 +28,19 @@ from sopedu.toyband.scenes import scene
 
 @dataclass(frozen=True)
 class TestPairs:
-    """Held-out mixtures of two solos of different classes, with the truth about them.
+    """Held-out mixtures of two solos of different classes, with their true sources.
 
     Attributes:
         sources: each solo divided by two, ``(P, 2, L)``.
         mixture: their sum, ``(P, L)``.
         frames: ``(P, 2, S, 3, H, W)`` uint8.
         labels: ``(P, 2)`` int.
-        absent: of a class that is not in the mixture, ``(P, S, 3, H, W)``; None with fewer than three classes.
-        blank: pictures in which nobody plays, ``(P, S, 3, H, W)``.
+        absent: frames of a class that is not in the mixture, ``(P, S, 3, H, W)``; None with fewer than three classes.
+        blank: frames in which nobody plays, ``(P, S, 3, H, W)``.
         class_names: a label is an index into them.
     """
 
-    __test__ = False  # not a test of pytest's, in spite of its name
+    __test__ = False  # not a pytest test, despite its name
 
     sources: torch.Tensor
     mixture: torch.Tensor
@@ -54,7 +54,7 @@ class TestPairs:
 def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPairs:
     """Draw pairs of clips of different classes: all combinations of classes in turn, in a shuffled order.
 
-    A clip is used again only when its class has no other left.
+    A clip is used again only after all clips of its class were used.
 
     Args:
         clips: held-out clips.
@@ -99,7 +99,7 @@ def predict_masks(
         model: in any mode; it is used in evaluation mode.
         mixture: waveforms ``(B, L)`` float.
         frames: ``(B, N, S, 3, H, W)`` uint8.
-        as_is: use the mixtures at their own level, as the training's loss does; otherwise each is brought to the level
+        as_is: use the mixtures at their own level, as in the training loss; otherwise each is scaled to the level
             that the model was trained at, see :func:`sopedu.audio.loudness.hearing_gain`.
 
     Returns:

@@ -1,6 +1,6 @@
 """A report on a model as one HTML file: figures, tables and sounds in the file itself, for any browser, offline.
 
-Words and layout are in `templates/report.html`; this module computes what they show.
+Text and layout are in `templates/report.html`; this module computes the values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Scores of separation beside their baselines: a score means nothing without them.
 
-Beside the model's scores stand those of the mixture as it is, of a fixed mask that knows only the classes
-(``static_mask``), of the ideal masks, and of the model with exchanged pictures, which must fail. Leakage is the
+The baselines are the mixture as it is, a fixed mask per class
+(``static_mask``), the ideal masks, and the model with exchanged pictures, which must fail. Leakage is the
 sound that remains for a picture in which nobody plays.
 
 Notebook: 03_measuring_separation.
@@ -32,7 +32,7 @@ _SOLOS_PER_CLASS = 24  # for the mean spectra of the static mask
 
 
 def class_spectra(clips: ClipDataset) -> np.ndarray:
-    """Compute the mean power of each linear bin for each class: all that a label tells.
+    """Compute the mean power of each linear bin for each class.
 
     Args:
         clips: of a training set.
@@ -119,7 +119,7 @@ def evaluate(
             :mod:`sopedu.data.recordings`; ``notes`` of the result list what was left out.
 
     Returns:
-        figures by name, in dB; ``table`` holds all scores of all rows, ``protocol`` says how they were measured.
+        figures by name, in dB; ``table`` holds all scores of all rows, ``protocol`` describes how they were measured.
 
     Raises:
         SopeduError: no such checkpoint or data, or nothing sounds.
@@ -167,7 +167,7 @@ def evaluate_with_examples(
 def _clips(
     config: Config, data: str, names: tuple[str, ...], solos: int, seed: int, sounds: str | Path | None
 ) -> tuple[ClipDataset, ClipDataset]:
-    """Clips to judge on, and clips of the training set for the classes' mean spectra."""
+    """Clips to evaluate on, and clips of the training set for the classes' mean spectra."""
     if data != "toyband":
         if sounds is not None:
             raise SopeduError(
@@ -211,7 +211,7 @@ def score_rows(
     """Compute mean SDR, SIR, SAR and SI-SDR in dB of every row with two estimates per pair.
 
     Args:
-        pairs: the truth.
+        pairs: with the true sources.
         rows: estimates ``(P, 2, L)`` by name.
         counted_samples: of each waveform.
 

@@ -158,7 +158,7 @@ def _upper_half(values: np.ndarray, side: int = _SIDE) -> np.ndarray:
     """Pixels `(side, side)` above the median of a map, interpolated between its cells."""
     fine = map_on_picture(values, WHOLE, side, side)
     median = np.partition(fine, fine.size // 2, axis=None)[fine.size // 2]
-    return fine > median + 1e-12 * np.abs(values).max()  # what rounding adds to a map of one value is no structure
+    return fine > median + 1e-12 * np.abs(values).max()  # ignore rounding errors in a map of one value
 
 
 def evaluate_vggss(

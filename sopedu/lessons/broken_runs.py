@@ -3,7 +3,7 @@
     >>> config, clips = broken("A", config, clips)
     >>> train(config, clips)
 
-:data:`CAUSES` gives away what A, B and C are: look there last. The longer runs that the notebook shows were recorded
+:data:`CAUSES` gives the solution: read it last. The longer runs that the notebook shows were recorded
 with `tools/record_broken_runs.py`.
 """
 

@@ -1,6 +1,6 @@
 """Separation without learning: median filters and non-negative matrix factorisation (notebook 04_without_learning).
 
-Both use one magnitude spectrogram and know no instrument. They find cells that belong together, but not to whom:
+Both use one magnitude spectrogram and know no instrument. They find cells that belong together, but not their source:
 :func:`oracle_owners` looks that up in the true sources, because there is no picture.
 """
 
@@ -34,7 +34,7 @@ def harmonic_percussive(magnitude: torch.Tensor, time_span: int = 31, frequency_
     from librosa.decompose import hpss
 
     if min(time_span, frequency_span) < 1 or time_span % 2 == 0 or frequency_span % 2 == 0:
-        raise ValueError(f"spans of {time_span} × {frequency_span} cells: a median has a middle, so give odd numbers")
+        raise ValueError(f"spans of {time_span} × {frequency_span} cells: give odd numbers")
     masks = hpss(_checked(magnitude), kernel_size=(time_span, frequency_span), mask=True)
     return torch.from_numpy(np.stack(masks)).float().to(magnitude.device)
 
@@ -74,7 +74,7 @@ def nmf(
         spectra *= (cells / (spectra @ activations)) @ activations.T / activations.sum(1)
         spectra /= spectra.sum(0)
         activations *= spectra.T @ (cells / (spectra @ activations))
-        activations.clamp_min_(1e-12)  # a component that falls silent must not become 0 / 0
+        activations.clamp_min_(1e-12)  # avoids 0 / 0 for a silent component
     return spectra.float(), activations.float()
 
 
@@ -101,7 +101,7 @@ def oracle_owners(masks: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
         sources: true magnitudes ``(N, F, T)``.
 
     Returns:
-        ``(K,)`` index of the source of which each component lets the most through.
+        ``(K,)`` index of the source with the largest magnitude under the component's mask.
 
     Notebook: 04_without_learning.
     """

@@ -69,7 +69,7 @@ class LossLab(widgets.VBox):
     Args:
         config: everything that no control chooses.
         clips: solos to train on.
-        pairs: held-out mixtures; every run is evaluated on them, and the first can be heard.
+        pairs: held-out mixtures; every run is evaluated on them, and the first one can be played.
         steps: length of a run, until the control changes it.
 
     Example:
@@ -151,7 +151,7 @@ class LossLab(widgets.VBox):
         return figure
 
     def _name(self, chosen: dict[str, Any]) -> str:
-        """What differs from the configuration, in words; numbered where two runs would be called the same."""
+        """Describe the changed settings; a number is added if two runs would get the same name."""
         usual = {name: _value(self.config, name) for name in CHOICES}
         changed = [f"{name} {_text(chosen[name])}" for name in CHOICES if chosen[name] != usual[name]]
         name = ", ".join(changed) or "as it was"
@@ -162,14 +162,14 @@ class LossLab(widgets.VBox):
         try:
             self._say(f"{kept.name}: starting …")
             run = train(config, self.clips, callbacks=[_Watch(self, kept)])
-            self._say(f"{kept.name}: judging on {len(self.pairs.mixture)} held-out mixtures …")
+            self._say(f"{kept.name}: evaluating on {len(self.pairs.mixture)} held-out mixtures …")
             kept.sdr_improvement, _, kept.estimates = judge_quickly(run.model, self.pairs)
             self.runs.append(kept)
             self._draw(self.runs)
             done = "stopped" if run.step < run.steps else "done"
             improvement = two_digits(kept.sdr_improvement)
             self._say(f"{kept.name}: {done} after {run.step} steps, SDR improvement {improvement} dB")
-        except Exception as error:  # nobody sees what a thread raises
+        except Exception as error:  # errors raised in a thread are not displayed
             self._say(f"⚠ {kept.name}: {error}", "alert")
         finally:
             self._run = None

@@ -1,4 +1,4 @@
-"""A page on which any place of a picture can be heard, without Python (notebook 11_listen_to_pixels)."""
+"""A page that plays the sound of any place of a picture, without Python (notebook 11_listen_to_pixels)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sopedu.model.checkpoints import Checkpoint
 from sopedu.pages import write_page
 
 _LARGEST_PAGE = 8_000_000  # bytes
-_PAGE_ITSELF = 60_000  # more than the bytes of template, style and texts
-_MOMENTS = 8  # pictures to scrub through
+_PAGE_ITSELF = 60_000  # bytes; more than template, style and texts take
+_MOMENTS = 8  # number of pictures on the time slider
 _PICTURE_SIDE = 640  # pixels of a picture's longer side at most
 _LOUDEST_GAIN = 30.0  # quiet cells are stored louder, or MP3 would drop most of them as inaudible
 _DARK = 0.1  # a map whose loudest cell lets less than this share through does not reach the brightest colour
@@ -40,7 +40,7 @@ def export_html(
     """Write a page with the sound of every cell: click, drag a box, touch or use the keyboard, and it plays.
 
     The page is one file that needs neither Python nor a network. If the sounds of all cells of the feature map do not
-    fit in it, it has fewer, larger cells, and says so.
+    fit in it, it has fewer, larger cells, with a note.
 
     Args:
         path: of the page; its folder must exist.
@@ -183,5 +183,5 @@ def _text(data: bytes) -> str:
 
 
 def _json(values: Any) -> str:
-    """JSON that cannot end the script it lies in."""
+    """JSON with ``<`` escaped, so that it cannot end its script element."""
     return json.dumps(values, allow_nan=False).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""PixelProbe: touch a picture and hear what sounds there (notebook 11_listen_to_pixels).
+"""PixelProbe: choose a place in a picture and play its sound (notebook 11_listen_to_pixels).
 
     >>> probe = PixelProbe.from_scene("toyband", duet(3, "test"))
     >>> probe                                       # click, drag, paint; by mouse, touch or keyboard
@@ -47,15 +47,15 @@ from sopedu.separation.parts import VideoPart
 from sopedu.toyband.scenes import Scene
 from sopedu.video.reading import probe as probe_video
 
-_SHOWN_PIXELS = 640  # longer side of a picture as the browser gets it
-_PICTURES_PER_SECOND = 4  # of a video: half of what prepared data has
+_SHOWN_PIXELS = 640  # pixels of the longer side of a picture in the browser
+_PICTURES_PER_SECOND = 4  # pictures per second of a video: half of the rate of prepared data
 _FLOOR_DB = -80
 _CHOSEN = "#56B4E9"  # the sky blue of Okabe and Ito, as in pixel_probe.css
 _MOST_KEPT = 6  # colours that can be told apart, besides that of the chosen place
 
 
 class PixelProbe(anywidget.AnyWidget):
-    """A picture with its sound map: point at a place, drag a box or paint cells, and hear what sounds there.
+    """A picture with its sound map: click a point, drag a box or paint cells, and the sound of that place plays.
 
     Keys in the picture: arrows move the cursor, with Shift they grow a box, Space paints a cell, Enter listens, Escape
     clears, A compares with the mixture, K keeps a region, P plays and pauses, M changes the map, Page Up and Page Down
@@ -75,8 +75,8 @@ class PixelProbe(anywidget.AnyWidget):
         stretch: sound, pictures and model, see :class:`sopedu.localization.long_clips.LongClip`.
         maps: sound map of every picture, ``(n, h, w)``, over the clip around it.
         maps_now: the same of the moment of every picture.
-        answer: what was listened to last; None at first.
-        kept: answers on the shelf.
+        answer: the result for the last place; None at first.
+        kept: results that were kept.
         moment: number of the picture that is shown, from 0.
         volumes: of the kept regions, 0…1, as set with the sliders.
 
@@ -192,10 +192,10 @@ class PixelProbe(anywidget.AnyWidget):
         return self._listen(place, request=0)
 
     def keep(self) -> None:
-        """Put the last answer on the shelf of kept regions, each with a volume of its own.
+        """Keep the last result; each kept region has its own volume.
 
         Raises:
-            SopeduError: nothing was listened to yet, or the shelf is full.
+            SopeduError: there is no result yet, or too many regions are kept.
         """
         if self.answer is None:
             raise SopeduError("nothing is kept: listen to a place first")
@@ -206,7 +206,7 @@ class PixelProbe(anywidget.AnyWidget):
         self._shelf = [*self._shelf, self._drawn_answer(self.answer, 0)]
 
     def drop(self, number: int) -> None:
-        """Take a kept region off the shelf.
+        """Remove a kept region.
 
         Args:
             number: of the region, from 0.
@@ -223,7 +223,7 @@ class PixelProbe(anywidget.AnyWidget):
         del self.kept[number]
 
     def remix(self) -> np.ndarray:
-        """Mix the kept regions, each as loud as its slider says.
+        """Mix the kept regions, each at the volume of its slider.
 
         Returns:
             ``(L,)`` float32.
@@ -240,7 +240,7 @@ class PixelProbe(anywidget.AnyWidget):
     def static_figure(self) -> NotebookFigure:
         """Draw the picture with its map and the chosen place, its sound and its mask: for saved notebooks.
 
-        Before anything was listened to, the sound is the mixture.
+        Before a place was chosen, the sound is the mixture.
         """
         sound, answer = self.stretch.sound, self.answer
         picture, sound_map = self.stretch.pictures[self.moment], self.maps[self.moment]
@@ -262,7 +262,7 @@ class PixelProbe(anywidget.AnyWidget):
         return figure
 
     def players(self) -> list[Player]:
-        """Make players of the mixture and of the last answer, if there is one, for pages without the widget."""
+        """Make players of the mixture and of the last result, if there is one, for pages without the widget."""
         rate = self.stretch.sound.sample_rate
         heard = [] if self.answer is None else [Player(self.answer.waveform, rate, self.answer.text)]
         return [Player(self.stretch.waveform, rate, "the mixture"), *heard]
@@ -291,7 +291,7 @@ class PixelProbe(anywidget.AnyWidget):
         return f"PixelProbe({self.stretch.seconds:.2f} s, {count} pictures, {rows} × {columns} cells)"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """The widget, and a picture for readers of the saved notebook."""
+        """The widget, and a static picture for saved notebooks."""
         shown = super() if self._grid is None else self._grid
         bundle = shown._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
@@ -311,7 +311,7 @@ class PixelProbe(anywidget.AnyWidget):
         return self.answer
 
     def _asked(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Handle a message of the browser; an error is shown there, because nobody sees a traceback in a log."""
+        """Handle a message of the browser; an error is shown there, because tracebacks in a log are not visible."""
         kind, request = content.get("kind"), int(content.get("request", 0))
         try:
             if kind == "listen" and "cells" in content:
@@ -365,7 +365,7 @@ class PixelProbe(anywidget.AnyWidget):
         }
 
     def _drawn_answer(self, answer: PlaceAnswer, request: int) -> dict[str, Any]:
-        """What the browser needs to draw and play an answer."""
+        """The values that the browser needs to draw and play a result."""
         level = 20 * np.log10(np.maximum(self._magnitude(answer.waveform) / max(self._loudest, 1e-12), 1e-9))
         painted = isinstance(answer.place, np.ndarray) and answer.place.ndim == 2
         return {

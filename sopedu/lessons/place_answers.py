@@ -1,4 +1,4 @@
-"""What a place of a recording sounds like, in sound, numbers and words (notebook 11_listen_to_pixels)."""
+"""The sound of a place in a recording, with its mask, share and description (notebook 11_listen_to_pixels)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sopedu.localization.maps import smooth_over_time, volume_over_time
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.localization.places import WHOLE, Box, Place, box_of_cell, cell_at
 
-_SLACK_SECONDS = 1.0  # how much longer than its pictures a sound may last, where pictures follow each other faster
+_SLACK_SECONDS = 1.0  # seconds; a sound may be this much longer than its pictures, if they follow each other faster
 
 
 @dataclass(frozen=True, eq=False)
 class PlaceAnswer:
-    """What sounds at a place.
+    """The result for a place.
 
     Attributes:
-        place: as it was asked for.
-        name: of the place, for people.
+        place: as passed by the caller.
+        name: description of the place.
         waveform: ``(L,)`` float32, of the whole recording.
         mask: ``(Q, T)`` in 0…1 over the whole recording; masks of overlapping windows are blended as their sounds are.
-        share: energy of what is heard over that of the mixture.
+        share: energy of the place's sound over that of the mixture.
     """
 
     place: Place
@@ -38,7 +38,7 @@ class PlaceAnswer:
 
     @property
     def text(self) -> str:
-        """A line for people: where, and how loud."""
+        """One line of text: the place and its share of the energy."""
         level = f"{10 * math.log10(self.share):.1f} dB".replace("-", "−") if self.share > 0 else "silent"
         return f"{self.name}: {percent(self.share)} of the mixture's energy ({level})"
 
@@ -46,12 +46,12 @@ class PlaceAnswer:
 def answer_of(
     clip: LongClip, place: Place, boxes: Mapping[str, Box] | None = None, pooling: str | None = None
 ) -> PlaceAnswer:
-    """Listen to a place.
+    """Separate the sound of a place.
 
     Args:
         clip: the recording.
         place: a point, a box, or weights of the cells, see :func:`sopedu.localization.places.cell_weights`.
-        boxes: names of places that people know.
+        boxes: named boxes; the name is used if the place is one of them.
         pooling: see :meth:`sopedu.PixelSounds.mask`.
 
     Raises:
@@ -70,7 +70,7 @@ def answer_of(
 
 
 def percent(share: float) -> str:
-    """Write a share as people read it: ``13 %``, and ``0.4 %`` where rounding would leave nothing.
+    """Format a share as ``13 %``, and small ones as ``0.4 %``.
 
     Args:
         share: in 0…1.
@@ -79,7 +79,7 @@ def percent(share: float) -> str:
 
 
 def check_lengths(clip: LongClip) -> None:
-    """Check that pictures which follow each other reach to the end of the sound; a single one may stand for all of it.
+    """Check that pictures which follow each other reach to the end of the sound; a single one may be used for all.
 
     Args:
         clip: the recording.
@@ -116,7 +116,7 @@ def maps_of_moments(clip: LongClip) -> np.ndarray:
     power = _joined(clip, powers()).T
     hop = clip.sound.hop_length / clip.sound.sample_rate
     smooth = smooth_over_time(power, np.arange(len(power)) * hop)
-    # What is hardly heard has no share worth a colour: a thousandth of the loudest moment is the floor.
+    # Shares of near silence are meaningless, so energies have a floor: a thousandth of the loudest moment.
     now = smooth[np.clip(np.rint(clip.times / hop).astype(int), 0, len(power) - 1)]
     return (now[:, :-1] / np.maximum(now[:, -1:], 1e-3 * smooth[:, -1].max() + 1e-12)).reshape(-1, *clip.grid)
 

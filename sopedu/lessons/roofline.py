@@ -77,7 +77,7 @@ def convolution_costs(config: Config, bytes_per_number: int = 2) -> list[LayerCo
 
 
 def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> NotebookFigure:
-    """Draw layers under the roof of a device: operations per second that it can reach, over operations per byte.
+    """Draw layers under the roofline of a device: reachable operations per second over operations per byte.
 
     Args:
         costs: of the layers, from :func:`convolution_costs`.
@@ -106,7 +106,7 @@ def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> 
 
 
 def least_seconds(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> float:
-    """Return the least seconds that the layers take, if each is slowed by nothing but its own limit.
+    """Return the least seconds that the layers take, if each runs at its own limit.
 
     Args:
         costs: of the layers.

@@ -1,4 +1,4 @@
-"""Interactive parts of the notebooks: move a control, and a picture and its sounds change.
+"""Interactive parts of the notebooks: controls that update a picture and its sounds.
 
     >>> def draw(threshold):
     ...     mask = sopedu.threshold(ratio, threshold)
@@ -86,7 +86,7 @@ class Explorer(widgets.VBox):
         """Draw again with the current values."""
         try:
             view = self._draw(**self.values)
-        except Exception as error:  # nobody sees a traceback in the log of a widget
+        except Exception as error:  # tracebacks in the log of a widget are not visible
             self.words.value = f'<p role="alert">⚠ {escape(type(error).__name__)}: {escape(str(error))}</p>'
             return
         self.view = view
@@ -122,7 +122,7 @@ def slider(description: str, value: float, low: float, high: float, step: float 
 def choice(description: str, options: Sequence[Any], value: Any = None) -> widgets.Widget:
     """Make labelled buttons to choose one option with.
 
-    There is no drop-down list: JupyterLab takes the arrow keys for itself, so it cannot be used by keyboard.
+    Not a drop-down list: JupyterLab captures the arrow keys, so a list cannot be used with the keyboard.
 
     Args:
         description: the label.

@@ -28,7 +28,7 @@ def check_clip(mixture: torch.Tensor, frames: torch.Tensor, samples: int, view: 
             )
     if mixture.shape != (samples,):
         raise SopeduError(
-            f"the mixture has shape {tuple(mixture.shape)}, the model hears ({samples},): cut it or add silence"
+            f"the mixture has shape {tuple(mixture.shape)}, the model takes ({samples},): cut it or add silence"
         )
     if not mixture.is_floating_point() or not mixture.isfinite().all():
         found = "NaN or infinity" if mixture.is_floating_point() else mixture.dtype

@@ -1,8 +1,8 @@
-"""Recordings longer than a model hears at once: walk through windows, join their sounds without a seam.
+"""Recordings longer than the clips of a model: process them in windows, and crossfade the results.
 
-A model hears clips of one length. A longer recording is a row of windows, each half a window after the last one.
+A model takes clips of one length. A longer recording is split into windows, each half a window after the last one.
 Videos of any length are walked through in :mod:`sopedu.separation.windows`; :class:`LongClip` keeps the windows of a
-short recording in memory, so that any place can be heard at once (notebook 11_listen_to_pixels).
+short recording in memory, so that any place can be played at once (notebook 11_listen_to_pixels).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sopedu.localization.places import Place
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 from sopedu.video.resizing import resize_frames, size_in_proportion
 
-_SLACK_SECONDS = 0.1  # how much later than the end of the sound a picture may begin: timestamps are rounded
+_SLACK_SECONDS = 0.1  # seconds; a picture may begin this much after the end of the sound: rounded timestamps
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Window:
 
     Attributes:
         start: its first sample.
-        pixels: what is seen and heard in it.
+        pixels: its components and feature map.
     """
 
     start: int
@@ -69,7 +69,7 @@ def walk_windows(
 ) -> Iterator[Window]:
     """Run the nets on one window after another. Nothing is kept, so memory does not grow with the recording.
 
-    The nets hear every window at the level that they were trained at, and pauses as pauses of the whole recording.
+    The nets get every window at the level of their training; pauses are those of the whole recording.
 
     Args:
         checkpoint: the model.
@@ -131,14 +131,14 @@ def _padded(values: np.ndarray, count: int) -> np.ndarray:
 
 
 class LongClip:
-    """A recording of some seconds with its pictures, whose windows are kept in memory to hear any place at once.
+    """A recording of some seconds with its pictures; its windows stay in memory, so any place can be played at once.
 
     It takes 10 MB for each 3 s at the size of preset ``paper``, 0.5 MB for each 0.75 s at that of ``toyband``.
 
     Args:
         checkpoint: the model; or its folder or name.
         waveform: mono ``(L,)`` at the model's sample rate, of any length.
-        pictures: ``(n, H, W, 3)`` uint8, of any size; the model sees them whole, in their proportions.
+        pictures: ``(n, H, W, 3)`` uint8, of any size; the model gets them whole, in their proportions.
         times: seconds from the start of the sound at which each picture begins to show, ascending.
 
     Raises:
@@ -153,7 +153,7 @@ class LongClip:
         self.sound = self.checkpoint.config.spectrogram
         self.waveform, self.pictures = as_waveform(waveform), np.asarray(pictures)
         if self.sound.counted_samples < len(self.waveform) <= self.sound.samples:
-            # One clip of the model's length: what an inverse STFT cannot restore is no reason for a second window.
+            # One clip of the model's length: the samples that an inverse STFT cannot restore need no second window.
             self.waveform = self.waveform[: self.sound.counted_samples]
         self.times = np.asarray(times, dtype=float)
         self.seconds = len(self.waveform) / self.sound.sample_rate
@@ -164,7 +164,7 @@ class LongClip:
         self.centres = [min(time, self.seconds) for time in window_centres(self.starts, self.sound)]
         frames = map(self._frames_around, self.centres)
         windows = walk_windows(self.checkpoint, self.starts, self._read, frames, self.level)
-        #: What is seen and heard in each window.
+        #: Components and feature map of each window.
         self.clips = [window.pixels for window in windows]
 
     @property
@@ -181,7 +181,7 @@ class LongClip:
         return max(0, int(np.searchsorted(self.times, time + 1e-9, side="right")) - 1)
 
     def heard(self, masks_of: Callable[[PixelSounds], torch.Tensor]) -> np.ndarray:
-        """Return the waveforms ``(…, L)`` float32 that masks let through.
+        """Apply masks in every window; return waveforms ``(…, L)`` float32.
 
         Args:
             masks_of: returns the masks ``(…, Q, T)`` of a window.
@@ -217,7 +217,7 @@ class LongClip:
         return self.waveform[start : start + count]
 
     def _frames_around(self, centre: float) -> torch.Tensor:
-        """Frames ``(S, 3, h, w)`` that the model sees of a window, given the time of its middle."""
+        """Frames ``(S, 3, h, w)`` that the model gets for a window, given the time of its middle."""
         frames = self.checkpoint.config.frames
         shown = [self.picture_at(time) for time in frames.times(centre)]
         seen = torch.from_numpy(self.pictures[shown]).permute(0, 3, 1, 2)

@@ -90,7 +90,7 @@ def smooth_over_time(maps: np.ndarray, times: Sequence[float], seconds: float = 
     if seconds == 0 or len(maps) < 2:
         return np.array(maps)
     smooth = np.empty(np.shape(maps))
-    for number, time in enumerate(times):  # one after another: the weights of all would fill memory for a long video
+    for number, time in enumerate(times):  # one by one, to limit memory for long videos
         near = np.flatnonzero(np.abs(times - time) <= _REACH * seconds)
         weights = np.exp(-0.5 * ((times[near] - time) / seconds) ** 2)
         smooth[number] = np.tensordot(weights / weights.sum(), np.asarray(maps)[near], 1)
@@ -134,7 +134,7 @@ def sound_colours(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
     centred = (directions - weights @ directions.reshape(len(weights), -1)).reshape(len(weights), -1)
     _, _, axes = np.linalg.svd(np.sqrt(weights)[:, None] * centred, full_matrices=False)
     place = (centred @ axes[0]).reshape(volume.shape)
-    place *= np.sign(place.ravel()[np.argmax(np.abs(place.ravel()))]) or 1.0  # an axis has no direction of its own
+    place *= np.sign(place.ravel()[np.argmax(np.abs(place.ravel()))]) or 1.0  # the sign of an axis is arbitrary
     place /= max(np.abs(place * (volume > _QUIET)).max(), _APART)
     colours = np.stack([np.interp(place, (-1, 0, 1), _ENDS[:, channel]) for channel in range(3)], -1)
     return colours * volume[..., None]
@@ -144,7 +144,7 @@ def regions_by_sound(pixels: PixelSounds, count: int = 2, frame: int = 0) -> np.
     """Return which of some sounds every cell lets through, ``(h, w)`` int; −1 where it is quiet.
 
     The directions of the cells' vectors are clustered, starting from those that differ most, so nothing is random.
-    Hear a region with ``pixels.separate((labels == 0).astype(float))``.
+    Separate a region with ``pixels.separate((labels == 0).astype(float))``.
 
     Args:
         pixels: the clip.

@@ -57,7 +57,7 @@ class MapOverlay:
             frame: ``(H, W, 3)`` uint8.
         """
         wanted = self.at(time)
-        # Scaling the map up costs more than laying it over: it is done again only when a step of grey would show.
+        # Scaling the map up costs more than blending it, so it is repeated only when a change would be visible.
         if self._drawn is None or np.abs(self._drawn[0] - wanted).max() > 1 / 256:
             self._drawn = wanted, _layers(wanted, frame.shape[:2])
         covered = _laid_over(frame, *self._drawn[1])
@@ -82,7 +82,7 @@ def overlay_map(frame: np.ndarray, sound_map: np.ndarray) -> np.ndarray:
 
 
 def _layers(sound_map: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """What is kept of a frame and what is added to it, in 256ths: ``(H, W, 1)`` and ``(H, W, 3)`` uint16."""
+    """The factor of a frame and the colour added to it, in 256ths: ``(H, W, 1)`` and ``(H, W, 3)`` uint16."""
     small = torch.from_numpy(np.ascontiguousarray(sound_map, np.float32))[None, None]
     large = torch.nn.functional.interpolate(small, tuple(shape), mode="bilinear", align_corners=False)
     level = (255 * large[0, 0].clamp(0, 1)).to(torch.uint8).numpy()
@@ -116,7 +116,7 @@ def _legend(height: int, width: int) -> np.ndarray:
     """
     from matplotlib import colormaps
 
-    size = max(12, min(height, width) // 26)  # pixels; less cannot be read, and survives no compression
+    size = max(12, min(height, width) // 26)  # pixels; smaller text is unreadable after compression
     font, bar, pad = ImageFont.load_default(size), width // 5, size // 3
     lengths = [int(np.ceil(font.getlength(word))) for word in ("quiet", "loud")]
     plate = Image.new("RGB", (sum(lengths) + bar + 4 * pad, size + 2 * pad))

@@ -1,9 +1,9 @@
-"""The sound of a pixel, a box or a painted region of a clip, and a map of where it sounds.
+"""The sound of a pixel, a box or a painted region of a clip, and a map of where sound comes from.
 
     >>> pixels = PixelSounds(model, mixture, frames)
     >>> pixels.separate((0.3, 0.6))                 # a point, x and y
     >>> pixels.separate((0.0, 0.2, 0.5, 0.9))       # a box
-    >>> pixels.sound_map()                          # how much every cell sounds
+    >>> pixels.sound_map()                          # volume of each cell
 
 Which cells a place covers is computed in :mod:`sopedu.localization.places`.
 
@@ -34,7 +34,7 @@ MAP_KINDS = ("energy", "log", "mean")
 class PixelSounds:
     """The components of a mixture and the feature map of its frames, from which any place's sound is computed.
 
-    They take a few megabytes; masks are computed when asked for.
+    They take a few megabytes; masks are computed on demand.
 
     Args:
         model: in any mode; it is used in evaluation mode.
@@ -44,7 +44,7 @@ class PixelSounds:
         view: the part of the picture that the frames show, if they are a crop or a letterbox of it; places are still
             given as fractions of the picture. See ``centre_crop`` and ``letterbox`` in
             :mod:`sopedu.localization.places`.
-        level: of the recording that the mixture is cut from, in dB full scale, to tell a pause from music; None: the
+        level: of the recording that the mixture is cut from, in dB full scale, to detect pauses; None: the
             mixture's own.
 
     Raises:
@@ -65,7 +65,7 @@ class PixelSounds:
         check_clip(mixture, frames, self.sound.samples, self.view)
         self.spectrogram = stft(mixture.to(device), self.sound)  # (F, T) complex
         self.magnitude = warp(self.spectrogram.abs(), self.sound)  # (Q, T)
-        #: The magnitude at the level of the training; masks are applied to the mixture as it is.
+        #: Magnitude scaled to the level of the training; masks are applied to the unscaled mixture.
         self.heard = self.magnitude * hearing_gain(mixture, self.sound, model.level_db, level).to(device)
         with evaluating(model):
             self.components = model.components(log_magnitude(self.heard, self.sound)[None, None])
@@ -87,7 +87,7 @@ class PixelSounds:
         return self.model.masks(visual, self.components)
 
     def rows_of_masks(self, frame: int) -> Iterator[torch.Tensor]:
-        """Yield the masks ``(w, Q, T)`` of one row of cells after the other; all at once would fill memory.
+        """Yield the masks ``(w, Q, T)`` of each row of cells in turn, to limit memory.
 
         Args:
             frame: number of the frame.
@@ -146,7 +146,7 @@ class PixelSounds:
         rows, columns = np.nonzero(weights)
         features = self.features[:, :, rows, columns]  # (K, S, n)
         features = features if frame is None else features[:, frame : frame + 1]
-        # Only ratios count; the largest becomes 1, so that faint paint does not vanish in float32.
+        # Only ratios count; the largest weight becomes 1, so that small weights do not underflow in float32.
         share = torch.from_numpy(weights[rows, columns] / weights.max()).to(features).expand(features.shape[1], -1)
         return self.model.region_mask(features.flatten(1), self.components, self.heard, pooling, share.flatten())
 
@@ -165,10 +165,10 @@ class PixelSounds:
             pooling: as for :meth:`mask`.
 
         Raises:
-            SopeduError: no place at all; what :meth:`mask` raises.
+            SopeduError: no places, or as for :meth:`mask`.
         """
         if not len(places):
-            raise SopeduError("no places: pass one at least, points (x, y) or boxes (x0, y0, x1, y1)")
+            raise SopeduError("no places: pass at least one, points (x, y) or boxes (x0, y0, x1, y1)")
         return self.heard_through(torch.stack([self.mask(place, pooling) for place in places]), normalise)
 
     def heard_through(self, masks: torch.Tensor, normalise: bool = False) -> torch.Tensor:
@@ -191,7 +191,7 @@ class PixelSounds:
 
 
 def _cells_that_count(place: Place, weights: np.ndarray) -> np.ndarray:
-    """Choose whole cells, for pooled features have no weights: of a box those whose centres lie in it."""
+    """Choose whole cells, because pooled features have no weights; of a box, those whose centres lie in it."""
     if isinstance(place, np.ndarray) and place.ndim == 2:
         return weights > 0
     chosen = np.zeros(weights.shape)

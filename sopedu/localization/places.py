@@ -1,7 +1,7 @@
 """Places in a picture: points, boxes, cells of a feature map, crops and letterboxes, and how to convert them.
 
 A point is ``(x, y)`` and a box ``(x0, y0, x1, y1)``, in fractions of width and height, x to the right and y down. Cells
-are rows and columns of a feature map ``(h, w)``. A view is the part of the picture that a model was shown, as a box;
+are rows and columns of a feature map ``(h, w)``. A view is the part of the picture that the model gets, as a box;
 the view of a letterboxed picture reaches beyond the picture. Explained in notebook 10_localize.
 """
 
@@ -194,7 +194,7 @@ def cell_weights(place: Place, height: int, width: int) -> np.ndarray:
         return np.outer(_between(place[1], height), _between(place[0], width))
     x0, y0, x1, y1 = place
     weights = np.outer(_covered(y0, y1, height), _covered(x0, x1, width))
-    if weights.max() < _LEAST:  # rounding would leave nothing of it, and silence would be heard instead of a sound
+    if weights.max() < _LEAST:  # rounding would make all weights 0, and the result would be silence
         raise SopeduError(f"box {x0:g},{y0:g},{x1:g},{y1:g}: covers next to nothing of any cell; pass a point instead")
     return weights
 
@@ -270,7 +270,7 @@ def out_of_view(place: Point | Box, view: Box) -> Point | Box:
 
 
 def map_on_picture(values: np.ndarray, view: Box, height: int, width: int) -> np.ndarray:
-    """Return the map of a view on a grid over the whole picture, ``(height, width)``; 0 where nothing was seen.
+    """Return the map of a view on a grid over the whole picture, ``(height, width)``; 0 outside the view.
 
     Use it to lay the map of a cropped or letterboxed frame over the picture that the frame was cut from.
 

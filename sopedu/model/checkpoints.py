@@ -53,14 +53,14 @@ class Checkpoint:
         return str(next(self.model.parameters()).device)
 
     def describe(self) -> str:
-        """Say in one line what the model was trained on."""
+        """Describe in one line what the model was trained on."""
         names = ", ".join(self.class_names) or "unknown classes"
         data, steps = self.trained_on.get("data", "unknown data"), self.trained_on.get("steps", "?")
         return f"preset {self.config.name}, trained on {data} ({names}) for {steps} steps"
 
 
 def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Path:
-    """Write a checkpoint folder aside and put it in its place; an earlier one there is replaced only then.
+    """Write a checkpoint to a temporary folder and rename it; an earlier one is replaced only when it is complete.
 
     Args:
         folder: where to write it.
@@ -140,7 +140,7 @@ def _chosen_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         known = str(device).partition(":")[0] in ("cpu", "cuda")
-        return torch.zeros(1, device=device if known else "none").device  # asks the device itself, not its name alone
+        return torch.zeros(1, device=device if known else "none").device  # fails if the device is missing
     except (RuntimeError, AssertionError) as error:
         raise SopeduError(f"device {device!s:.40}: cannot be used here; choose auto, cpu or cuda") from error
 

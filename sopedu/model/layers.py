@@ -1,6 +1,6 @@
 """Replacements for torch's own layers where those are slow or faulty on some machine.
 
-None of them changes a result by more than rounding. A reader of the nets may skip this module: each function stands for
+Results change by rounding errors at most. You may skip this module when you read the nets: each function replaces
 the torch function that its docstring names.
 """
 

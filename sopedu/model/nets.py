@@ -1,6 +1,6 @@
-"""The three nets: FrameNet looks, AudioUNet listens, and the Synthesizer combines both into masks.
+"""The three nets: FrameNet for frames, AudioUNet for sound, and the Synthesizer, which combines both into masks.
 
-K (``model.components``) is the number of channels in which the two nets meet.
+K (``model.components``) is the number of output channels of FrameNet and AudioUNet.
 
 Source: The Sound of Pixels (Zhao et al., ECCV 2018), section 3.1 and supplement.
 Notebook: 06_ears, 07_eyes, 08_synthesizer.
@@ -115,7 +115,7 @@ class AudioUNet(nn.Module):
             log_magnitude: of the mixtures, ``(B, 1, Q, T)``.
 
         Raises:
-            SopeduError: Q or T is not a multiple of 2 to the number of steps down.
+            SopeduError: Q or T is not a multiple of 2 ** (number of steps down).
         """
         multiple = 2 ** len(self.down)
         if log_magnitude.shape[-2] % multiple or log_magnitude.shape[-1] % multiple:

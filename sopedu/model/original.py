@@ -18,13 +18,13 @@ from sopedu.files import require_file
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 
-# The tensor by which the state dict of each net is recognised, at any depth in a file.
+# The tensor that identifies the state dict of each net, at any depth in a file.
 _KNOWN_BY = {"frame_net": "fc.weight", "audio_net": "bn0.weight", "synthesizer": "bias"}
 _CALLED = {"frame_net": "frame net", "audio_net": "sound net", "synthesizer": "synthesizer"}
-# What torch.nn.DataParallel, and saving all three nets as one module, put before every name.
+# Prefixes of names that torch.nn.DataParallel, and saving all three nets as one module, add.
 _WRAPPERS = r"((module|net_\w+)\.)*"
 _DEEPEST_NESTING = 4
-# Words of the original's command line → words of a configuration.
+# Options of the original's command line → values of a configuration.
 _WORDS = {"maxpool": "max", "avgpool": "mean", "no": "none"}
 # The two frame nets have tensors of the same names and shapes: a file does not say which one wrote it.
 _DILATIONS = {"resnet18dilated": 2, "resnet18fc": 0}
@@ -191,7 +191,7 @@ def _inferred_config(
     )
     loss = replace(paper.loss, target=target, kind="bce" if target == "binary" else "l1")
     try:
-        return from_dict(to_dict(replace(paper, model=model, loss=loss)))  # refuses what fits no model, by name
+        return from_dict(to_dict(replace(paper, model=model, loss=loss)))  # names the field if no model can be built
     except SopeduError as error:
         raise SopeduError(f"{paths['audio_net']} with these arguments makes no model: {error}") from error
 
@@ -210,7 +210,7 @@ def _require_same_shapes(expected: dict[str, torch.Tensor], found: dict[str, Any
 
 
 def _shape(value: Any) -> tuple[int, ...] | str:
-    """Shape of a tensor whose numbers are all there, else words for what it is."""
+    """Shape of a tensor that is complete, else a description of what is wrong."""
     if not isinstance(value, torch.Tensor):
         return "nothing" if value is None else f"a {type(value).__name__}"
     if value.layout is not torch.strided or value.is_meta or value.is_quantized or value.is_complex():

@@ -21,7 +21,7 @@ from sopedu.config import Config
 from sopedu.errors import SopeduError
 from sopedu.model.nets import AudioUNet, FrameNet, Synthesizer, activate, initialise_as_paper
 
-# Of the red, green and blue of ImageNet's pictures, which ResNet's weights expect.
+# Statistics of red, green and blue in ImageNet, as the weights of ResNet expect them.
 _IMAGE_MEAN = (0.485, 0.456, 0.406)
 _IMAGE_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -53,7 +53,7 @@ def _image_statistics(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]
 
 
 class SoundOfPixels(nn.Module):
-    """FrameNet, AudioUNet and Synthesizer, built as a configuration says.
+    """FrameNet, AudioUNet and Synthesizer, built from a configuration.
 
     >>> model = SoundOfPixels(preset("tiny"))
     >>> model(log_magnitude, frames).shape      # (B, 1, Q, T), (B, N, S, 3, H, W)
@@ -63,8 +63,8 @@ class SoundOfPixels(nn.Module):
         config: sizes and choices of the nets, and the mask kind (``loss.target``).
 
     Attributes:
-        level_db: level in dB full scale of the mixtures that the model was trained on; inputs are brought to it before
-            the audio net hears them (:mod:`sopedu.audio.loudness`). None before training: inputs are used as they are.
+        level_db: level in dB full scale of the mixtures that the model was trained on; inputs are scaled to it before
+            the audio net gets them (:mod:`sopedu.audio.loudness`). None before training: inputs are used as they are.
     """
 
     level_db: float | None = None
@@ -207,8 +207,8 @@ class SoundOfPixels(nn.Module):
             log_magnitude: of the mixtures, ``(M, 1, Q, T)``.
             frames: normalised, of the sources of each mixture, ``(M, N, S, 3, H, W)``; or, together with ``shown``, of
                 a batch of clips, ``(B, S, 3, H, W)``, each of which passes the frame net once.
-            shown: ``(M, N)`` int, which clip of the batch is source n of mixture m.
-            parts: return the output of the two nets instead, without pooling; frames are ``(M, S, 3, H, W)``.
+            shown: ``(M, N)`` int, index in the batch of the clip of source n in mixture m.
+            parts: return the outputs of both nets without pooling instead of logits; frames are ``(M, S, 3, H, W)``.
 
         Returns:
             logits ``(M, N, Q, T)``; with ``parts`` the feature map ``(M, K, S, h, w)`` and components ``(M, K, Q, T)``.

@@ -1,4 +1,4 @@
-"""The warm start: weights of the small frame net from a training without instruments.
+"""The warm start: weights of the small frame net, trained on pictures without instruments.
 
 The paper starts from a ResNet trained on ImageNet. The small frame net starts from one that learned to recognise random
 procedural objects (mugs, keys, trees …); `make warm-start` trains it. Notebook: 07_eyes.ipynb.

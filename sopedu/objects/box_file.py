@@ -135,5 +135,5 @@ def _checked_entry(where: str, entry: dict[str, Any]) -> tuple[float, str, tuple
 
 
 def _is_number(value: Any) -> bool:
-    # Compared, not asked with isfinite: a whole number may be too large for a float.
+    # Compared instead of isfinite, because an integer may be too large for a float.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST

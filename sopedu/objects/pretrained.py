@@ -26,7 +26,7 @@ _INSTEAD = "or choose another detector: toyband, or a box file NAME.json or NAME
 class FasterRCNN:
     """A detection net of torchvision, by default Faster R-CNN with the 80 classes of COCO.
 
-    COCO has persons but no instruments: use it to separate by person, or :class:`OpenVocabulary` to find instruments.
+    COCO has no instruments, but persons: use it to separate by person, or :class:`OpenVocabulary` to find instruments.
 
     Attributes:
         net: a net of ``torchvision.models.detection`` that returns boxes, labels and scores, in evaluation mode.
@@ -60,7 +60,7 @@ class FasterRCNN:
         categories = weights.meta["categories"]
         try:
             state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-        except Exception as error:  # of a damaged file, torch's reader raises almost anything
+        except Exception as error:  # torch's reader may raise almost any error on a damaged file
             raise SopeduError(
                 f"faster-rcnn: its weights {weights.url.rpartition('/')[2]} cannot be downloaded or read "
                 f"({_first_line(error)}); connect once (they are kept in {torch.hub.get_dir()}/checkpoints, which "
@@ -171,7 +171,7 @@ class OpenVocabulary:
                 given = self.processor(
                     text=[texts], images=[picture], return_tensors="pt", input_data_format="channels_last"
                 )
-            except ValueError as error:  # texts that are not all padded to the longest that the model takes
+            except ValueError as error:  # raised by texts that are longer than the model takes
                 longest = max(self.words, key=len)
                 raise SopeduError(f"owlv2: {longest!r:.60} is more than it reads; write shorter words") from error
             output = self.net(**given)
@@ -186,12 +186,12 @@ class OpenVocabulary:
 
 
 def _hub_reachable(name: str) -> bool:
-    """Whether the hub can be reached; asked once, because without a network every file is tried for half a minute."""
+    """Whether the hub can be reached; checked once, because without a network each file takes half a minute to fail."""
     from huggingface_hub import constants, get_session
 
     try:
         get_session().get(f"{constants.ENDPOINT}/{name}/resolve/main/config.json", timeout=10)
-    except Exception:  # whatever the client of this version calls it; the cache may have the model
+    except Exception:  # the exception depends on the version of the client; the model may be in the cache
         return False
     return True
 

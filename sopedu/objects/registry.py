@@ -18,7 +18,7 @@ class NamedDetector:
     """How a detector is made.
 
     Attributes:
-        make: returns the detector; called when somebody asks for it by name.
+        make: returns the detector; called when it is selected by name.
         takes_words: whether ``NAME:violin,piano`` is allowed. ``make`` then gets the list of words, empty for ``NAME``.
     """
 

@@ -58,7 +58,7 @@ class Track:
 
 @dataclass
 class _OpenTrack:
-    """A track that may continue."""
+    """A track that has not ended yet."""
 
     label: str
     times: list[float] = field(default_factory=list)
@@ -126,7 +126,7 @@ def _assigned(tracks: Sequence[_OpenTrack], boxes: np.ndarray, overlap: float) -
         return {}
     last = np.array([track.boxes[-1] for track in tracks])
     shared = intersection_over_union(boxes, last)
-    # Where nothing overlaps (boxes of a file, far apart in time) the nearest is the most likely.
+    # Without any overlap (boxes of a file, far apart in time), the nearest box is the most likely.
     middles = [(some[:, :2] + some[:, 2:]) / 2 for some in (boxes, last)]
     distance = np.linalg.norm(middles[0][:, None] - middles[1][None], axis=-1)
     worth = np.where(shared >= overlap, shared + 1 - 1e-3 * distance, 0)
@@ -147,7 +147,7 @@ def find_tracks(
     """Detect objects in pictures and link them into tracks; only a few pictures are in memory at a time.
 
     Args:
-        detector: a detector, or a box file. The boxes of a box file are linked by label whatever their gap and overlap,
+        detector: a detector, or a box file. The boxes of a box file are linked by label, for any gap and overlap;
             one box is enough, and the pictures are not used.
         pictures: pairs of seconds and a picture ``(H, W, 3)`` uint8, in the order of time; a few per second are enough.
         overlap: see :func:`link_detections`.
@@ -178,7 +178,7 @@ def find_tracks(
 
 
 def track_names(tracks: Sequence[Track]) -> list[str]:
-    """Name every track, uniquely and fit for a file: ``violin``, ``violin-2``, ``acoustic_guitar``.
+    """Name every track, unique and valid as a file name: ``violin``, ``violin-2``, ``acoustic_guitar``.
 
     Args:
         tracks: to name.

@@ -1,6 +1,6 @@
 """Figures of sounds, masks, sound maps, learning curves and scores, for notebooks, pages and live curves.
 
-Every function draws into the axes it is given or into a new figure, which pyplot does not know, and returns the figure.
+Every function draws into given axes or into a new figure outside pyplot, and returns the figure.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def plot_runs(histories: Mapping[str, Sequence[Mapping[str, float]]], improvemen
             curves.plot(steps, losses / losses[0], style, color=colour, marker="." if len(steps) < 40 else None)
         gained = improvements.get(name, math.nan)
         bars.barh(number, 0 if math.isnan(gained) else gained, color=colour)
-        end = max(0.0, 0.0 if math.isnan(gained) else gained)  # right of the bar also where the bar points left
+        end = max(0.0, 0.0 if math.isnan(gained) else gained)  # to the right of the bar, also for negative bars
         bars.annotate(f" {two_digits(gained)}", (end, number), va="center")
     curves.set(xlabel="step", ylabel="loss / its first value", title="Learning curves")
     curves.grid(alpha=0.3)

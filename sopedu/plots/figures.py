@@ -16,14 +16,14 @@ from PIL import Image
 from sopedu.errors import SopeduError
 from sopedu.files import written_aside
 
-# Okabe and Ito's blue and vermilion: told apart in every kind of colour blindness, and by their lightness.
+# Okabe and Ito's blue and vermilion: distinct in every kind of colour blindness, and in lightness.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#9A9A9A"
 _COLOURS = (BLUE, VERMILION, "#009E73", "#CC79A7")
 _DASHES = ("-", "--", ":", "-.")
 
 
 class NotebookFigure(Figure):
-    """A matplotlib figure that a notebook shows although pyplot does not know it."""
+    """A matplotlib figure that a notebook displays without pyplot."""
 
     colours = 64  # of the palette that keeps a saved notebook small; a sound map over a picture needs more
 
@@ -52,7 +52,7 @@ def encode_figure(figure: Figure, format: str = "webp", dpi: int = 110, colours:
 
 
 def save_figure(path: str | Path, figure: Figure) -> Path:
-    """Write a figure as a picture file, which appears only when it is complete; its folder is made if need be.
+    """Write a figure as a picture file, which appears only when it is complete; its folder is made if it is missing.
 
     Args:
         path: ends in ``.png`` or ``.webp``.

@@ -162,7 +162,7 @@ def draw_picture(axes: Axes, picture: np.ndarray, boxes: Sequence[Box] = ()) -> 
     for number, box in enumerate(boxes, 1):
         check_box(tuple(float(value) for value in box))
         corner, size = np.array(box[:2]) * scale - 0.5, (np.array(box[2:]) - box[:2]) * scale
-        for colour, width in (("black", 4), ("white", 1.8)):  # white on black is seen on any ground
+        for colour, width in (("black", 4), ("white", 1.8)):  # white on black is visible on any background
             axes.add_patch(Rectangle(corner, *size, fill=False, color=colour, linewidth=width))
         ground = {"facecolor": "black", "pad": 1.5, "linewidth": 0}
         how = {"textcoords": "offset points", "va": "top", "color": "white", "bbox": ground}
@@ -172,7 +172,7 @@ def draw_picture(axes: Axes, picture: np.ndarray, boxes: Sequence[Box] = ()) -> 
 def _draw_glow(
     axes: Axes, picture: np.ndarray, values: np.ndarray, highest: float, boxes: Sequence[Box] | None
 ) -> ScalarMappable:
-    """Lay a map over a picture; return what explains its colours, from 0 to ``highest``."""
+    """Lay a map over a picture; return the colour scale, from 0 to ``highest``, for a colour bar."""
     highest = max(highest, 1e-9)
     draw_picture(axes, overlay_map(picture, values / highest), () if boxes is None else boxes)
     return ScalarMappable(Normalize(0, highest), "magma")

@@ -150,7 +150,7 @@ def plot_separation(
 def _draw_cells(
     axes: Axes, values: np.ndarray, config: SpectrogramConfig, log: bool, bar: str, **colours: Any
 ) -> Figure:
-    """Draw ``(Q, T)`` or ``(F, T)`` over seconds and hertz, every cell around the place it stands for."""
+    """Draw ``(Q, T)`` or ``(F, T)`` over seconds and hertz, with each cell centred at its time and frequency."""
     rows, name = (config.log_frequency_bins, "Q") if log else (config.linear_bins, "F")
     if values.ndim != 2 or values.shape[0] != rows:
         raise SopeduError(

@@ -14,7 +14,7 @@ from torch import nn
 
 from sopedu.model.sound_of_pixels import SoundOfPixels
 
-# Mean distances of data_samples/checkpoints/toyband, heard at the level it was trained at: 80 duets of the test split
+# Mean distances of data_samples/checkpoints/toyband, at the level of its training: 80 duets of the test split
 # 0.24 to 0.51 for sound and 0.12 to 0.25 for pictures, single clips of 40 scenes in which one plays alone 0.37 to 0.66
 # (it was trained on mixtures); nine real videos 0.49 to 0.62 and 0.22 to 0.89, each above one of the limits. Of
 # toyband-tiny: duets 0.25 to 0.62 and 0.11 to 0.24, one alone 0.34 to 0.64; the videos 0.52 to 0.65 and 0.22 to 0.85,
@@ -24,7 +24,7 @@ _USUAL_LIMITS = {"sound": 0.8, "picture": 0.35}
 
 
 class DomainShift:
-    """Measure how unfamiliar the input of a model is, while the model works.
+    """Measure how much the input of a model differs from its training data, while the model runs.
 
     Args:
         model: whose batch normalisation layers are watched inside a ``with``.
@@ -72,7 +72,7 @@ class DomainShift:
         """Return one line for sound and one for pictures, where they are unlike the training data."""
         return [
             f"its {name} is unlike what this model was trained on (distance {distance:.2f}, familiar is below "
-            f"{self._limits[name]}): what is heard in a region may be chance"
+            f"{self._limits[name]}): the sound of a region may be chance"
             for name, distance in self.distances().items()
             if distance > self._limits[name]
         ]

@@ -1,4 +1,4 @@
-"""Write videos of what is heard: regions, and a tour of all of them (notebook 12_objects_and_their_sounds)."""
+"""Write videos of regions with their sounds, and a tour of all regions (notebook 12_objects_and_their_sounds)."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def write_tour(
     def pictures() -> Iterator[tuple[float, np.ndarray]]:
         for number, (name, _, draw) in enumerate(sections):
             for time, picture in shown_part.pictures([]):
-                if time < length - 1e-3:  # what begins with the next section belongs to it
+                if time < length - 1e-3:  # a picture at the start of the next section belongs to that section
                     yield number * length + time, with_caption(draw(time, picture), name, (1.0, 0.0))
 
     total, end, last, picture = round(len(sections) * length * rate), len(sections) * length, -1.0, None
@@ -136,7 +136,7 @@ def write_tour(
 
 
 def _time_of_held_picture(seconds: float, part: VideoPart, last: float) -> float | None:
-    """When to show the last picture again, where pictures have ended before the sound: a player would show nothing."""
+    """Time to repeat the last picture if pictures end before the sound, because a player would show nothing."""
     held = seconds - 1 / (part.info.frame_rate or 25)
     return held if held > last + 1 else None
 

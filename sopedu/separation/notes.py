@@ -1,4 +1,4 @@
-"""What a listener should know about a separated video: its streams, its length, what is missing or faint."""
+"""Notes for the user about a separated video: its streams, its length, what is missing or faint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sopedu.model.checkpoints import Checkpoint
 from sopedu.separation.parts import VideoPart
 from sopedu.video.reading import sound_channels
 
-_UNHEARD = 0.02  # share of the energy that even the loudest cell does not let through where a model knows nothing
+_UNHEARD = 0.02  # share of the energy; if even the loudest cell lets through less, the model recognises nothing
 
 
 @dataclass
@@ -75,7 +75,7 @@ def notes_on_levels(level: float, map_peak: float) -> tuple[list[str], list[str]
     """
     faint, unheard = [], []
     if level < FAINT:
-        faint = [f"its sound is very faint ({level:.0f} dB of full scale): noise may be heard"]
+        faint = [f"its sound is very faint ({level:.0f} dB of full scale): the result may be noisy"]
     if map_peak < _UNHEARD:
         unheard = [
             f"even the loudest place lets only {map_peak:.1%} of the sound through: the model recognises nothing here"
@@ -111,18 +111,18 @@ def _on_jumps(part: VideoPart) -> list[str]:
     if not jumps:
         return []
     places = ", ".join(f"{time:.2f} s" for time in jumps[:5]) + (" …" if len(jumps) > 5 else "")
-    return [f"its timestamps jump at {places}: what follows is joined on, sound and pictures together"]
+    return [f"its timestamps jump at {places}: the parts are joined, sound and pictures by the same shift"]
 
 
 def _on_ends(part: VideoPart, decoded: Decoded) -> list[str]:
     info, seconds, last = part.info, decoded.seconds, decoded.last
-    picture = 1 / (info.frame_rate or 25)  # the last one is shown for so long
+    picture = 1 / (info.frame_rate or 25)  # seconds for which the last one is shown
     announced = min(info.announced, part.end or float("inf")) - part.start
     if announced - max(part.seconds, seconds, last + picture) > max(0.2, 0.02 * announced):
         ends = f"{max(seconds, last):.2f} s, {announced:.2f} s were announced"
         return [f"its sound and pictures end after {ends}: a part is missing, copy it again"]
     if decoded.pictures > 1 and seconds - last > max(0.4, 3 * picture):
-        return [f"its pictures end after {last:.2f} s, before the sound: the last one stands for the rest"]
+        return [f"its pictures end after {last:.2f} s, before the sound: the last one is shown for the rest"]
     if decoded.pictures > 1 and last + picture - seconds > max(0.4, 3 * picture):
         return [f"its sound ends after {seconds:.2f} s, before the pictures: the rest is silent"]
     return []
@@ -134,7 +134,7 @@ def _on_missing_pictures(decoded: Decoded) -> list[str]:
         count = "1 picture comes" if len(late) == 1 else f"{len(late)} pictures come"
         notes.append(f"{count} no later than the one before and cannot be shown, first at {min(late):.2f} s")
     if decoded.pictures == 1:
-        notes.append("there is one picture only: it stands for the whole length")
+        notes.append("there is one picture only: it is shown for the whole length")
     return notes
 
 

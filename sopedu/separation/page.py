@@ -13,7 +13,7 @@ from sopedu.pages import write_page
 from sopedu.plots import plot_levels, plot_sound_map
 from sopedu.separation.parts import DiskWaveform
 
-_POINTS = 400  # per line of the timeline: more could not be seen
+_POINTS = 400  # points per line of the timeline; more would not be visible
 
 
 def write_separation_page(

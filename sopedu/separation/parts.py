@@ -13,7 +13,7 @@ from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.video.reading import VideoInfo, frames_at, iterate_frames, iterate_sound
 
-# A slide may stand for long; what stands longer has a damaged timestamp.
+# seconds; a slide may be shown for long, but a longer gap is a damaged timestamp
 _LONGEST_STILL_SECONDS = 3600.0
 
 
@@ -75,7 +75,7 @@ class VideoPart:
 
         Args:
             skipped: gets the times of damaged packets; without it they raise an error.
-            left_out: gets the times of pictures that are not later than the one before, and so would never be seen.
+            left_out: gets the times of pictures that are not later than the one before, which are left out.
 
         Raises:
             SopeduError: the times of pictures are damaged.
@@ -94,7 +94,7 @@ class VideoPart:
             if time > last + 1e-4:
                 last = time
                 yield time, picture
-            elif left_out is not None and (last > 0 or self.start == 0):  # else it is the first one, shown already
+            elif left_out is not None and (last > 0 or self.start == 0):  # else the first picture was yielded before
                 left_out.append(last)
 
 

@@ -15,10 +15,10 @@ from sopedu.objects.tracks import Track, track_names
 from sopedu.separation.parts import VideoPart
 
 _MOST_REGIONS = 16
-# Names of other results; Windows keeps the last four for devices.
+# Names of other results; the last four are reserved for devices on Windows.
 _TAKEN = ("mixture", "sound_map", "result", "report", "tour", "con", "prn", "aux", "nul")
-_CELL = "cell_row"  # so begin the names of single cells
-_UNSEEN_SECONDS = 1.0  # an object is listened to for so long before it is first and after it is last seen
+_CELL = "cell_row"  # prefix of the names of single cells
+_UNSEEN_SECONDS = 1.0  # seconds; an object's sound is kept this long before its first and after its last detection
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Region:
         name: of the region and its files.
         box: where it lies; of an object that moves, its mean.
         chosen: "asked for", "loudest", "cell" or "object".
-        filmed: whether it gets a video beside its sound file.
+        filmed: whether a video is written in addition to its sound file.
         track: where an object is at which time; None for a region that is not an object.
     """
 
@@ -51,13 +51,13 @@ class Region:
 
 
 def _is_there(track: Track, begin: float, end: float) -> bool:
-    """Whether an object is listened to at some time from `begin` to `end`, in seconds."""
+    """Whether an object's sound is kept at some time from `begin` to `end`, in seconds."""
     first, last = float(track.times[0]) - _UNSEEN_SECONDS, float(track.times[-1]) + _UNSEEN_SECONDS
     return len(track.times) == 1 or (first <= end and begin <= last)
 
 
 def _clipped(box: Sequence[float]) -> Box:
-    """A detector's box cut at the picture's border; one of no width gets a little."""
+    """A detector's box, cut at the picture's border; an empty box gets a small width and height."""
     x0, y0, x1, y1 = (min(max(float(value), 0.0), 1.0) for value in box)
     x0, y0 = min(x0, 0.999), min(y0, 0.999)
     return check_box((x0, y0, max(x1, x0 + 1e-3), max(y1, y0 + 1e-3)))
@@ -111,7 +111,7 @@ def join_objects(
 ) -> tuple[list[Region], list[str]]:
     """Join boxes asked for and objects found.
 
-    Boxes come first and keep their names; an object of the same name is what the box was drawn around.
+    Boxes come first and keep their names; an object with the name of a box is left out.
 
     Args:
         asked: regions of the boxes.
@@ -123,10 +123,10 @@ def join_objects(
         all regions, and a line about every kind of object that is left out.
 
     Raises:
-        SopeduError: objects, as a box file may name, are all before or after this part of the video.
+        SopeduError: all objects (of a box file, for example) are before or after this part of the video.
     """
     if not tracks:
-        instead = "only the boxes are written" if asked else "the loudest places of the map are written in their stead"
+        instead = "only the boxes are written" if asked else "the loudest places of the map are written instead"
         return asked, [f"the detector found no object: {instead}"]
     here = [track for track in tracks if _is_there(track, 0.0, seconds)]
     if not here:
@@ -142,7 +142,7 @@ def join_objects(
     too_many = len(here) - len(objects) + len(asked) + len(others) - len(regions)
     left_out = {
         "are not there in this part of the video": len(tracks) - len(here),
-        "have the name of a box, which is written in their stead": len(objects) - len(others),
+        "have the name of a box, which is written instead": len(objects) - len(others),
         f"are too many, {_MOST_REGIONS} regions can be written": too_many,
     }
     return regions, [f"{n} of {len(tracks)} objects {why}: left out" for why, n in left_out.items() if n]

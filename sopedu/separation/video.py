@@ -3,7 +3,7 @@
     >>> result = separate_video("video.mp4", "toyband", "out")
     >>> result["sounds"]
 
-Five steps: plan (check what is asked), walk (look and listen, window by window), mix (write sound files), films (write
+Five steps: plan (check the arguments), walk (run the model, window by window), mix (write sound files), films (write
 videos), report. Explained in notebooks 00_start_here and 12_objects_and_their_sounds.
 """
 
@@ -43,8 +43,8 @@ from sopedu.video.writing import WRITTEN_SAMPLE_RATE
 
 _MOST_CELLS = 16
 _SILENCE = 1e-5
-_DETECTED_SIZE = 480  # shorter side, in pixels, of what a detector is shown
-_DETECTED_SECONDS = 0.5  # between two pictures that it is shown
+_DETECTED_SIZE = 480  # shorter side, in pixels, of the pictures for a detector
+_DETECTED_SECONDS = 0.5  # between two of these pictures
 
 
 def separate_video(
@@ -74,7 +74,7 @@ def separate_video(
         out: a folder that does not exist yet or is empty; gets ``sound_map.mp4`` (map over the frames, the original
             sound), ``mixture.wav``, ``region1.wav`` and ``region1.mp4`` (region marked, its sound alone) and so on,
             ``result.json`` and ``report.html``.
-        boxes: regions to listen to, fractions of width and height, at most 16; a mapping names them, and their files.
+        boxes: regions to separate, fractions of width and height, at most 16; a mapping names them, and their files.
             Without any, the two loudest places of the map.
         start: where the part of the video that is separated begins, in seconds.
         end: where it ends; by default at the end of the video.
@@ -120,7 +120,7 @@ def separate_video(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is asked for, checked; `asked` are the boxes, `bar` makes progress bars."""
+    """The checked arguments; `asked` are the boxes, `bar` makes progress bars."""
 
     part: VideoPart
     checkpoint: Checkpoint
@@ -139,7 +139,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Heard:
-    """What walking through the video found: the whole sound, regions with their sounds, maps of all windows."""
+    """The results for all windows: the whole sound, regions with their sounds, maps."""
 
     mixture: DiskWaveform
     level: float  # of the mixture in dB full scale
@@ -150,7 +150,7 @@ class _Heard:
     loudness: np.ndarray  # (W,)
     overall_map: np.ndarray  # (h, w), mean weighted by loudness
     shift: DomainShift
-    left_out: list[str]  # a line on every kind of object that gets no region
+    left_out: list[str]  # one line per kind of object without a region
 
     @property
     def sounds(self) -> list[tuple[Region, DiskWaveform]]:
@@ -180,7 +180,7 @@ def _part_of_video(
     info = probe(path, picture_stream, sound_stream)
     if not info.has_picture:
         raise SopeduError(
-            f"{path}: has no picture stream, so there is nothing to look at; choose a video with pictures"
+            f"{path}: has no picture stream, so there are no regions to separate; choose a video with pictures"
         )
     if not info.has_sound:
         raise SopeduError(f"{path}: has no sound, so there is nothing to separate; choose a video with sound")
@@ -188,7 +188,7 @@ def _part_of_video(
 
 
 def _walk(plan: _Plan, decoded: Decoded, scratch: Path) -> _Heard:
-    """Read the sound, find objects, look where it sounds and listen to every region."""
+    """Read the sound, find objects, compute the sound map, and separate every region."""
     mixture = _read_mixture(plan, decoded, scratch)
     asked, left_out = plan.asked, []
     if plan.detector is not None:
@@ -205,7 +205,7 @@ def _walk(plan: _Plan, decoded: Decoded, scratch: Path) -> _Heard:
     loudness = np.array(walk.loudness)
     overall_map = np.average(np.stack(walk.maps), axis=0, weights=loudness + 1e-12)
     if not in_one_walk:
-        # Where to listen is known only now. To keep what the nets returned for every window would take memory that
+        # The regions are known only now. Keeping the nets' output of every window would take memory that
         # grows with the video: they run again.
         regions = (asked or loudest_places(overall_map)) + loudest_cells(overall_map, plan.cells)
         estimates = listen(regions)
@@ -264,7 +264,7 @@ def _wav_rate(plan: _Plan) -> int:
 def _write_videos(
     plan: _Plan, heard: _Heard, gain: float, decoded: Decoded, folder: Path
 ) -> list[dict[str, Any]] | None:
-    """Write the map over the video, a video of every region and, of objects, a tour; return the tour's sections."""
+    """Write sound_map.mp4, a video per region and, for objects, a tour; return the tour's sections."""
     part, sample_rate = plan.part, plan.sound.sample_rate
     # At its own rate the sound can be louder than at the model's, and would be clipped.
     loudest = max((float(np.abs(block).max()) for block in part.sound(WRITTEN_SAMPLE_RATE, [])), default=0.0)

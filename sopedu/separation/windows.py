@@ -1,7 +1,7 @@
-"""Walk through a video of any length window by window; look where it sounds, listen to regions.
+"""Run the model on a video of any length, window by window: sound maps, and the sounds of regions.
 
-Nothing here grows with the length of the video: waveforms are kept in files, and of the pictures only those that
-windows still need. Explained in notebook 00_start_here.
+Memory does not grow with the length of the video: waveforms are kept in files, and only the pictures that the
+next windows need are kept. Explained in notebook 00_start_here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sopedu.video.resizing import frame_size
 
 
 class VideoWalk:
-    """Walk through the windows of a video: look where it sounds, listen to regions, or do both at once.
+    """Run the model on the windows of a video: compute sound maps, separate regions, or both at once.
 
     Args:
         part: the part of the video.
@@ -37,8 +37,8 @@ class VideoWalk:
 
     Attributes:
         starts: first samples of the windows.
-        maps: mean sound map ``(h, w)`` float32 of every window that was looked at.
-        loudness: energy of the sound in every window that was looked at.
+        maps: mean sound map ``(h, w)`` float32 of each window that has one.
+        loudness: energy of the sound in each of these windows.
     """
 
     def __init__(self, part: VideoPart, checkpoint: Checkpoint, mixture: DiskWaveform, bar: Any = None) -> None:
@@ -55,7 +55,7 @@ class VideoWalk:
         return window_centres(self.starts, self._sound)
 
     def windows(self) -> Iterator[Window]:
-        """Yield what is seen and heard in every window; the last one is padded with silence.
+        """Yield components and feature map of every window; the last one is padded with silence.
 
         Frames keep their proportions as they are shown: the shorter side becomes the size that the model was trained
         with.
@@ -85,7 +85,7 @@ class VideoWalk:
             folder: for the files.
             normalise: divide the masks of the regions with a video by their sum.
             pooling: how the cells of such a region are joined, see :meth:`sopedu.PixelSounds.mask`.
-            look: also collect maps and loudness on the way.
+            look: also collect maps and loudness.
 
         Returns:
             one waveform per region.

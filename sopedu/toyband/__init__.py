@@ -1,6 +1,6 @@
 """The toy band: solos and duets rendered from formulas and shapes, with exact stems and boxes.
 
-Read `scenes` first; an instrument is one entry in `instruments`, whatever is random follows from `splits`.
+Read `scenes` first; an instrument is one entry in `instruments`; all randomness follows from `splits`.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def _room(pen: Pen, generator: Generator, reach: float, horizon: float) -> None:
     top, bottom, near, far = (_muted(generator) for _ in range(4))
     for rows, start, stop, first, last in ((6, -0.5, horizon, top, bottom), (3, horizon, 0.5, near, far)):
         for row in range(rows):
-            # Each band reaches under those to come: where two edges met, the ground would shine through.
+            # Each band overlaps the next one; otherwise the background would be visible along their edges.
             upper = start + (stop - start) * row / rows
             pen.box(-reach, upper, reach, stop, mixed(first, last, 0.6 * row / rows))
     if generator.random() < 0.5:

@@ -1,7 +1,7 @@
 """Sets of rendered solos, kept on disk so that they are drawn and synthesized only once.
 
 A set's file name holds a checksum of everything it depends on: every argument and the toy band's source code. After a
-change of a drawing a new set is rendered; nothing stale is read.
+change of a drawing a new set is rendered; old sets are not used.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def cache_folder() -> Path | None:
             return Path(os.environ[name]) / below
     try:
         return Path.home() / ".cache" / "sopedu"
-    except RuntimeError:  # a user that the system does not know, as in some containers
+    except RuntimeError:  # no entry for the user in the system, as in some containers
         return None
 
 
@@ -159,7 +159,7 @@ def _parts(description: SetDescription, total: int, workers: int) -> Iterator[tu
                 for part in parts:
                     yield part
                     done += 1
-        except (BrokenProcessPool, OSError):  # a process was killed, or none could be started: this one goes on alone
+        except (BrokenProcessPool, OSError):  # a process was killed, or none could be started: this one renders alone
             pass
     yield from map(_render_one, repeat(description), range(done, total))
 

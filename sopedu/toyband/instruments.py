@@ -36,7 +36,7 @@ class Style:
             ``arpeggio`` (broken chords), ``chords``, or ``bass`` (root and fifth in turn).
         steps: seconds from one note to the next, one drawn for each note.
         hold: the part of a step that the note sounds: 0.5 is staccato, 1 is legato.
-        ring: seconds that a note sounds on under its successors, as on a string left to vibrate.
+        ring: seconds that a note continues during the next notes, like a string that is not damped.
         rest: probability of a short rest after a note.
         leap: the widest usual interval, in steps of the scale.
     """
@@ -51,7 +51,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Instrument:
-    """All that the toy band knows of an instrument.
+    """The properties of an instrument of the toy band.
 
     Attributes:
         pitch_range: lowest and highest MIDI pitch of its melodies. The ranges of the eleven are real, but overlap,

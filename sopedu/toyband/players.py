@@ -89,7 +89,7 @@ def look(instrument: str, identity: int) -> Look:
     if generator.random() > 0.4:
         material = str(generator.choice(["painted", *_MATERIALS]))
     saturation, value = (between(*limits) for limits in _MATERIALS[material])
-    # Paint leaves out the hues of wood and brass, so that these stay unseen in their own split too.
+    # Paint excludes the hues of wood and brass, so that these stay unique to their split.
     body_hue = (0.15 + 0.87 * hue()) % 1 if material == "painted" else 0.03 + 0.11 * hue()
     body = colorsys.hsv_to_rgb(body_hue, saturation, value)
     bright = sum(body) / 3 > 0.45

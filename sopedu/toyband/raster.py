@@ -1,7 +1,7 @@
 """A small anti-aliased polygon rasterizer: every picture of the toy band is painted with it.
 
 A pixel's opacity is the exact area of it that a polygon covers. The area is found from the outline alone:
-each edge is cut where it crosses a pixel border, each piece says how much area lies to its right within its
+each edge is cut where it crosses a pixel border, each piece gives the area to its right within its
 pixel row, and a running sum along the row does the rest (the method of font renderers). The cost is the
 outline's length plus the bounding box, and all polygons of a picture go through numpy together.
 
@@ -77,7 +77,7 @@ class Canvas:
     def image(self) -> np.ndarray:
         """Return the picture, (H, W, 3) uint8."""
         self._paint()
-        # Colours such as 0.1 lie half-way between two levels, where the last bit would decide: lean upwards.
+        # Colours such as 0.1 lie half-way between two levels, where the last bit would decide: round up.
         levels = np.rint(255.0 * np.clip(self._pixels, 0.0, 1.0) + 1e-6).astype(np.uint8)
         return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
@@ -236,7 +236,7 @@ def thick(points: Points, width: float | Sequence[float], cap: int = 3) -> np.nd
     step = path[1:] - path[:-1]
     step = step / np.maximum(np.sqrt((step**2).sum(axis=1, keepdims=True)), 1e-9)
     ahead = np.concatenate([step[:1], step[:-1] + step[1:], step[-1:]])
-    # The sum of two unit steps over its squared length makes a mitred joint; the bound keeps it from spiking.
+    # The sum of two unit steps over its squared length gives a mitred joint; the bound avoids spikes.
     squared = (ahead**2).sum(axis=1, keepdims=True)
     squared[1:-1] *= 0.5
     across = half * ahead[:, ::-1] * (-1, 1) / np.maximum(squared, 0.5)
@@ -326,7 +326,7 @@ def box_around(polygons: Sequence[np.ndarray], canvas: Canvas) -> Box:
     points = np.concatenate(polygons)
     low, high = points.min(axis=0), points.max(axis=0)
     if (low < 0).any() or (high > frame).any():
-        # What the frame cuts off a shape may have been its highest or lowest part too: look at pixels.
+        # The frame may cut off the highest or lowest part of a shape, so the box is computed from pixels.
         seen = np.zeros((canvas.height, canvas.width), dtype=bool)
         for top, left, alpha in coverages(polygons, canvas.height, canvas.width):
             seen[top : top + alpha.shape[0], left : left + alpha.shape[1]] |= alpha > 0.5 / 255

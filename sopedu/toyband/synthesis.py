@@ -58,7 +58,7 @@ def synthesize(
         first = int(np.rint(note.start * sample_rate))
         length = min(int(np.rint(note.duration * sample_rate)), samples - first)
         before = max(0, -first)
-        # Nothing to hear, or too near the Nyquist frequency to be a tone.
+        # Inaudible, or too near the Nyquist frequency.
         if length <= before or frequency_of(note.pitch) > sample_rate / 3:
             continue
         here = slice(first + before, first + length)
@@ -67,7 +67,7 @@ def synthesize(
         envelope[here] += noise[before:]
         previous = note.pitch
     if voice.noise:
-        # A broad resonance around 1 kHz (at 11 025 Hz) makes breath or bow of the noise.
+        # A broad resonance around 1 kHz (at 11 025 Hz) makes the noise sound like breath or bow.
         sound += voice.noise * envelope * lfilter([0.1], [1, -1.5, 0.8], generator.standard_normal(samples))
     return normalized(sound, level=generator.uniform(0.08, 0.12))
 

@@ -1,7 +1,7 @@
 """How one note sounds, by small formulas in numpy (explained in notebook 01_sound_and_spectrograms).
 
 A plucked string, a struck bar and free reeds; all that is bowed or blown is a sum of harmonics whose brightness follows
-the loudness. Which instrument sounds how stands in ``instruments.py``.
+the loudness. The voices of the instruments are in ``instruments.py``.
 """
 
 from __future__ import annotations
@@ -198,14 +198,14 @@ def sustained(
     count = _harmonic_count(frequency * (float(ratio.max()) + 1e-6), sample_rate)
     z = np.cos(phase) + 1j * np.sin(phase)
     tone = envelope * _harmonics(z, frequency, count, brightness, build)
-    # Until the tone stands, there is more breath or bow to hear than later.
+    # During the attack, breath or bow noise is louder than later.
     return tone, envelope * (3 - 2 * _ramp(time, 2 * build.attack))
 
 
 def plucked(
     note: Note, build: Voice, length: int, sample_rate: int, previous: float, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Play a plucked string: noise runs round a delay line, duller at every round.
+    """Play a plucked string: noise circulates in a delay line and loses high frequencies in each round.
 
     Args:
         note: what to play.

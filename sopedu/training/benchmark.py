@@ -1,6 +1,6 @@
 """Training speed on this machine: the step, the loader, both together, and the arithmetic that would be possible.
 
-``sopedu benchmark`` prints what :func:`run_benchmark` returns. What each single measure gains is measured by
+``sopedu benchmark`` prints what :func:`run_benchmark` returns. The gain of each optimization is measured by
 ``tools/step_measures.py``; the figures are in ``docs/measurements.md``.
 
 Notebook: 13_train_full.
@@ -130,14 +130,14 @@ def flop_per_mixture(config: Config) -> float:
 
 
 def seconds_in_turns(works: Mapping[str, Callable[[], object]], turns: int, device: torch.device) -> np.ndarray:
-    """Time several works in turns: in each turn one after the other, so that other load slows all of them alike.
+    """Time several functions in turns, one after the other, so that other load slows all of them equally.
 
-    On a GPU each work is queued ten times before the clock is read, because a training does not wait for its steps.
+    On a GPU each function is queued ten times before the clock is read, because a training does not wait for its steps.
 
     Args:
-        works: name → what to time; a first call of each is not counted.
+        works: name → function to time; the first call of each is not counted.
         turns: number of turns.
-        device: where the works compute.
+        device: where the functions compute.
 
     Returns:
         seconds per call, ``(len(works), turns)``.
@@ -164,7 +164,7 @@ def peak_memory_gib(device: torch.device) -> float | None:
         device: whose memory.
 
     Returns:
-        None where the system does not tell (Windows).
+        None where the system does not report it (Windows).
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
@@ -205,7 +205,7 @@ def run_benchmark(config: Config, steps: int = 5, data: str | None = None) -> di
         7 million mixtures.
 
     Raises:
-        SopeduError: the GPU's memory does not suffice, or the data cannot be read.
+        SopeduError: the GPU's memory is too small, or the data cannot be read.
     """
     steps, device = whole_number(steps, "steps", 1), _device()
     full_float32(device)

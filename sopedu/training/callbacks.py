@@ -103,7 +103,7 @@ class JsonLinesHistory(Callback):
         kept = {}
         if run.step and self.path.exists():
             kept = {entry["step"]: entry for entry in read_history(self.path) if entry["step"] <= run.step}
-        kept |= {entry["step"]: entry for entry in run.history}  # a restored state overrules the file
+        kept |= {entry["step"]: entry for entry in run.history}  # a restored state takes precedence over the file
         self._written = max(kept, default=-1)
         with written_aside(self.path, parents=True) as unfinished:
             unfinished.write_text("".join(_json_line(kept[step]) for step in sorted(kept)), encoding="utf-8")
@@ -162,7 +162,7 @@ def _json_line(entry: dict[str, float]) -> str:
 
 
 class KeepCheckpoint(Callback):
-    """Save the model from time to time and at the end, also when the run is interrupted.
+    """Save the model every ``every`` steps and at the end, also when the run is interrupted.
 
     The model with the best validation so far is kept in the folder ``best`` beside it.
 
@@ -281,7 +281,7 @@ class TensorBoard(Callback):
         self._pair = _preview(clips)
 
     def on_start(self, run: Run) -> None:
-        """Open the files; write the pair's sounds, and what the untrained model makes of them."""
+        """Open the files; write the pair's sounds, and the estimates of the untrained model."""
         with writing(self.folder):
             self.writer = self._open(str(self.folder), purge_step=run.step + 1 if run.step else 0)
             if self._pair is not None:
@@ -301,7 +301,7 @@ class TensorBoard(Callback):
                     self.writer.add_scalar(tag, run.history[-1][key], run.step)
             if run.step // self.every > self._drawn_at // self.every:
                 self._draw(run)
-            self.writer.flush()  # so that a killed run loses nothing
+            self.writer.flush()  # flush, so that a killed run loses nothing
 
     def on_end(self, run: Run) -> None:
         """Draw a last time."""
@@ -337,6 +337,6 @@ class TensorBoard(Callback):
 def _preview(clips: ClipDataset | TestPairs | None) -> ValidationPreview | None:
     if clips is None:
         return None
-    from sopedu.training.validation_preview import ValidationPreview  # loads what draws and evaluates
+    from sopedu.training.validation_preview import ValidationPreview  # imports plots and evaluation
 
     return ValidationPreview(clips)

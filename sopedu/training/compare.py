@@ -128,7 +128,7 @@ def plot_comparison(runs: Runs) -> NotebookFigure:
     handles, labels = grid[0, 0].get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside lower center", frameon=False, handlelength=4)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # names may contain dollars
+        text.set_parse_math(False)  # names may contain dollar signs, which would start a formula
     return figure
 
 
@@ -194,7 +194,7 @@ def _read(runs: Runs) -> list[_Recorded]:
 
 
 def _names(paths: Sequence[str | Path]) -> list[str]:
-    """Name runs by the shortest ends of their paths that tell them apart."""
+    """Name runs by the shortest ends of their paths that are unique."""
     parts = [_folder(Path(path)).absolute().parts for path in paths]
     if len(set(parts)) < len(parts):
         raise SopeduError("the same run is named twice; name each once")

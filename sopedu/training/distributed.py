@@ -1,4 +1,4 @@
-"""Training with several processes: connect them, and turn a lost one into one clear error (docs/many_gpus.md)."""
+"""Training with several processes: connect them, and report a lost process in one clear line (docs/many_gpus.md)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def join_processes() -> PartialState:
         raise SopeduError(f"{here} processes were started on a machine with {gpus} GPUs: start one for each GPU")
     forked = getattr(multiprocessing.context, "ForkProcess", ())  # not every system has it
     if several > 1 and isinstance(multiprocessing.current_process(), forked):
-        # A notebook forks itself. OpenMP's threads do not survive that, and waiting for them would never end.
+        # A notebook launcher forks. OpenMP's threads do not survive a fork, and waiting for them would never end.
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     with explain_lost_process():
@@ -85,10 +85,10 @@ def explain_lost_process(step: Callable[[], int] | None = None) -> Iterator[None
 
 
 def agreed_to_stop(trainer: Trainer) -> bool:
-    """Return whether to end after this step; several processes ask each other, at records only to save time.
+    """Return whether to end after this step; several processes exchange this at records only, to save time.
 
     Args:
-        trainer: after a step; its run learns of the other processes' signals.
+        trainer: after a step; its run gets the other processes' signals.
     """
     run = trainer.run
     if run.processes > 1:
@@ -96,7 +96,7 @@ def agreed_to_stop(trainer: Trainer) -> bool:
             return False
         wishes = torch.tensor([run.stop, run.terminated, run.interrupted], dtype=torch.int32, device=trainer.device)
         stop, terminated, interrupted = (wish > 0 for wish in trainer.accelerator.reduce(wishes, "sum").tolist())
-        # A signal that arrived after the question was asked is not part of the answer: it waits for the next one.
+        # A signal that arrives after this exchange has started is handled at the next one.
         run.stop, run.terminated = run.stop or stop, run.terminated or terminated
         run.interrupted = run.interrupted or interrupted
         return stop

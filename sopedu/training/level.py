@@ -12,7 +12,7 @@ from sopedu.data.clips import ClipDataset
 from sopedu.data.mixing import mix
 from sopedu.data.sampling import TrainingSampler
 
-_MEASURED = 64  # mixtures; on the toy band single ones spread by 2.5 dB, so their median is good to 0.4 dB
+_MEASURED = 64  # number of mixtures; their levels vary by 2.5 dB on the toy band, so the median is good to 0.4 dB
 
 
 def training_level(clips: ClipDataset) -> float:
@@ -29,7 +29,7 @@ def training_level(clips: ClipDataset) -> float:
     config = clips.config
     sampler = TrainingSampler(clips, -(-_MEASURED // config.training.batch_size))
     generator, levels = np.random.default_rng(0), [torch.empty(0)]
-    # Collated as in the training: a clip that cannot be read is replaced by the same other one.
+    # Collated as in training, so that an unreadable clip is replaced by the same clip.
     for batch in DataLoader(clips, batch_sampler=sampler, collate_fn=collate, generator=torch.Generator()):
         if len(batch.labels) >= config.mixing.sources:
             mixtures = mix(batch.waveforms, batch.labels.numpy(), config.mixing, generator)

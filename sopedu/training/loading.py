@@ -16,7 +16,7 @@ from sopedu.training.signals import leave_signals_to_the_parent
 
 
 class BatchLoader:
-    """Loads the batches of a run, from the step that it is at, and counts how long the training waits for them.
+    """Loads the batches of a run, from its current step, and measures how long the training waits for them.
 
     Args:
         clips: solos.
@@ -25,7 +25,7 @@ class BatchLoader:
         process: number of this process among those that train together; each gets its share of each batch.
 
     Attributes:
-        waited: seconds that the training waited for batches; whoever reads it may reset it.
+        waited: seconds that the training waited for batches; the reader may reset it.
     """
 
     def __init__(self, clips: ClipDataset, run: Run, device: torch.device, process: int) -> None:
@@ -66,5 +66,5 @@ class BatchLoader:
             copied = [part.to(self.device, non_blocking=True) for part in parts]
         work.wait_stream(self._copies)
         for part in copied:
-            part.record_stream(work)  # so that its memory is not reused while the step needs it
+            part.record_stream(work)  # keeps its memory from being reused while the step needs it
         return copied

@@ -1,7 +1,7 @@
 """The training loop: a training step is :meth:`Trainer.step`.
 
 It runs on the CPU, on one GPU, and under ``accelerate launch`` on many. All randomness follows from (seed, step), so a
-run that was killed continues bit by bit. What only long trainings need hooks in from the other modules of this room.
+killed run resumes bit for bit. What only long trainings need is in the other modules of this room.
 
 Notebook: 09_train_live, 13_train_full.
 """
@@ -43,7 +43,7 @@ class Trainer:
     Args:
         prepared: nets, optimizer and device.
         clips: solos.
-        validation: scores the model now and then, or None.
+        validation: scores the model at intervals, or None.
         record_every: steps per entry of the history.
         keep: number of states to keep.
     """
@@ -56,12 +56,12 @@ class Trainer:
         self.clips, self.validation, self.record_every = clips, validation, record_every
         self.writer = StateWriter((self.run.folder or Path()) / "resume", keep)
         self.net: torch.nn.Module | None = None  # the model, perhaps compiled or wrapped for several GPUs
-        self.last_finite: FiniteState | None = None  # where to go back to if bf16 fails
+        self.last_finite: FiniteState | None = None  # the state to return to if bf16 fails
         self.losses: list[torch.Tensor] = []  # of the steps since the last record
         self.seconds_before, self.began = 0.0, None
 
     def run_steps(self, callbacks: Sequence[Callback]) -> None:
-        """Train until the budget is used up or somebody stops the run.
+        """Train until all steps are done or the run is stopped.
 
         Args:
             callbacks: called at each record.
@@ -115,7 +115,7 @@ class Trainer:
         run.step, run.same_class_mixtures = step + 1, run.same_class_mixtures + mixtures.same_class
 
     def record(self, rate: float) -> bool:
-        """Add an entry to the history; return False if a loss or a weight is not finite any more.
+        """Add an entry to the history; return False if a loss or a weight is no longer finite.
 
         Args:
             rate: learning rate of the last step.
@@ -128,7 +128,7 @@ class Trainer:
         if bf16 and not weights_are_finite(run.model):
             run.failed = True
             return False
-        now = time.perf_counter()  # after the losses were read, for that waits for all queued steps of a GPU
+        now = time.perf_counter()  # after the losses are read, because reading waits for all queued steps of a GPU
         run.seconds = self.seconds_before + now - self.began
         speed = len(recorded) * self.config.training.batch_size / (now - self.recorded)
         entry = {"step": run.step, "loss": recorded.mean().item(), "learning_rate": rate, "seconds": run.seconds}
@@ -186,15 +186,15 @@ def train(
     """Train a model on solos.
 
     Args:
-        config: of model and training; the budget is ``config.training.steps``.
+        config: of model and training; the number of steps is ``config.training.steps``.
         clips: solos, see :mod:`sopedu.data.clips`.
         model: to continue with; None: a new one with its starting weights.
         callbacks: progress, history, live plot, checkpoints: see :mod:`sopedu.training.callbacks`; any object with some
             of the methods of :class:`sopedu.training.run.Callback`.
         record_every: steps per entry of the history; the loss recorded is their mean.
         folder: of the run; states to resume from are kept in its ``resume/``. SIGTERM and the first Ctrl-C then end the
-            run after the step that it is in, and write a state.
-        resume: continue from the newest state in ``folder``; the settings must be those that it began with.
+            run after the current step, and write a state.
+        resume: continue from the newest state in ``folder``; the settings must be the same as at its start.
         validation: scores the model every ``config.training.validate_every`` steps.
         keep: number of states to keep.
 
@@ -231,7 +231,7 @@ def train(
         except KeyboardInterrupt:
             run.interrupted, between_steps = True, False
         except torch.OutOfMemoryError:
-            memory_suffices = False  # first let go of the traceback, which holds what the step had computed
+            memory_suffices = False  # first free the traceback, which holds the tensors of the step
         if not memory_suffices:
             raise SopeduError(out_of_memory.advice(trainer))
         trainer.finish(between_steps)

@@ -1,4 +1,4 @@
-"""From a batch of solos to one number: mix, show, listen, compare with the true masks.
+"""The training loss: mix solos, predict the masks of their sources, compare them with the true masks.
 
 This is the whole of a training step except the update of the weights. Each solo passes the STFT and the frame net once.
 
@@ -26,7 +26,7 @@ PastedLoss = Callable[..., torch.Tensor]
 
 
 def binary_cross_entropy(logits: torch.Tensor, target: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """Compare masks in 0 … 1 by their logits, which mixed precision needs; arguments as for the other losses."""
+    """Cross entropy of masks in 0 … 1, from logits, as mixed precision requires; arguments as for the other losses."""
     if activation is not torch.sigmoid:
         raise SopeduError("loss.kind=bce compares masks in 0 … 1: use l1 or l2 for this loss.target")
     return F.binary_cross_entropy_with_logits(logits, target.clamp(0, 1), reduction="none")
@@ -49,7 +49,7 @@ def loss_weight(mixture: torch.Tensor, config: LossConfig) -> torch.Tensor:
 
     Args:
         mixture: magnitudes ``(M, 1, Q, T)``.
-        config: its ``weighted`` switches between this and weights of 1.
+        config: if its ``weighted`` is false, all weights are 1.
     """
     return torch.log1p(mixture).clamp(1e-3, 10.0) if config.weighted else torch.ones_like(mixture)
 
@@ -61,7 +61,7 @@ def mask_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, 
         logits: ``(M, N, P · Q, T)``.
         target: same shape.
         weight: ``(M, 1 or N, Q, T)``.
-        config: names loss and mask kind.
+        config: selects loss and mask kind.
 
     Source: The Sound of Pixels, section 3.2 (binary masks, cross entropy) and supplement (ratio masks, L1).
     """

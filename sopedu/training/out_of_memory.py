@@ -1,4 +1,4 @@
-"""What to do when a GPU's memory does not suffice: find the batch size that fits."""
+"""When a GPU's memory is too small: find the batch size that fits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def advice(trainer: Trainer) -> str:
 
 
 def _fits(trainer: Trainer, batch: int) -> bool:
-    """Return whether memory suffices for loss and gradients of a batch, and free what that took."""
+    """Return whether loss and gradients of a batch fit into memory, and free the memory again."""
     config, size, device = trainer.config, trainer.config.frames.size, trainer.device
     trainer.optimizer.zero_grad(set_to_none=True)
     gc.collect()

@@ -121,7 +121,7 @@ def pasted_loss(
 def _loud_and_quiet_cells(
     logits: torch.Tensor, mixture: torch.Tensor, strips: torch.Tensor, generator: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw one loud cell per source ``(M, N)``, and find the quiet cells ``(M, C)``, by the energy of their sounds."""
+    """Draw one loud cell per source ``(M, N)``, and find the quiet cells ``(M, C)``, by their energy."""
     energy = (torch.sigmoid(logits) * mixture).square().sum(-1)[:, None] * strips  # (M, N, C)
     loudest = energy.amax(-1, keepdim=True)
     drawn = to_device(generator.random(energy.shape), energy.device)
@@ -132,7 +132,7 @@ def _loud_and_quiet_cells(
 def _noisy_or_loss(
     softplus: torch.Tensor, strips: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
 ) -> torch.Tensor:
-    """Compute the cross entropy of the mask "some cell of the strip sounds", which is 1 − exp(−none)."""
+    """Compute the cross entropy of the noisy-OR mask of the strip, which is 1 − exp(−none)."""
     none = torch.einsum("mnc,mcp->mnp", strips.to(softplus.dtype), softplus).clamp_min(1e-6)  # −log Π(1 − mask)
     truth = target.clamp(0, 1)
     return (weight * ((1 - truth) * none - truth * torch.log(-torch.expm1(-none)))).mean()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PROBED_MIXTURES = 16
 # Some kernels fail only sometimes: oneDNN's for AMX may return NaN on narrow planes when threads share the work.
 _PROBED_STEPS = 3
-# bf16 keeps 8 bits. The presets' first losses differ from float32's by 0.3 % at most: much more is a fault.
+# bf16 has 8 significant bits. First losses of the presets differ from float32 by 0.3 % at most; more is an error.
 _LARGEST_DIFFERENCE = 0.05
 
 
@@ -71,7 +71,7 @@ def _fault_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -
 
     exact, finite = step(bf16=False)
     if not finite:
-        return ""  # not the fault of bf16: the training itself will report it
+        return ""  # not caused by bf16: the training itself will report it
     for loss, finite in (step(bf16=True) for _ in range(_PROBED_STEPS)):
         if not finite:
             return "gives numbers that are not finite"

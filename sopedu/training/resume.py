@@ -1,8 +1,8 @@
 """States to resume a training from, bit by bit: a killed run loses at most the steps after its last state.
 
-A run's folder ``resume/`` holds numbered states and a pointer ``latest``. Each state is written aside, synced to the
+A run's ``resume/`` holds numbered states and a pointer ``latest``. Each state gets a temporary name, is synced to the
 disk and renamed; then the pointer is replaced, and only then are older states removed. Tensors are stored as
-safetensors, everything else as JSON: nothing is unpickled. Checksums reveal a damaged state; the one before it is used.
+safetensors, everything else as JSON: nothing is unpickled. Checksums detect a damaged state; the one before is used.
 
 Notebook: 13_train_full.
 """
@@ -59,7 +59,7 @@ def save_state(folder: str | Path, state: State, keep: int = 2) -> Path:
     """
     folder = Path(folder)
     place = folder / f"{state.step:09d}"
-    # A state of the same step that proved damaged is replaced.
+    # A damaged state of the same step is replaced.
     with folder_written_aside(place, replace=True, synced=True) as unfinished:
         tensors = unfinished / "tensors.safetensors"
         write_tensors(tensors, state.tensors)
@@ -112,7 +112,7 @@ class StateWriter:
         Raises:
             SopeduError: the state before could not be written.
         """
-        self.wait()  # there is at most one copy in memory
+        self.wait()  # so that at most one copy is in memory
         copies = {name: value.detach().to("cpu", copy=True) for name, value in state.tensors.items()}
         self._last = self._thread.submit(save_state, self.folder, State(state.step, copies, state.values), self.keep)
 

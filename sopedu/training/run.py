@@ -1,4 +1,4 @@
-"""A running training as callbacks see it, and what a callback and a validation have to offer."""
+"""The state of a running training, and the interfaces of callbacks and validations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sopedu.training.optimizer import MovingAverage
 
 @dataclass
 class Run:
-    """What callbacks see of a running training, and how they stop it (``run.stop = True``).
+    """The state of a running training, for callbacks, which can stop it with ``run.stop = True``.
 
     Attributes:
         config: of the training.
@@ -30,7 +30,7 @@ class Run:
         folder: of the run, or None.
         same_class_mixtures: number of mixtures that had to pair a class with itself.
         unreadable_clips: number of clips that could not be read.
-        failed: the loss was not finite; the model is worth nothing.
+        failed: the loss was not finite; the model is unusable.
         interrupted: ended by Ctrl-C; terminated: ended by SIGTERM. Both can be resumed.
         best: step and validation_sdr of the best validation so far.
         history: entries with step, loss, learning_rate, seconds …
@@ -67,7 +67,7 @@ class Run:
         return self.average.model if self.average else self.model
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the nets out: a training that a notebook launched returns this, and its GPU memory is gone by then."""
+        """Leave the nets out: a process launched by a notebook returns this, after its GPU memory is freed."""
         return self.__dict__ | {"model": None, "average": None}
 
 

@@ -62,7 +62,7 @@ def train_run(
         keep: number of states to resume from that stay on the disk; None: 2, with ``resume`` as many as before.
         tensorboard: whether to write ``tensorboard/``; None: no, with ``resume`` if it was written before.
         callbacks: in addition to progress, history and checkpoints.
-        say: is called with lines of text.
+        say: function that prints a line of text.
 
     Returns:
         the finished run.
@@ -129,7 +129,7 @@ class Request:
     tensorboard: bool = False
 
     def require_same(self, given: Mapping[str, Any], out: Path) -> None:
-        """Check that a resumed run is not asked for something that decides what is learned or compared.
+        """Check that a resumed run gets no argument that would change what is learned or compared.
 
         Args:
             given: by name of the attribute; None: as before. Another configuration is refused by the training itself.
@@ -184,7 +184,7 @@ def require_new_run(out: Path) -> None:
 
 
 def _request(out: Path, resume: bool, **given: Any) -> Request:
-    """Complete what is given now by what was asked for before, or by defaults; None stands for not given."""
+    """Fill in arguments that are None from the stored request, or from defaults."""
     for name in ("keep", "validation_pairs"):
         given[name] = None if given[name] is None else whole_number(given[name], name, 1)
     if resume:
@@ -206,7 +206,7 @@ class _WriteRequest(Callback):
 
 
 class _Announce(Callback):
-    """Says in one line where and how the training begins."""
+    """Reports in one line where and how the training begins."""
 
     def __init__(self, out: Path, say: Callable[[str], object]) -> None:
         self.out, self.say = out, say
@@ -230,7 +230,7 @@ def _open(request: Request) -> tuple[ClipDataset, ClipDataset | None]:
 
 
 def _weights_of(request: Request, say: Callable[[str], object]) -> SoundOfPixels:
-    """Build a model with a checkpoint's weights wherever they fit; say which parts begin anew."""
+    """Build a model with a checkpoint's weights where they fit; print which parts start anew."""
     config, start_from = request.config, request.start_from
     model = untrained(config)
     given, wanted = load_checkpoint(start_from).model.state_dict(), model.state_dict()
@@ -249,7 +249,7 @@ def _weights_of(request: Request, say: Callable[[str], object]) -> SoundOfPixels
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keep a second run out of the folder; the lock ends with its process."""
+    """Lock the folder against a second run; the lock ends with the process."""
     from filelock import FileLock, Timeout
 
     with writing(out):

@@ -87,7 +87,7 @@ def prepare(
     if device.type == "cpu":
         device = torch.device("cpu")  # without an index, which safetensors does not understand
     _check_batch_size(config, processes)
-    # Processes may differ in what they find about bf16: the choice of the first one holds.
+    # Processes may get different results of the bf16 test, so the first one's choice is used by all.
     precision, note = broadcast_object_list([*choose_precision(model, config, device)])
     if settings.sync_batchnorm and processes > 1:
         if device.type == "cpu":
@@ -109,7 +109,7 @@ def prepare(
 
 
 def prepare_net(run: Run, accelerator: Accelerator) -> torch.nn.Module | CompiledNet:
-    """Wrap the model for several GPUs and compile it, as the run says.
+    """Wrap the model for several GPUs and compile it, as configured.
 
     Args:
         run: with the model.

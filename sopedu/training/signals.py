@@ -17,7 +17,7 @@ def gentle_signals(run: Run) -> Iterator[None]:
     """Let SIGTERM, SIGHUP and the first Ctrl-C end the run after its step; a second Ctrl-C ends it at once.
 
     Args:
-        run: is told to stop, and why.
+        run: gets ``stop`` and the reason.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Scores on held-out pairs while a model trains: the same pairs each time, shared by all processes.
+"""Scores on held-out pairs during training: the same pairs each time, divided among the processes.
 
 Notebook: 13_train_full.
 """

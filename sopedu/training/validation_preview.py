@@ -1,4 +1,4 @@
-"""One held-out pair on which a training is watched: the model's masks and sounds beside the true ones.
+"""One held-out pair to follow a training: the model's masks and sounds beside the true ones.
 
 Notebook: 13_train_full.
 """

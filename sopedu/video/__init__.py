@@ -1,6 +1,6 @@
 """Video files: streams, clocks and pictures, read and written with PyAV.
 
-Read `reading` and `writing` first: other rooms need no other module, apart from `resizing` for what a model sees.
+Read `reading` and `writing` first: other rooms need no other module, apart from `resizing` for the input of a model.
 """
 
 from __future__ import annotations

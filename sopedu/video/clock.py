@@ -23,7 +23,7 @@ from sopedu.video.streams import moving_pictures, opened, sounds
 _BACK_SECONDS = 1.0
 # A picture may be stored this many pictures before it is shown.
 _REORDERED_PICTURES = 16
-# Where sound and pictures both pause for longer than this, the clock has jumped; it is no gap.
+# Where sound and pictures both pause for longer than this, the clock has jumped; this is not a gap.
 _JUMP_SECONDS = 10.0
 # A file with only pictures or only sound may have longer gaps, such as a slide show.
 _LONE_JUMP_SECONDS = 600.0
@@ -45,9 +45,9 @@ class Clock:
         announced: the length that the header states if that is longer than the file; otherwise equal to `end`.
         starts: number of a picture or sound stream → when it begins.
         ends: number of a stream → when it ends.
-        usual: number of a picture stream → how long a picture usually lasts.
+        usual: number of a picture stream → the usual duration of a picture in seconds.
         shifts: number of a stream → (first packet, seconds to add) in turn; None seconds: the timestamp is damaged.
-        decoding_order: picture streams that say when a picture is decoded, not when it is shown.
+        decoding_order: picture streams whose timestamps are decoding times, not display times.
         jumps: (time, seconds) of every jump that was closed.
     """
 
@@ -62,7 +62,7 @@ class Clock:
     jumps: tuple[tuple[float, float], ...] = ()
 
     def can_seek(self, number: int) -> bool:
-        """Return whether every time stands for one place in the file.
+        """Return whether every time belongs to exactly one place in the file, so that seeking works.
 
         Args:
             number: of the stream.

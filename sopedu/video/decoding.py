@@ -1,7 +1,7 @@
 """Decode pictures and sound on the clock of the file: the module that calls PyAV, and through it FFmpeg.
 
 `reading` holds the functions for users. Here a stream is chosen, packets are decoded from a given time on, timestamps
-are put in order, and FFmpeg's errors about a damaged file become one line that names it.
+are put in order, and FFmpeg's errors about a damaged file become one line with its name.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from sopedu.video.streams import KINDS, check_size, chosen_stream, opened
 
 # Timestamps may be rounded to milliseconds: a picture that begins this little after a time is the one meant.
 TIME_TOLERANCE_SECONDS = 0.001
-# Sound decoders need some packets before they are right again after a seek (Opus: 80 ms).
+# After a seek, sound decoders need some packets before their output is right (Opus: 80 ms).
 _SOUND_WARM_UP_SECONDS = 1.0
 # Sound continues without a gap unless its timestamps jump by more than this.
 _SOUND_GAP_SECONDS = 0.05
 # More silence than that in a file comes from damaged timestamps, and would be filled in for hours.
 _LONGEST_GAP_SECONDS = 600.0
-# No recorder goes beyond this; a rate that a damaged header claims would take gigabytes to resample.
+# No recorder goes beyond this; a higher rate in a damaged header would take gigabytes to resample.
 _HIGHEST_RATE = 768_000
 
 
@@ -56,7 +56,7 @@ class _FrameTimes:
     """When the decoded frames of a stream begin, in seconds on the clock of the file.
 
     As FFmpeg does it: a picture's own time counts, unless such times have gone back more often than those of decoding.
-    Where packets only say when they are decoded, the n-th picture shown has the n-th of their times.
+    Where packets have decoding times only, the n-th picture shown gets the n-th of these times.
     """
 
     def __init__(self, stream: Any, clock: Clock) -> None:
@@ -84,7 +84,7 @@ class _FrameTimes:
 
     def _ticks(self, frame: Any) -> int | None:
         if self._waiting:
-            if frame.key_frame and frame.pts is not None:  # what is left from before it was never decoded
+            if frame.key_frame and frame.pts is not None:  # earlier entries that are left were never decoded
                 while self._waiting[0] < frame.pts and len(self._waiting) > 1:
                     self._waiting.popleft()
             return self._waiting.popleft()
@@ -101,7 +101,7 @@ def decoded_frames(
 ) -> Iterator[tuple[float, Any]]:
     """Yield the decoded frames of a stream from a time on, or from a little earlier.
 
-    Some formats seek inexactly and would begin after `start`: then from further back, at last from the beginning.
+    Some formats seek inexactly and would begin after `start`: then an earlier time is tried, at last the beginning.
 
     Args:
         path: the file.
@@ -201,7 +201,7 @@ def _decoded(
 
 
 def channels_in_use(path: Path, start: float, end: float, number: int | None) -> Mix:
-    """Say how the channels of a part of the sound become one; that part is decoded once, unless there is one channel.
+    """Return how the channels of a part of the sound are mixed to one; decodes that part once if there are several.
 
     Args:
         path: the file.

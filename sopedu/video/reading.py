@@ -1,7 +1,7 @@
 """Read video files: what they hold, their sound, and their pictures on one clock.
 
 Time zero of a file is the earliest time that can be decoded; all times here are seconds from it, for sound and
-pictures alike (`clock` joins timestamps that jump). PyAV decodes (in `decoding`). A container left open would make
+pictures alike (`clock` joins timestamps that jump). PyAV decodes (in `decoding`). An open container would make
 forked data loader workers hang, so every function opens the file anew and closes it.
 
 A damaged packet is an error, unless the caller passes a list as `skipped`: then everything that can be decoded is

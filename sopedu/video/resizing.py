@@ -1,4 +1,4 @@
-"""The size of the pictures that a model sees, and the one function that resizes decoded pictures to it.
+"""The size of the pictures that a model gets, and the one function that resizes decoded pictures to it.
 
 A video is scaled by FFmpeg while it is decoded (`frames_at` with a `size`); pictures that are in memory already are
 resized here, with antialiasing. Training frames stored as JPEG use the bicubic filter, all else the bilinear one.
@@ -13,7 +13,7 @@ import torch
 if TYPE_CHECKING:
     from sopedu.video.reading import VideoInfo
 
-# A picture much longer than wide is squeezed to this many times its shorter side before the model sees it.
+# A picture much longer than wide is squeezed to this many times its shorter side for the model.
 _LONGEST_SHAPE = 4
 
 
@@ -36,10 +36,10 @@ def size_in_proportion(
 
 
 def frame_size(info: VideoInfo, shorter: int) -> tuple[int, int]:
-    """Return the size at which the model sees a video, in the proportions of the picture as it is shown.
+    """Return the size at which the model gets a video, in the proportions of the picture as it is shown.
 
     Args:
-        info: what :func:`sopedu.probe` says of the video.
+        info: what :func:`sopedu.probe` returns for the video.
         shorter: pixels of the shorter side.
 
     Returns:

@@ -36,7 +36,7 @@ from tools.gpu_check.speed import compiled, speed
 
 
 def card(check: Check, place: Place) -> str:
-    """Report what the card is, and check that this torch computes on it."""
+    """Report the card, and check that this torch computes on it."""
     known = torch.cuda.get_device_properties(place.device)
     check.figure("memory", known.total_memory / 2**30, "GiB")
     check.figure("compute_capability", f"{known.major}.{known.minor}", "version")
@@ -78,7 +78,7 @@ SECTIONS: dict[str, Section] = {
 
 
 class _TimeIsUp(BaseException):
-    """The time is over. Not an ``Exception``, so that no handler on the way catches it."""
+    """The time is over. Not an ``Exception``, so that no handler in between catches it."""
 
 
 def run_check(
@@ -90,7 +90,7 @@ def run_check(
         out: JSON file, written again after each check; its folder is made if it is missing.
         device: ``cuda`` for the first GPU, or ``cpu`` for what makes sense without one.
         minutes: for all checks together. A check that is running when they are over is stopped; its figures are kept.
-        say: is called with lines of text.
+        say: function that prints a line of text.
 
     Returns:
         the content of the file: the machine, ``result`` (``ok``, ``failed``, ``out of time``; ``unfinished`` while it

@@ -30,7 +30,7 @@ toyband.instruments=violin,tuba,xylophone toyband.empty_scenes=4"""
 
 @dataclass
 class Check:
-    """One check: what it measured, and what it found wrong.
+    """The result of one check: its figures and its faults.
 
     Attributes:
         result: ``ok``, ``failed``, ``skipped`` or ``out of time``.
@@ -137,7 +137,7 @@ class Place:
         return with_values(preset(name), [*_FIXED.split(), *solos, *small, *changes])
 
     def free(self) -> None:
-        """Give unused GPU memory back and forget the peak."""
+        """Free unused GPU memory and reset the peak."""
         if self.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""What ``make gpu-check`` checks first: does a GPU compute what the CPU computes, and does it never have to wait?
+"""What ``make gpu-check`` checks first: does a GPU give the CPU's results, and does no step wait for it?
 
 Each check is a function that gets a :class:`Check` for its figures and faults, and the :class:`Place` where it runs. It
 returns one line with the result. All of them use the project's own training, benchmark and evaluation.

@@ -27,7 +27,7 @@ class Copied(NamedTuple):
     """A copy to the device.
 
     Attributes:
-        line: of code that asked for it.
+        line: of code that caused it.
         waits: whether the main thread waits for it.
         pinned: whether it comes from pinned memory.
         size: in bytes.
@@ -41,7 +41,7 @@ class Copied(NamedTuple):
 
 @dataclass
 class Seen:
-    """What happened during a training.
+    """The reads, copies and waits of a training.
 
     Attributes:
         reads: values read back, by line of code.
@@ -54,7 +54,7 @@ class Seen:
     waits: int = 0
 
     def __sub__(self, other: Seen) -> Seen:
-        """Return what happened here in addition to what happened there."""
+        """Return the events of this training that the other one does not have."""
         return Seen(self.reads - other.reads, self.copies - other.copies, self.waits - other.waits)
 
 
