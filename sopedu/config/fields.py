@@ -1,7 +1,6 @@
 """Every number that a run depends on, as frozen dataclasses; the defaults are the paper's.
 
-A configuration is stored as JSON beside every checkpoint. Any field can be changed by its name, from the command line
-(``--set model.components=16``), a widget or Python:
+Any field can be changed by its name, on the command line (``--set model.components=16``), in a widget or in Python:
 
     >>> with_values(preset("tiny"), ["model.components=16"]).model.components
     16
