@@ -13,7 +13,7 @@ Notebook: 01_sound_and_spectrograms, 02_masks_by_hand.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -116,7 +116,7 @@ class MaskKind:
     """
 
     target: Callable[[Spectra], torch.Tensor]
-    activation: Callable[[torch.Tensor], torch.Tensor] = torch.sigmoid
+    activation: Callable[[torch.Tensor], torch.Tensor] = field(default_factory=lambda: torch.sigmoid)
     parts: int = 1
     binary: bool = False
 
@@ -157,7 +157,7 @@ def mask_power(mask: torch.Tensor) -> torch.Tensor:
 
 
 def threshold(mask: torch.Tensor, at: float = 0.5) -> torch.Tensor:
-    """Turn a continuous mask into a binary one. Unwarp first: interpolating a binary mask gives values between 0 and 1.
+    """Turn a continuous mask into a binary one; threshold after unwarping, which interpolates.
 
     Args:
         mask: any shape.

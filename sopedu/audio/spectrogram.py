@@ -31,7 +31,7 @@ def stft(waveform: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
         ``(…, F, T)`` complex, F = n_fft // 2 + 1, T = 1 + L // hop_length.
 
     Raises:
-        SopeduError: not a tensor, or its last axis is not time.
+        SopeduError: not a tensor, or its last axis has only one sample.
     """
     if not isinstance(waveform, torch.Tensor) or not waveform.ndim or waveform.shape[-1] < min(waveform.ndim, 2):
         found = tuple(waveform.shape) if isinstance(waveform, torch.Tensor) else type(waveform).__name__
@@ -47,7 +47,7 @@ def stft(waveform: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
 def istft(spectrogram: torch.Tensor, config: SpectrogramConfig) -> torch.Tensor:
     """Compute the inverse STFT up to the centre of the last frame, ``(…, (T − 1) · hop_length)`` float32.
 
-    Beyond it the windows sum to almost 0; dividing by that sum would amplify rounding errors.
+    After that centre the windows sum to almost 0; dividing by that sum would amplify rounding errors.
 
     Args:
         spectrogram: ``(…, F, T)`` complex.

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 
 def added(default: Any) -> Any:
-    """Declare a field that older checkpoints lack; they are read with its default."""
+    """Declare a field that older checkpoints do not have; they are read with its default."""
     return field(default=default, metadata={"added": True})
 
 
@@ -84,7 +84,7 @@ class ModelConfig:
     visual_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "sigmoid"
     audio_channels: tuple[int, ...] = (64, 128, 256, 512, 512, 512, 512)
     audio_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "none"
-    initialisation: Literal["paper", "default"] = "paper"  #: "paper": conv N(0, 0.001); "default": torch's own
+    initialisation: Literal["paper", "default"] = "paper"  #: "paper": audio net N(0, 0.001); "default": torch's
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class MixingConfig:
     """How solos become training mixtures."""
 
     sources: int = 2  #: N
-    pairing: Literal["in-batch", "independent"] = "in-batch"  #: in-batch: a solo is in N mixtures; independent: in one
+    pairing: Literal["in-batch", "independent"] = "in-batch"  #: a solo is in N mixtures, or in only one
     gain_low: float = 0.5
     gain_high: float = 1.5
     silent_share: float = 0.0  #: share of the solos that are empty, silent scenes

@@ -95,7 +95,7 @@ def choose_partners(labels: np.ndarray, config: MixingConfig, generator: np.rand
             best, fewest = members, same
         if same == 0:
             break
-    assert best is not None  # a shift of 1 always gives different solos
+    assert best is not None  # a shift of 1 always gives different solos, so one shift always fits
     return best, fewest
 
 

@@ -99,8 +99,8 @@ def predict_masks(
         model: in any mode; it is used in evaluation mode.
         mixture: waveforms ``(B, L)`` float.
         frames: ``(B, N, S, 3, H, W)`` uint8.
-        as_is: use the mixtures at their own level, as in the training loss; otherwise each is scaled to the level
-            that the model was trained at, see :func:`sopedu.audio.loudness.hearing_gain`.
+        as_is: do not scale the mixtures, as in the training loss; otherwise each is scaled to the level that the
+            model was trained at, see :func:`sopedu.audio.loudness.hearing_gain`.
 
     Returns:
         ``(B, N, Q, T)`` on the log-frequency axis, on the CPU.
@@ -137,5 +137,5 @@ def separate_pairs(
     Returns:
         waveforms ``(B, N, (T − 1) · hop_length)`` float32, on the CPU.
     """
-    spectrogram = stft(mixture, model.config.spectrogram)[:, None]
+    spectrogram = stft(mixture.cpu(), model.config.spectrogram)[:, None]  # as the masks
     return model.separate(predict_masks(model, mixture, frames, as_is), spectrogram)

@@ -34,7 +34,7 @@ MAP_KINDS = ("energy", "log", "mean")
 class PixelSounds:
     """The components of a mixture and the feature map of its frames, from which any place's sound is computed.
 
-    They take a few megabytes; masks are computed on demand.
+    Components and feature map take a few megabytes; masks are computed on demand.
 
     Args:
         model: in any mode; it is used in evaluation mode.
@@ -44,8 +44,7 @@ class PixelSounds:
         view: the part of the picture that the frames show, if they are a crop or a letterbox of it; places are still
             given as fractions of the picture. See ``centre_crop`` and ``letterbox`` in
             :mod:`sopedu.localization.places`.
-        level: of the recording that the mixture is cut from, in dB full scale, to detect pauses; None: the
-            mixture's own.
+        level: of the whole recording, in dB full scale, to detect pauses; None: the mixture's own.
 
     Raises:
         SopeduError: the waveform or the frames have another shape or length than the model needs.
@@ -191,7 +190,7 @@ class PixelSounds:
 
 
 def _cells_that_count(place: Place, weights: np.ndarray) -> np.ndarray:
-    """Choose whole cells, because pooled features have no weights; of a box, those whose centres lie in it."""
+    """Choose whole cells, because pooled features cannot be weighted: of a box, those whose centre lies in it."""
     if isinstance(place, np.ndarray) and place.ndim == 2:
         return weights > 0
     chosen = np.zeros(weights.shape)

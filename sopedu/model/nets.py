@@ -46,8 +46,8 @@ class FrameNet(nn.Module):
     """A dilated ResNet that gives each cell of a frame a vector of K features.
 
     ``resnet18`` is torchvision's, without its classifier. ``small`` has four stages of one block each (widths ×1, 2,
-    4, 4) and no pooling in the stem. In both, the last stage uses dilation instead of a stride, so that 224 px
-    give 14 × 14 cells and 64 px give 8 × 8.
+    4, 4) and no pooling in the stem. In both, the last stage uses dilation instead of a stride (unless it
+    is 0), so that 224 px give 14 × 14 cells and 64 px give 8 × 8.
 
     Args:
         config: sizes and starting weights.
@@ -148,11 +148,11 @@ class Synthesizer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, visual: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
-        """Compute mask logits ``(B, N, Q, T)``.
+        """Compute mask logits ``(B, N, P · Q, T)``.
 
         Args:
             visual: ``(B, N, K)``; N counts the sources of a mixture, or the cells of a feature map.
-            components: ``(B, K, Q, T)``.
+            components: ``(B, K, P · Q, T)``; P is 1, or 2 for complex masks.
         """
         batch, _, rows, columns = components.shape
         weighted = (visual * self.scale).to(components.dtype)

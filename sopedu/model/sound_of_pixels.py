@@ -121,9 +121,10 @@ class SoundOfPixels(nn.Module):
         Args:
             log_magnitude: of the mixtures, ``(B, 1, Q, T)``.
         """
-        components = activate(self.audio_net(log_magnitude), self.config.model.audio_activation)
-        parts = self.mask_kind.parts
-        return components if parts == 1 else components.unflatten(1, (-1, parts)).flatten(2, 3)
+        components, parts = self.audio_net(log_magnitude), self.mask_kind.parts
+        if parts > 1:
+            components = components.unflatten(1, (-1, parts)).flatten(2, 3)
+        return activate(components, self.config.model.audio_activation)
 
     def masks(self, visual: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
         """Compute the masks ``(n, Q, T)`` of visual vectors, for one mixture.
@@ -211,7 +212,7 @@ class SoundOfPixels(nn.Module):
             parts: return the outputs of both nets without pooling instead of logits; frames are ``(M, S, 3, H, W)``.
 
         Returns:
-            logits ``(M, N, Q, T)``; with ``parts`` the feature map ``(M, K, S, h, w)`` and components ``(M, K, Q, T)``.
+            logits ``(M, N, P · Q, T)``; with ``parts`` features ``(M, K, S, h, w)``, components ``(M, K, P · Q, T)``.
         """
         if parts:
             return self.feature_map(frames), self.components(log_magnitude)

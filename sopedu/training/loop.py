@@ -98,7 +98,7 @@ class Trainer:
         run, settings, step = self.run, self.config.training, self.run.step
         generator = np.random.default_rng([settings.seed, step, self.accelerator.process_index])
         waveforms, frames = self.batches.to_device(batch.waveforms, batch.frames)
-        share = self.config.mixing.pasted_share
+        share = self.config.mixing.pasted_share  # these steps are spread evenly over the training
         pasted = pasted_scene_loss if int((step + 1) * share) > int(step * share) else None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
             loss, mixtures = mixture_loss(
@@ -231,7 +231,7 @@ def train(
         except KeyboardInterrupt:
             run.interrupted, between_steps = True, False
         except torch.OutOfMemoryError:
-            memory_suffices = False  # first free the traceback, which holds the tensors of the step
+            memory_suffices = False  # leave this block first: the traceback keeps the tensors of the step in memory
         if not memory_suffices:
             raise SopeduError(out_of_memory.advice(trainer))
         trainer.finish(between_steps)

@@ -1,6 +1,6 @@
 """The training loss: mix solos, predict the masks of their sources, compare them with the true masks.
 
-This is the whole of a training step except the update of the weights. Each solo passes the STFT and the frame net once.
+This is a training step without the update of the weights. Each solo passes STFT and frame net once (pasted: STFT).
 
 Notebook: 05_mix_and_separate.
 """
@@ -26,7 +26,7 @@ PastedLoss = Callable[..., torch.Tensor]
 
 
 def binary_cross_entropy(logits: torch.Tensor, target: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """Cross entropy of masks in 0 … 1, from logits, as mixed precision requires; arguments as for the other losses."""
+    """Compute the cross entropy from logits, because bf16 needs that; masks are in 0 … 1. For arguments see LOSSES."""
     if activation is not torch.sigmoid:
         raise SopeduError("loss.kind=bce compares masks in 0 … 1: use l1 or l2 for this loss.target")
     return F.binary_cross_entropy_with_logits(logits, target.clamp(0, 1), reduction="none")
@@ -125,7 +125,7 @@ def mixture_loss(
     mixtures = mix(waveforms, labels, config.mixing, generator)
     with torch.autocast(waveforms.device.type, enabled=False):  # spectrograms and targets stay float32
         spectra = mixtures.spectra(config.spectrogram)
-        target, _ = MASK_KINDS[config.loss.target].target(spectra), spectra.mixture
+        target, _ = MASK_KINDS[config.loss.target].target(spectra), spectra.mixture  # kept by spectra, for later
     pictures = augment(normalise_frames(frames), config, generator)
     if pasted is not None:
         return pasted(net, spectra, target, pictures, mixtures.members, labels, config, generator), mixtures
