@@ -4,8 +4,8 @@ From the network's output to sound::
 
     logits --mask_from_logits--> mask --apply_mask--> waveform
 
-A mask kind computes the target of the training from the known sources. :data:`MASK_KINDS` holds all kinds; adding
-one entry there is enough to train and separate with a new kind (selected by ``loss.target``).
+A mask kind computes the target of the training from the known sources. One entry in :data:`MASK_KINDS` adds a kind;
+``loss.target`` selects it (a kind that comes with sopedu is also named beside that field).
 
 Notebook: 01_sound_and_spectrograms, 02_masks_by_hand.
 """

@@ -123,7 +123,7 @@ class SoundOfPixels(nn.Module):
         """
         components, parts = self.audio_net(log_magnitude), self.mask_kind.parts
         if parts > 1:
-            components = components.unflatten(1, (-1, parts)).flatten(2, 3)
+            components = components.unflatten(1, (-1, parts)).flatten(2, 3)  # (B, K · P, Q, T) to (B, K, P · Q, T)
         return activate(components, self.config.model.audio_activation)
 
     def masks(self, visual: torch.Tensor, components: torch.Tensor) -> torch.Tensor:

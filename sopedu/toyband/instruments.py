@@ -3,6 +3,9 @@
 >>> BAND["theremin"] = Instrument((60, 84), Style("line", (0.8, 1.2)), Voice(vibrato_depth=0.5, glide=0.4),
 ...                               sustained, "painted", draw_theremin)
 >>> sopedu.solo(seed=1, instrument="theremin")
+
+Here ``draw_theremin`` is a function like those in :mod:`sopedu.toyband.drawings`, and ``sustained`` one of the tones in
+:mod:`sopedu.toyband.voices`.
 """
 
 from __future__ import annotations

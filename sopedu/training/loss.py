@@ -60,7 +60,7 @@ def mask_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, 
     Args:
         logits: ``(M, N, P · Q, T)``.
         target: same shape.
-        weight: ``(M, 1 or N, Q, T)``.
+        weight: ``(M, 1 or N, Q, T)``, the same for both parts of a complex mask.
         config: selects loss and mask kind.
 
     Source: The Sound of Pixels, section 3.2 (binary masks, cross entropy) and supplement (ratio masks, L1).
