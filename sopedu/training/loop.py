@@ -67,7 +67,7 @@ class Trainer:
             callbacks: called at each record.
         """
         run, settings, failures = self.run, self.config.training, Failures(len(self.clips))
-        self.net = self.net or prepare_net(run, self.accelerator)
+        self.net = prepare_net(run, self.accelerator) if self.net is None else self.net
         if run.precision == "bf16":
             self.last_finite = FiniteState.of(run, self.optimizer)
         training_mode(run.model, self.frozen)

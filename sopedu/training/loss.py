@@ -1,6 +1,6 @@
 """The training loss: mix solos, predict the masks of their sources, compare them with the true masks.
 
-This is a training step without the update of the weights. Each solo passes STFT and frame net once (pasted: STFT).
+This is a training step without the update of the weights.
 
 Notebook: 05_mix_and_separate.
 """
@@ -63,7 +63,7 @@ def mask_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, 
         weight: ``(M, 1 or N, Q, T)``, the same for both parts of a complex mask.
         config: selects loss and mask kind.
 
-    Source: The Sound of Pixels, section 3.2 (binary masks, cross entropy) and supplement (ratio masks, L1).
+    Source: The Sound of Pixels, section 3.2.
     """
     kind = MASK_KINDS[config.target]
     loss = LOSSES[config.kind](logits.float(), target, kind.activation)
@@ -125,7 +125,7 @@ def mixture_loss(
     mixtures = mix(waveforms, labels, config.mixing, generator)
     with torch.autocast(waveforms.device.type, enabled=False):  # spectrograms and targets stay float32
         spectra = mixtures.spectra(config.spectrogram)
-        target, _ = MASK_KINDS[config.loss.target].target(spectra), spectra.mixture  # kept by spectra, for later
+        target, _ = MASK_KINDS[config.loss.target].target(spectra), spectra.mixture  # `spectra` keeps both in float32
     pictures = augment(normalise_frames(frames), config, generator)
     if pasted is not None:
         return pasted(net, spectra, target, pictures, mixtures.members, labels, config, generator), mixtures
