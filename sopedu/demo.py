@@ -118,6 +118,7 @@ def _report(
 
     sound, frames = checkpoint.config.spectrogram, checkpoint.config.frames
     drawing = {"samples": sound.samples, "size": 320, "times": frames.times(sound.seconds / 2)}
+    drawing["properties"] = checkpoint.config.toyband.properties
     shown = duet(checkpoint.config.training.seed, "validation", pair=("cello", "trumpet"), **drawing)
     write_report(folder / "report.html", checkpoint, history, figures, examples, rows, duet=shown)
 

@@ -80,8 +80,7 @@ class ModelConfig:
     pooling: Literal["max", "mean"] = "max"  #: over frames and cells
     # Pooling of a region when separating. "features": as in training; "energy": mean of masks weighted by their energy.
     region_pooling: Literal["features", "energy"] = added("features")
-    # The names in sopedu.model.nets.ACTIVATIONS.
-    visual_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "sigmoid"
+    visual_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "sigmoid"  #: of model.nets.ACTIVATIONS
     audio_channels: tuple[int, ...] = (64, 128, 256, 512, 512, 512, 512)
     audio_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "none"
     initialisation: Literal["paper", "default"] = "paper"  #: "paper": audio net N(0, 0.001); "default": torch's
@@ -147,6 +146,7 @@ class ToyBandConfig:
     instruments: tuple[str, ...] = ()  #: empty: all eleven
     solos: int = 2000
     empty_scenes: int = 100
+    properties: tuple[str, ...] = added(())  #: of the sounds: "all", or names in sopedu.toyband.PROPERTIES
 
 
 @dataclass(frozen=True)

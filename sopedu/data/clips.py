@@ -96,8 +96,7 @@ class ToyBandClips(ClipDataset):
         unknown = set(names) - set(BAND)
         if unknown:
             raise SopeduError(f"the toy band has no {', '.join(sorted(unknown))}: choose from {', '.join(BAND)}")
-        training = split == "train"
-        sound = config.spectrogram
+        training, sound = split == "train", config.spectrogram
         description = SetDescription(
             split=split,
             solos=config.toyband.solos if solos is None else solos,
@@ -108,6 +107,7 @@ class ToyBandClips(ClipDataset):
             instruments=tuple(names),
             sample_rate=sound.sample_rate,
             seed=seed,
+            properties=config.toyband.properties,
         )
         self.rendered = rendered_set(description, workers)
         super().__init__(config, tuple(names), self.rendered.labels)

@@ -253,7 +253,8 @@ def localization_table(figures: Mapping[str, Any]) -> str:
 
 def _drawing(checkpoint: Checkpoint) -> dict[str, Any]:
     sound, frames = checkpoint.config.spectrogram, checkpoint.config.frames
-    return {"samples": sound.samples, "size": frames.size, "times": frames.times(sound.seconds / 2)}
+    drawing = {"samples": sound.samples, "size": frames.size, "times": frames.times(sound.seconds / 2)}
+    return drawing | {"properties": checkpoint.config.toyband.properties}
 
 
 def _pixels(checkpoint: Checkpoint, shown: Scene, heard: torch.Tensor | None = None) -> PixelSounds:

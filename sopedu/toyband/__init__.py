@@ -11,8 +11,9 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "export": ("write_scene_video",),
-        "instruments": ("BAND", "DEMO_INSTRUMENTS", "INSTRUMENTS", "Instrument", "Style"),
+        "instruments": ("BAND", "DEMO_INSTRUMENTS", "INSTRUMENTS", "Articulation", "Instrument", "Style"),
         "melody": ("compose",),
+        "performance": ("PROPERTIES",),
         "scenes": ("Scene", "duet", "from_int16", "scene", "solo"),
         "synthesis": ("synthesize", "voice"),
         "voices": ("Note", "Voice"),

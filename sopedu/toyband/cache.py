@@ -45,6 +45,7 @@ class SetDescription:
         instruments: names in :data:`sopedu.toyband.BAND`; a label is an index into them.
         sample_rate: in Hz.
         seed: chooses the solos.
+        properties: of the sounds, see :func:`sopedu.toyband.scene`.
     """
 
     split: str
@@ -56,6 +57,7 @@ class SetDescription:
     instruments: tuple[str, ...] = INSTRUMENTS
     sample_rate: int = SAMPLE_RATE
     seed: int = 0
+    properties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -193,5 +195,6 @@ def _render_one(description: SetDescription, index: int) -> tuple[np.ndarray, np
         sample_rate=description.sample_rate,
         size=description.size,
         times=description.times,
+        properties=description.properties,
     )
     return rendered.mixture, rendered.frames, label

@@ -10,14 +10,14 @@ Here ``draw_theremin`` is a function like those in :mod:`sopedu.toyband.drawings
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sopedu.toyband import drawings
 from sopedu.toyband.bodies import Look, Motion
 from sopedu.toyband.raster import Pen
-from sopedu.toyband.voices import Tone, Voice, free_reeds, plucked, struck, sustained
+from sopedu.toyband.voices import Note, Tone, Voice, free_reeds, plucked, struck, sustained
 
 #: The eleven instruments of the MUSIC data set, in alphabetical order: a label is an index into this tuple. These are
 #: rendered by default; other entries of :data:`BAND` are used by naming them.
@@ -53,6 +53,64 @@ class Style:
 
 
 @dataclass(frozen=True)
+class Articulation:
+    """One way of playing notes; the defaults are the usual way.
+
+    Attributes:
+        hold: factor of a note's length.
+        level: factor of its loudness.
+        changes: factors of the voice's numbers, by name.
+        additions: what is added to the voice's numbers, by name.
+        tone: how the note sounds, if not as usual (a violin is plucked).
+        second: semitones from the note to a second one that sounds with it (double stop); 0: none.
+        repeats: strokes per second into which a note is divided (tremolo); 0: one stroke.
+    """
+
+    hold: float = 1.0
+    level: float = 1.0
+    changes: Mapping[str, float] = field(default_factory=dict)
+    additions: Mapping[str, float] = field(default_factory=dict)
+    tone: Tone | None = None
+    second: float = 0.0
+    repeats: float = 0.0
+
+    def notes(self, note: Note, voice: Voice, tone: Tone) -> list[tuple[Note, Voice, Tone]]:
+        """Play a note in this way.
+
+        Args:
+            note: as composed.
+            voice: the usual one.
+            tone: the usual one.
+
+        Returns:
+            one or more notes, each with its voice and tone.
+        """
+        numbers = {name: getattr(voice, name) * factor for name, factor in self.changes.items()}
+        numbers |= {name: numbers.get(name, getattr(voice, name)) + more for name, more in self.additions.items()}
+        changed, tone = replace(voice, **numbers), self.tone or tone
+        changed = replace(changed, brightness=min(changed.brightness, 0.95))
+        note = replace(note, duration=note.duration * self.hold, loudness=note.loudness * self.level)
+        if self.repeats:
+            count = max(1, round(note.duration * self.repeats))
+            part = note.duration / count
+            return [(replace(note, start=note.start + i * part, duration=part), changed, tone) for i in range(count)]
+        both = [(note, changed, tone)]
+        return both + [(replace(note, pitch=note.pitch + self.second), changed, tone)] if self.second else both
+
+
+#: Ways of playing that several instruments share.
+_STACCATO = Articulation(hold=0.45)
+_FLUTTER = Articulation(additions={"flutter": 0.6})
+_BREATHY = Articulation(level=0.7, changes={"brightness": 0.6}, additions={"noise": 0.06})
+_PIZZICATO = Articulation(tone=plucked, level=1.5, changes={"decay": 0.5, "brightness": 0.5})
+_TREMOLO = Articulation(repeats=11.0, changes={"attack": 0.4, "release": 0.5})
+_SPICCATO = Articulation(hold=0.4, changes={"attack": 0.4}, additions={"click": 0.05})
+_BRIDGE = Articulation(level=0.7, additions={"tilt": -0.4, "noise": 0.03})
+_SOFTENED = Articulation(level=0.6, changes={"brightness": 0.75}, additions={"tilt": 0.4})
+_BOWED = (_PIZZICATO, _TREMOLO, _SPICCATO, _BRIDGE, _SOFTENED, Articulation(second=7.0), Articulation(second=-5.0))
+
+
+@dataclass(frozen=True)
 class Instrument:
     """The properties of an instrument of the toy band.
 
@@ -64,6 +122,7 @@ class Instrument:
         tone: how a note sounds: a function of ``voices.py``, or one of your own.
         material: the most common one: ``wood``, ``brass``, ``black``, ``silver`` or ``painted``.
         draw: draws it with its player, see ``drawings.py``.
+        articulations: other ways of playing it, in passages.
         midi_program: General MIDI program, counted from 0, for ``tools/sampled_instruments.py``; None: there is none.
         shift: moves the drawing to the middle of ±0.5, horizontally.
         scale: brings the drawing's height to ±0.5.
@@ -75,6 +134,7 @@ class Instrument:
     tone: Tone
     material: str
     draw: Callable[[Pen, Look, Motion], None]
+    articulations: tuple[Articulation, ...] = ()
     midi_program: int | None = None
     shift: float = 0.0
     scale: float = 1.0
@@ -89,6 +149,7 @@ BAND: dict[str, Instrument] = {
         tone=free_reeds,
         material="painted",
         draw=drawings.accordion,
+        articulations=(_STACCATO, Articulation(repeats=9.0, changes={"attack": 0.5}), _SOFTENED),
         midi_program=21,
     ),
     "acoustic_guitar": Instrument(
@@ -98,6 +159,12 @@ BAND: dict[str, Instrument] = {
         tone=plucked,
         material="wood",
         draw=drawings.acoustic_guitar,
+        articulations=(
+            Articulation(changes={"decay": 0.25, "brightness": 0.5}),
+            Articulation(hold=0.5),
+            Articulation(changes={"brightness": 1.7, "pluck": 0.5}),
+            Articulation(changes={"decay": 1.8}),
+        ),
         midi_program=24,
         shift=-0.1,
     ),
@@ -117,6 +184,7 @@ BAND: dict[str, Instrument] = {
         tone=sustained,
         material="wood",
         draw=drawings.cello,
+        articulations=_BOWED,
         midi_program=42,
         shift=-0.03,
     ),
@@ -127,6 +195,7 @@ BAND: dict[str, Instrument] = {
         tone=sustained,
         material="black",
         draw=drawings.clarinet,
+        articulations=(_STACCATO, _FLUTTER, _SOFTENED, Articulation(additions={"glide": 0.05})),
         midi_program=71,
         shift=-0.18,
     ),
@@ -139,6 +208,7 @@ BAND: dict[str, Instrument] = {
         tone=sustained,
         material="wood",
         draw=drawings.erhu,
+        articulations=(_PIZZICATO, _TREMOLO, _SPICCATO, _SOFTENED),
         midi_program=110,  # General MIDI has no erhu: the fiddle, also a bowed string, is used instead
         shift=-0.09,
     ),
@@ -158,6 +228,7 @@ BAND: dict[str, Instrument] = {
         tone=sustained,
         material="silver",
         draw=drawings.flute,
+        articulations=(_STACCATO, _FLUTTER, _BREATHY, _SOFTENED),
         midi_program=73,
         shift=-0.16,
     ),
@@ -168,6 +239,12 @@ BAND: dict[str, Instrument] = {
         tone=sustained,
         material="brass",
         draw=drawings.saxophone,
+        articulations=(
+            _STACCATO,
+            _FLUTTER,
+            _BREATHY,
+            Articulation(hold=0.25, changes={"attack": 0.3}, additions={"click": 0.2}),
+        ),
         midi_program=65,
         shift=-0.18,
     ),
@@ -178,6 +255,12 @@ BAND: dict[str, Instrument] = {
         tone=sustained,
         material="brass",
         draw=drawings.trumpet,
+        articulations=(
+            _FLUTTER,
+            Articulation(hold=1.5),
+            Articulation(level=0.5, changes={"brightness": 1.1}, additions={"tilt": -0.3}),
+            _SOFTENED,
+        ),
         midi_program=56,
         shift=-0.23,
         scale=0.97,
@@ -189,6 +272,7 @@ BAND: dict[str, Instrument] = {
         tone=sustained,
         material="brass",
         draw=drawings.tuba,
+        articulations=(Articulation(hold=1.6), _STACCATO, _SOFTENED),
         midi_program=58,
         shift=-0.09,
     ),
@@ -207,6 +291,7 @@ BAND: dict[str, Instrument] = {
         tone=sustained,
         material="wood",
         draw=drawings.violin,
+        articulations=_BOWED,
         midi_program=40,
         shift=-0.13,
     ),
@@ -217,6 +302,11 @@ BAND: dict[str, Instrument] = {
         tone=struck,
         material="wood",
         draw=drawings.xylophone,
+        articulations=(
+            Articulation(changes={"decay": 0.4}),
+            Articulation(changes={"decay": 2.5}),
+            Articulation(changes={"decay": 1.5}, level=0.6),
+        ),
         midi_program=13,
     ),
 }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from sopedu.toyband.instruments import instrument_named
+from sopedu.toyband.instruments import Style, instrument_named
 from sopedu.toyband.splits import generator_for
 from sopedu.toyband.voices import Note
 
 #: Semitones above the key note: major, natural minor and major pentatonic.
 _SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9))
+
+#: MIDI pitches that no melody leaves.
+_LOWEST, _HIGHEST = 31, 91
 
 #: A figure in steps of the scale above a root: for each moment a tuple, of one tone or of a chord.
 _Figure = tuple[tuple[int, ...], ...]
@@ -40,7 +45,22 @@ def _draw_figure(figure: str, generator: np.random.Generator) -> _Figure:
     return ((0,),)
 
 
-def compose(instrument: str, identity: int, seconds: float) -> list[Note]:
+def _other_phrasing(
+    style: Style, pitch_range: tuple[int, int], generator: np.random.Generator
+) -> tuple[Style, tuple[int, int]]:
+    """Draw a style and a register: the usual ones, or slower, faster, plainer, an octave higher or lower."""
+    slower = float(np.exp(generator.uniform(-0.5, 0.7)))
+    kind, octave = generator.random(), int(generator.choice([-12, 0, 0, 0, 0, 0, 0, 12]))
+    if kind < 0.2:
+        style = Style("line", (0.3, 0.5, 0.9), hold=float(generator.uniform(0.6, 1.0)), ring=style.ring, leap=3)
+    elif kind < 0.3:
+        style = Style("repeat", (0.2, 0.3), hold=float(generator.uniform(0.5, 0.9)), ring=style.ring)
+    style = replace(style, steps=tuple(slower * step for step in style.steps))
+    lowest, highest = (pitch + octave for pitch in pitch_range)
+    return style, (lowest, highest) if lowest >= _LOWEST and highest <= _HIGHEST else pitch_range
+
+
+def compose(instrument: str, identity: int, seconds: float, phrasing: bool = False) -> list[Note]:
     """Compose a random melody in the playing style of an instrument: its notes in order of their start.
 
     The clip begins in the middle of the music, so the first notes may start before 0. A longer clip of the
@@ -50,6 +70,7 @@ def compose(instrument: str, identity: int, seconds: float) -> list[Note]:
         instrument: a name in :data:`sopedu.toyband.instruments.BAND`.
         identity: which melody.
         seconds: length of the clip.
+        phrasing: some melodies are slower, faster or plainer than usual, or an octave higher or lower.
 
     Returns:
         The notes that sound within the clip, in order of their start.
@@ -58,7 +79,10 @@ def compose(instrument: str, identity: int, seconds: float) -> list[Note]:
         ValueError: if the instrument is unknown.
     """
     played, generator = instrument_named(instrument), generator_for("melody", instrument, identity)
-    style, scale = played.style, _scale_pitches(played.pitch_range, generator)
+    style, pitch_range = played.style, played.pitch_range
+    if phrasing:
+        style, pitch_range = _other_phrasing(style, pitch_range, generator_for("phrasing", instrument, identity))
+    scale = _scale_pitches(pitch_range, generator)
     tempo, time = generator.uniform(0.85, 1.15), -generator.uniform(0.1, 1.0)
     root, loudness = int(generator.integers(len(scale))), generator.uniform(0.4, 0.9)
     notes: list[Note] = []

@@ -10,7 +10,7 @@ Sound and picture are computed in float64 and rounded once, so the same seed giv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,10 @@ import numpy as np
 from sopedu.toyband.backgrounds import paint
 from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.melody import compose
+from sopedu.toyband.performance import check_properties, perform
 from sopedu.toyband.players import draw, look, motion_at
 from sopedu.toyband.raster import Canvas, Placement
 from sopedu.toyband.splits import draw_identity, generator_for
-from sopedu.toyband.synthesis import synthesize, voice
 
 if TYPE_CHECKING:  # rendering needs no torch, and worker processes start faster without it
     import torch
@@ -85,6 +85,7 @@ def scene(
     sample_rate: int = SAMPLE_RATE,
     size: int | tuple[int, int] = 224,
     times: Sequence[float] = PAPER_TIMES,
+    properties: Collection[str] = (),
 ) -> Scene:
     """Render performers side by side on one stage, all or some of them playing.
 
@@ -99,6 +100,8 @@ def scene(
         sample_rate: in Hz.
         size: height and width of the frames in pixels, or one number for both.
         times: of the frames, in seconds.
+        properties: of the sounds, names in :data:`sopedu.toyband.performance.PROPERTIES`, or ``all``. Without any, they
+            follow the plain formulas.
 
     Returns:
         The scene; the same arguments give the same bytes on every machine.
@@ -106,7 +109,7 @@ def scene(
     Raises:
         ValueError: for an unknown instrument or split, more performers than instruments, or a player who is not there.
     """
-    generator = generator_for("scene", split, seed)
+    generator, properties = generator_for("scene", split, seed), check_properties(properties)
     if isinstance(performers, int):
         if not 0 <= performers <= len(instruments):
             raise ValueError(f"{performers} performers cannot be drawn from {len(instruments)} instruments")
@@ -127,9 +130,9 @@ def scene(
     for index, name in enumerate(names):
         individual = draw_identity(generator, split)  # the same person plays, looks and sounds
         melody = draw_identity(generator, split)
-        notes = compose(name, melody, samples / sample_rate)
+        notes = compose(name, melody, samples / sample_rate, "phrasing" in properties)
         if index in on:
-            sound = synthesize(name, notes, voice(name, individual), samples, sample_rate, melody)
+            sound = perform(name, notes, individual, melody, samples, sample_rate, properties, (split, seed))
             stems[index] = np.rint(FULL_SCALE * sound / max(1, len(on)))
         else:
             notes = []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from scipy.signal import lfilter
 
 from sopedu.toyband.instruments import instrument_named
 from sopedu.toyband.splits import generator_for
-from sopedu.toyband.voices import Note, Voice, frequency_of
+from sopedu.toyband.voices import Note, Tone, Voice, frequency_of
 
 
 def voice(instrument: str, identity: int) -> Voice:
@@ -50,11 +53,43 @@ def synthesize(
     Raises:
         ValueError: if the instrument is unknown.
     """
-    played = instrument_named(instrument)
-    generator = generator_for("noise", instrument, identity)
+    tone, generator = instrument_named(instrument).tone, generator_for("noise", instrument, identity)
+    sound = sound_of([PlayedNote(note, voice, tone) for note in notes], voice, samples, sample_rate, generator)
+    return normalized(sound, level=generator.uniform(0.08, 0.12))
+
+
+class PlayedNote(NamedTuple):
+    """A note, and how it is played.
+
+    Attributes:
+        note: what to play.
+        voice: the build of the instrument, and the habits of its player, for this note.
+        tone: a function of ``voices.py``.
+    """
+
+    note: Note
+    voice: Voice
+    tone: Tone
+
+
+def sound_of(
+    played: Sequence[PlayedNote], build: Voice, samples: int, sample_rate: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Add up the sounds of notes, and their noise.
+
+    Args:
+        played: in order of their start.
+        build: of the instrument.
+        samples: length of the clip.
+        sample_rate: in Hz.
+        generator: source of the noise of breath, bow, pluck and keys.
+
+    Returns:
+        (samples,), at any level.
+    """
     sound, envelope = np.zeros(samples), np.zeros(samples)
-    previous = notes[0].pitch if notes else 0.0
-    for note in notes:
+    previous = played[0].note.pitch if played else 0.0
+    for note, voice, tone in played:
         first = int(np.rint(note.start * sample_rate))
         length = min(int(np.rint(note.duration * sample_rate)), samples - first)
         before = max(0, -first)
@@ -62,14 +97,24 @@ def synthesize(
         if length <= before or frequency_of(note.pitch) > sample_rate / 3:
             continue
         here = slice(first + before, first + length)
-        tone, noise = played.tone(note, voice, length, sample_rate, previous, generator)
-        sound[here] += tone[before:]
-        envelope[here] += noise[before:]
+        tone_here, noise = tone(note, voice, length, sample_rate, previous, generator)
+        sound[here] += tone_here[before:]
+        if voice.click:
+            sound[here] += voice.click * note.loudness * _click(length, sample_rate, generator)[before:]
+        envelope[here] += (voice.noise * noise)[before:]
         previous = note.pitch
-    if voice.noise:
+    if envelope.any():
         # A broad resonance around 1 kHz (at 11 025 Hz) makes the noise sound like breath or bow.
-        sound += voice.noise * envelope * lfilter([0.1], [1, -1.5, 0.8], generator.standard_normal(samples))
-    return normalized(sound, level=generator.uniform(0.08, 0.12))
+        sound += envelope * lfilter([0.1], [1, -1.5, 0.8], generator.standard_normal(samples))
+    return sound
+
+
+def _click(length: int, sample_rate: int, generator: np.random.Generator) -> np.ndarray:
+    """Return a short noise: a key, a finger on a string, the start of a bow stroke."""
+    count = min(length, int(0.06 * sample_rate))
+    click, decay = np.zeros(length), np.exp(-np.arange(count) / (generator.uniform(0.003, 0.015) * sample_rate))
+    click[:count] = 3 * generator.standard_normal(count) * decay
+    return click
 
 
 def normalized(sound: np.ndarray, level: float) -> np.ndarray:

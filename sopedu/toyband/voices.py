@@ -7,7 +7,7 @@ the loudness. The voices of the instruments are in ``instruments.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.signal import lfilter
@@ -16,6 +16,8 @@ from scipy.signal import lfilter
 _BAR_PARTIALS = ((1.0, 1.0, 1.0), (3.0, 0.4, 0.5), (6.0, 0.15, 0.25))
 #: Harmonics above this frequency in Hz are too weak to be worth their computing time.
 _HIGHEST_PARTIAL = 4200.0
+#: Strokes per second of a flutter tongue.
+_FLUTTER_RATE = 22.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,14 @@ class Voice:
         release: seconds of fading out.
         decay: seconds until a plucked or struck tone has fallen to 1/e.
         noise: level of breath or bow noise against the tone.
+        click: level of the short noise at the start of a note (key, finger, bow, tongue) against the tone.
+        dynamics: how much softer notes are also darker, 0…1.
+        vibrato_delay: seconds until the vibrato begins.
+        flutter: depth of a fast change of loudness, 22 times per second (flutter tongue, growl, bow tremolo), 0…1.
+        octave: level of a second reed, an octave higher (accordion).
+        pluck: where a string is plucked, as a part of its length.
+        stretch: exponent of the frequency ratios of a bar: 1 for a xylophone, 1.26 for a marimba (fourth harmonic).
+        partials: factors of the first harmonics on top of everything else; empty: ones.
     """
 
     formants: tuple[tuple[float, float, float], ...] = ()
@@ -72,6 +82,14 @@ class Voice:
     release: float = 0.04
     decay: float = 0.5
     noise: float = 0.0
+    click: float = 0.0
+    dynamics: float = 0.4
+    vibrato_delay: float = 0.0
+    flutter: float = 0.0
+    octave: float = 0.0
+    pluck: float = 0.2
+    stretch: float = 1.0
+    partials: tuple[float, ...] = ()
 
     def individual(self, generator: np.random.Generator) -> Voice:
         """Build one individual: every number changed by up to 15 %, the formants' frequencies by up to 8 %.
@@ -83,13 +101,18 @@ class Voice:
             The voice of the individual.
         """
         shifts = generator.uniform(0.92, 1.08, len(self.formants))
-        names = [field.name for field in fields(Voice) if field.name != "formants"]
-        changed = {name: getattr(self, name) * float(generator.uniform(0.85, 1.15)) for name in names}
+        changed = {name: getattr(self, name) * float(generator.uniform(0.85, 1.15)) for name in _VARIED}
         changed["brightness"] = min(changed["brightness"], 0.95)
         pairs = zip(self.formants, shifts, strict=True)
         formants = tuple((centre * float(shift), gain, width) for (centre, gain, width), shift in pairs)
         return replace(self, formants=formants, **changed)
 
+
+#: The numbers that differ from one individual to the next.
+_VARIED = (
+    "tilt", "even", "brightness", "swell", "vibrato_rate", "vibrato_depth", "tremolo", "detune", "glide", "scoop",
+    "attack", "release", "decay", "noise",
+)  # fmt: skip
 
 #: How a note sounds on an instrument: from (note, voice, length, sample_rate, previous, generator) to its tone and the
 #: envelope of its noise, both (length,). ``previous`` is the MIDI pitch of the note before.
@@ -149,6 +172,7 @@ def _harmonics(z: np.ndarray, frequency: float, count: int, brightness: np.ndarr
     n = np.arange(1, count + 1)
     amplitudes = n**-build.tilt * _resonance(n * frequency, build.formants)
     amplitudes[1::2] *= build.even
+    amplitudes[: len(build.partials)] *= build.partials[:count]
     w = brightness * z
     total = np.full(len(z), amplitudes[-1], complex)
     for amplitude in amplitudes[-2::-1]:
@@ -188,13 +212,15 @@ def sustained(
         start = frequency_of(note.pitch - build.scoop if build.scoop else previous) / frequency
         ratio += (start - 1) * (1 - _ramp(time, build.glide))
     if build.vibrato_depth or build.tremolo:
-        wave = np.sin(2 * np.pi * build.vibrato_rate * time) * _ramp(time, 0.3)
+        wave = np.sin(2 * np.pi * build.vibrato_rate * time) * _ramp(time - build.vibrato_delay, 0.3)
         # A semitone is 5.9 % in frequency.
         ratio += 0.059 * build.vibrato_depth * wave
         envelope *= 1 - build.tremolo * (0.5 + 0.5 * wave)
+    if build.flutter:
+        envelope *= 1 - build.flutter * (0.5 + 0.5 * np.sin(2 * np.pi * _FLUTTER_RATE * time))
     phase = (2 * np.pi * frequency / sample_rate) * np.cumsum(ratio)
     # Louder is brighter, most audibly so on brass.
-    brightness = build.brightness * (0.6 + 0.4 * envelope)
+    brightness = build.brightness * (1 - build.dynamics + build.dynamics * envelope)
     count = _harmonic_count(frequency * (float(ratio.max()) + 1e-6), sample_rate)
     z = np.cos(phase) + 1j * np.sin(phase)
     tone = envelope * _harmonics(z, frequency, count, brightness, build)
@@ -234,7 +260,7 @@ def plucked(
     feedback[line - 1 :] -= loop
     noise = lfilter([0.4], [1, -0.6], generator.uniform(-1, 1, int(period)))
     # Plucked at a fifth of its length, the string lacks every fifth harmonic, and any constant offset.
-    noise -= np.roll(noise, int(period) // 5)
+    noise -= np.roll(noise, max(1, int(period * build.pluck)))
     burst = np.zeros(length)
     burst[: len(noise)] = noise[:length]
     tone = lfilter([1.0], feedback, burst)
@@ -264,12 +290,12 @@ def struck(
     time = np.arange(length) / sample_rate
     total, impulse = np.zeros(length), np.zeros(length)
     impulse[0] = 1.0
-    for ratio, amplitude, decay in _BAR_PARTIALS:
-        turn = 2 * np.pi * ratio * frequency_of(note.pitch) / sample_rate
+    for (ratio, amplitude, decay), factor in zip(_BAR_PARTIALS, (build.partials or (1.0,) * 3)[:3], strict=True):
+        turn = 2 * np.pi * ratio**build.stretch * frequency_of(note.pitch) / sample_rate
         loss = np.exp(-1 / (decay * build.decay * sample_rate))
         if turn < 0.98 * np.pi:
             resonator = [1, -2 * loss * np.cos(turn), loss**2]
-            total += lfilter([0, amplitude * loss * np.sin(turn)], resonator, impulse)
+            total += lfilter([0, factor * amplitude * loss * np.sin(turn)], resonator, impulse)
     tone = note.loudness * total * _ramp(note.duration - time, 0.02) * _ramp(time, 0.002)
     return tone, np.zeros(length)
 
@@ -300,4 +326,7 @@ def free_reeds(
     for reed in (frequency, frequency + build.detune):
         z = _steady_rotation(2 * np.pi * reed / sample_rate, length)
         total += _harmonics(z, frequency, count, build.brightness, build)
-    return envelope * total, np.zeros(length)
+    if build.octave:
+        z = _steady_rotation(4 * np.pi * frequency / sample_rate, length)
+        total += build.octave * _harmonics(z, 2 * frequency, (count + 1) // 2, build.brightness, build)
+    return envelope * total, envelope * np.exp(-time / 0.02)

@@ -102,8 +102,11 @@ def test_an_identity_belongs_to_the_split_it_was_drawn_for(key, split):
 @pytest.mark.parametrize("split", SPLITS)
 def test_rooms_melodies_and_performers_are_all_of_the_split(monkeypatch, split):
     met = []
-    for name, place in {"paint": 1, "compose": 1, "voice": 1, "look": 1, "synthesize": 5}.items():
-        spy = Mock(wraps=getattr(scenes, name), side_effect=lambda *given, at=place: met.append(given[at]) or DEFAULT)
+    for name, place in {"paint": (1,), "compose": (1,), "look": (1,), "perform": (2, 3)}.items():
+        spy = Mock(
+            wraps=getattr(scenes, name),
+            side_effect=lambda *given, at=place: met.extend(given[i] for i in at) or DEFAULT,
+        )
         monkeypatch.setattr(scenes, name, spy)
     scene(3, 11, split, **SMALL | {"times": (0.5,)})
     assert len(met) == 1 + 3 * 4 and {identity % 10 for identity in met} <= set(SPLITS[split])
@@ -151,7 +154,7 @@ def test_two_processes_render_what_one_renders(monkeypatch, tmp_path):
 
 
 def test_a_key_stands_for_every_field_and_for_the_source(monkeypatch, tmp_path):
-    words = {"times": (0.1, 0.6), "instruments": ("violin", "tuba"), "split": "test"}
+    words = {"times": (0.1, 0.6), "instruments": ("violin", "tuba"), "split": "test", "properties": ("room",)}
     more = {field.name: words.get(field.name) or getattr(SET, field.name) + 1 for field in fields(SET)}
     before = cache._key(SET)
     others = {cache._key(replace(SET, **{name: value})) for name, value in more.items()}
