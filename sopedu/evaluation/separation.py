@@ -189,13 +189,14 @@ def evaluate_with_examples(
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
     clips, known = _clips(config, data, names, sources * pairs, seed, sounds)
     test = held_out_pairs(clips, pairs, seed, sources)
+    alike = held_out_pairs(clips, pairs, seed, sources, same_class=True) if same_class else None
     rows = estimates_by_row(checkpoint, test, class_spectra(known))
     table, counts, summary = _scored(test, rows, config.spectrogram)
     figures = _figures(test, rows, table, config.spectrogram) | counts
     figures |= {"seed": seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
     figures |= summary
-    if same_class:
-        figures["same_class"] = _same_class(checkpoint, held_out_pairs(clips, pairs, seed, sources, same_class=True))
+    if alike is not None:
+        figures["same_class"] = _same_class(checkpoint, alike)
     if isinstance(clips, SoundFolderClips):
         figures["protocol"] += f"; {clips.protocol}"
         figures["notes"] = clips.notes

@@ -234,6 +234,8 @@ def test_one_class_twice_has_figures_of_its_own_and_changes_no_other(checkpoint,
     assert "3 held-out mixtures of 2 solos, of one class, 3 classes in turn" in apart["protocol"]
     assert apart["sdr"] == apart["table"]["model"]["sdr"] and apart["table"]["ideal_ratio_mask"]["sdr"] > 8
     assert all(pair["classes"] == [pair["classes"][0]] * 2 for pair in apart["per_pair"])
+    with pytest.raises(SopeduError, match="2 clips of one class: draw more pairs"):
+        evaluate(checkpoint, pairs=1, seed=3, same_class=True)
     with pytest.raises(SopeduError, match="different players"):
         evaluate(checkpoint, pairs=3, sounds="folder", same_class=True)
 
