@@ -31,6 +31,7 @@ from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 
 #: Scores of every row of a table.
 SCORES = ("sdr", "sir", "sar", "si_sdr")
+_ROWS_OF_ONE_CLASS = ("mixture", "model", "ideal_binary_mask", "ideal_ratio_mask", "swapped")
 _SOLOS_PER_CLASS = 24  # for the mean spectra of the static mask
 
 
@@ -78,46 +79,28 @@ def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarr
     Returns:
         waveforms by row: ``(P, N, (T − 1) · hop_length)``; of ``blank`` and ``absent`` ``(P, 1, …)``.
     """
-    sound = checkpoint.config.spectrogram
+    model, sound = checkpoint.model, checkpoint.config.spectrogram
     complex_mixture = stft(pairs.mixture, sound)[:, None]
+    source = warp(stft(pairs.sources, sound).abs(), sound)
+    mixture = warp(complex_mixture.abs(), sound)
 
     def separated_by(frames: torch.Tensor) -> torch.Tensor:
-        return separate_pairs(checkpoint.model, pairs.mixture, frames)
+        return separate_pairs(model, pairs.mixture, frames)
 
-    usual = usual_rows(checkpoint, pairs)
     rows = {
-        "mixture": usual.pop("mixture"),
+        "mixture": istft(complex_mixture, sound).expand(-1, pairs.labels.shape[1], -1),
         "static_mask": istft(static_masks(spectra, pairs.labels) * complex_mixture, sound),
-        **usual,
+        "model": separated_by(pairs.frames),
+        "ideal_binary_mask": apply_mask(ideal_binary_mask(source, mixture), complex_mixture, sound, True),
+        "ideal_ratio_mask": istft(
+            unwarp(ideal_ratio_mask(source, mixture).clamp(max=1), sound) * complex_mixture, sound
+        ),
+        "swapped": separated_by(pairs.frames.roll(1, 1)),  # every source gets the picture of the one before
         "blank": separated_by(pairs.blank[:, None]),
     }
     if pairs.absent is not None:
         rows["absent"] = separated_by(pairs.absent[:, None])
     return rows
-
-
-def usual_rows(checkpoint: Checkpoint, pairs: TestPairs) -> dict[str, torch.Tensor]:
-    """Compute the estimates of the rows that need no class: mixture, model, ideal masks, and swapped pictures.
-
-    Args:
-        checkpoint: the model.
-        pairs: to separate.
-
-    Returns:
-        waveforms ``(P, N, (T − 1) · hop_length)`` by row. ``swapped`` shows every source the picture of the one before.
-    """
-    model, sound = checkpoint.model, checkpoint.config.spectrogram
-    complex_mixture = stft(pairs.mixture, sound)[:, None]
-    source = warp(stft(pairs.sources, sound).abs(), sound)
-    mixture = warp(complex_mixture.abs(), sound)
-    ratio = unwarp(ideal_ratio_mask(source, mixture).clamp(max=1), sound)
-    return {
-        "mixture": istft(complex_mixture, sound).expand(-1, pairs.sources.shape[1], -1),
-        "model": separate_pairs(model, pairs.mixture, pairs.frames),
-        "ideal_binary_mask": apply_mask(ideal_binary_mask(source, mixture), complex_mixture, sound, True),
-        "ideal_ratio_mask": istft(ratio * complex_mixture, sound),
-        "swapped": separate_pairs(model, pairs.mixture, pairs.frames.roll(1, 1)),
-    }
 
 
 def evaluate(
@@ -190,13 +173,14 @@ def evaluate_with_examples(
     clips, known = _clips(config, data, names, sources * pairs, seed, sounds)
     test = held_out_pairs(clips, pairs, seed, sources)
     alike = held_out_pairs(clips, pairs, seed, sources, same_class=True) if same_class else None
-    rows = estimates_by_row(checkpoint, test, class_spectra(known))
+    spectra = class_spectra(known)
+    rows = estimates_by_row(checkpoint, test, spectra)
     table, counts, summary = _scored(test, rows, config.spectrogram)
     figures = _figures(test, rows, table, config.spectrogram) | counts
     figures |= {"seed": seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
     figures |= summary
     if alike is not None:
-        figures["same_class"] = _same_class(checkpoint, alike)
+        figures["same_class"] = _same_class(checkpoint, alike, spectra)
     if isinstance(clips, SoundFolderClips):
         figures["protocol"] += f"; {clips.protocol}"
         figures["notes"] = clips.notes
@@ -258,10 +242,10 @@ def _protocol(pairs: TestPairs, sound: SpectrogramConfig, same_class: bool = Fal
     )
 
 
-def _same_class(checkpoint: Checkpoint, pairs: TestPairs) -> dict[str, Any]:
-    """Figures of mixtures of one class: only the pictures tell the players apart, so class names do not help."""
-    sound = checkpoint.config.spectrogram
-    table, counts, summary = _scored(pairs, usual_rows(checkpoint, pairs), sound)
+def _same_class(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray) -> dict[str, Any]:
+    """Figures of mixtures of one class: its name does not tell the players apart, only what the pictures show may."""
+    sound, rows = checkpoint.config.spectrogram, estimates_by_row(checkpoint, pairs, spectra)
+    table, counts, summary = _scored(pairs, {row: rows[row] for row in _ROWS_OF_ONE_CLASS}, sound)
     del summary["by_classes"]  # every mixture has one class
     notes = {"pairs": len(pairs.mixture), "protocol": _protocol(pairs, sound, same_class=True), "table": table}
     return _of_model(table) | counts | notes | summary
