@@ -64,7 +64,7 @@ def train(
     data: Annotated[str | None, typer.Option(help="toyband (the default), or an index CSV of prepared clips.")] = None,
     changes: SetOption = None,
     start_from: Annotated[
-        str | None, typer.Option("--from", help="Start with the weights of this checkpoint: its folder or name.")
+        str | None, typer.Option("--from", help="Start with these weights: a checkpoint's folder, a run's, or a name.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped or killed.")] = False,
     validation_pairs: Annotated[int | None, typer.Option(help="Mixtures per validation; default: 32.", min=1)] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+import typer
 from command import sopedu
 from PIL import Image
 
@@ -173,6 +175,37 @@ def test_a_map_scored_alone_has_its_figures_at_the_top_and_where_they_are_beside
     sopedu(f"evaluate {checkpoint} --pairs 1 --localization --scenes 2 --json both.json")
     both = json.loads(Path("both.json").read_text())
     assert both["localization"] == found and "peak_in_player" not in both and "sdr" in both
+
+
+#: Every command with a checkpoint, in a cheap form.
+CHECKPOINTS = {
+    "evaluate": "evaluate {} --pairs 1",
+    "separate": "separate film.mp4 --end 0.5 --checkpoint {} --out {}-heard",
+    "train": "train --preset tiny --from {} --out {}-tuned",
+}
+
+
+@pytest.mark.parametrize("command", CHECKPOINTS)
+def test_every_command_with_a_checkpoint_takes_the_folder_of_a_run(command, checkpoint, work):
+    shutil.copytree("run", f"whole-{command}")
+    line, values = CHECKPOINTS[command], TRAINING if command == "train" else ""
+    status, out, _ = sopedu(line.replace("{}", f"whole-{command}"), values)
+    assert status == 0 and (f"weights of whole-{command}\n" in out if values else "for 4 steps" in out)
+    shutil.rmtree(f"whole-{command}/checkpoint")
+    status, _, err = sopedu(line.replace("{}", f"whole-{command}").replace("-tuned", "-again"), values)
+    assert status == 2 and err.endswith(
+        f"sopedu: whole-{command}: this run has no complete checkpoint; sopedu train --out whole-{command} --resume "
+        "continues it\n"
+    )
+
+
+def test_the_list_of_commands_with_a_checkpoint_is_whole():
+    taking = {
+        name
+        for name, command in typer.main.get_command(cli.app).commands.items()
+        if {"checkpoint", "start_from"} & {parameter.name for parameter in command.params}
+    }
+    assert taking == set(CHECKPOINTS)
 
 
 @pytest.mark.parametrize("boxes", [[], ["0,0,0.5,1", "0.5,0,1,1", "0.2,0.2,0.4,0.9"]])
