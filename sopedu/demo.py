@@ -157,7 +157,7 @@ def score_table(figures: dict[str, Any]) -> str:
     lines = [f"{'dB':26}{'SDR':>8}{'95 % interval':>16}{'SIR':>8}{'SAR':>8}{'SI-SDR':>8}{'SDR improvement':>18}"]
     for row, name in names.items():
         scores, ends = table[row], figures.get("intervals", {}).get(row, {}).get("sdr", [])
-        cells = "".join(f"{scores[key]:8.2f}" for key in ("sir", "sar", "si_sdr"))
+        cells = "".join(f"{scores[key]:z8.2f}" for key in ("sir", "sar", "si_sdr"))
         lines.append(f"{name:26}{scores['sdr']:8.2f}{_interval(ends):>16}{cells}{scores['sdr'] - mixture:18.2f}")
     for row, name in names.items():
         if row in figures.get("differences", {}) and row not in _NO_RIVALS:

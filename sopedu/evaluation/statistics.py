@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sopedu.errors import SopeduError, whole_number
+from sopedu.plots import ROW_NAMES, two_digits
 
 #: Share of the draws that an interval holds, in percent.
 LEVEL = 95
@@ -178,7 +179,7 @@ def class_table(by_classes: Mapping[str, Mapping[str, float | None]], by_class: 
 
 
 def _cell(value: float, width: int = 6) -> str:
-    return f"{value:{width}.1f}" if math.isfinite(value) else f"{'–':>{width}}"
+    return f"{value:z{width}.1f}" if math.isfinite(value) else f"{'–':>{width}}"
 
 
 def pairs_csv(per_pair: Sequence[Mapping[str, Any]]) -> str:
@@ -193,3 +194,21 @@ def pairs_csv(per_pair: Sequence[Mapping[str, Any]]) -> str:
     for number, pair in enumerate(per_pair, 1):
         table.writerow([number, " + ".join(pair["classes"]), *(pair["sdr"][row] for row in rows)])
     return written.getvalue()
+
+
+def score_markdown(figures: Mapping[str, Any]) -> str:
+    """Lay out the table of an evaluation in Markdown, as model cards have it, in dB.
+
+    Args:
+        figures: what :func:`sopedu.evaluate` returns.
+    """
+    lines = ["| | SDR | 95 % interval | SIR | SAR | SI-SDR |", "|---|---|---|---|---|---|"]
+    for row, name in ROW_NAMES.items():
+        if row not in figures["table"]:
+            continue
+        scores, ends = figures["table"][row], figures["intervals"][row]["sdr"]
+        cells = [two_digits(scores[key]) for key in ("sdr", "sir", "sar", "si_sdr")]
+        cells.insert(1, " … ".join(two_digits(end) for end in ends if end is not None) or "–")
+        mark = "**" if row == "model" else ""
+        lines.append("| " + " | ".join(f"{mark}{cell}{mark}" for cell in (name, *cells)) + " |")
+    return "\n".join(lines)

@@ -198,4 +198,4 @@ def plot_classes(
 
 
 def _one_digit(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}".replace("-", "−")
+    return "–" if value is None else f"{value:z.1f}".replace("-", "−")

@@ -10,7 +10,14 @@ import pytest
 from scipy.stats import bootstrap, norm
 
 from sopedu.errors import SopeduError
-from sopedu.evaluation.statistics import bootstrap_interval, class_matrix, class_table, pairs_csv, summarise
+from sopedu.evaluation.statistics import (
+    bootstrap_interval,
+    class_matrix,
+    class_table,
+    pairs_csv,
+    score_markdown,
+    summarise,
+)
 
 ROWS = ("mixture", "static_mask", "model")
 CLASSES = [["cello", "tuba"], ["tuba", "violin"], ["violin", "cello"], ["cello", "tuba"], ["tuba", "violin"]]
@@ -160,6 +167,17 @@ def test_the_table_of_classes_is_small_enough_for_eleven(scores):
     lines = class_table(by_classes, dict.fromkeys(names, 1.26)).splitlines()
     assert len(lines) == 12 and {len(line) for line in lines} == {len(lines[0])} and len(lines[0]) <= 100
     assert lines[1].split() == ["instrument00", "1.3", "–", *["-12.3"] * 10]
+
+
+def test_a_table_in_markdown_has_the_interval_and_every_score(scores):
+    table = {row: {name: float(values.mean()) for name, values in found.items()} for row, found in scores.items()}
+    intervals = summarise(scores, CLASSES)["intervals"] | {"mixture": {"sdr": [None, None]}}
+    lines = score_markdown({"table": table, "intervals": intervals}).splitlines()
+    assert len(lines) == 2 + len(ROWS) and {line.count("|") for line in lines} == {7}
+    low, high = intervals["model"]["sdr"]
+    cells = f"{table['model']['sdr']:.2f}**", f"{low:.2f} … {high:.2f}**", f"{table['model']['si_sdr']:.2f}**"
+    assert lines[-1].startswith("| **model** | **") and all(cell in lines[-1] for cell in cells)
+    assert lines[2].split("|")[3] == " – "
 
 
 def test_a_line_of_csv_per_mixture(scores):

@@ -271,7 +271,8 @@ def test_nothing_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1.005, "1.00"), (-3.2, "−3.20"), (100, "100.00"), (math.nan, "–"), (np.float32(0.5), "0.50")]
+    ("value", "text"),
+    [(1.005, "1.00"), (-3.2, "−3.20"), (100, "100.00"), (math.nan, "–"), (-0.002, "0.00"), (np.float32(0.5), "0.50")],
 )
 def test_numbers_have_two_digits(value: float, text: str) -> None:
     assert plots.two_digits(value) == text
