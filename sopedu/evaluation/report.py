@@ -38,7 +38,7 @@ _EXPLANATIONS = {
     "model": "Masks predicted from the mixture and a picture of every source.",
     "ideal_binary_mask": "Every cell goes to the louder source. Needs the true sources.",
     "ideal_ratio_mask": "Every cell is shared as the true sources share it. Needs them too.",
-    "swapped": "The model with the two pictures exchanged: it must fail, or pictures play no part.",
+    "swapped": "The model with the pictures exchanged: it must fail, or pictures play no part.",
 }
 
 
@@ -83,7 +83,7 @@ def write_report(
         "report.html",
         title=title,
         model=checkpoint.describe(),
-        figures={"localization": None, **figures},
+        figures={"localization": None, "sources": 2, **figures},
         intervals={row: _ends(scores["sdr"]) for row, scores in intervals.items()},
         beyond=_beyond(figures),
         classes=_classes(figures) if figures.get("by_classes") else None,
