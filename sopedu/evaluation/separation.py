@@ -230,7 +230,8 @@ def _of_model(table: dict[str, dict[str, float]]) -> dict[str, Any]:
 
 def _protocol(pairs: TestPairs, sound: SpectrogramConfig, same_class: bool = False) -> str:
     """How the scores of pairs were measured."""
-    count, classes = pairs.sources.shape[1], len(pairs.class_names)
+    count = pairs.sources.shape[1]
+    classes = len(np.unique(pairs.labels)) if same_class else len(pairs.class_names)
     groups = "pairs" if count == 2 else f"groups of {count}"
     kind = f"of one class, {classes} classes in turn" if same_class else f"all {groups} of {classes} classes in turn"
     divided = "halved" if count == 2 else f"divided by {count}"
