@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,13 @@ from sopedu.toyband import DEMO_INSTRUMENTS, duet
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress
 from sopedu.training.loop import train
 from sopedu.training.run import Run
+
+_NO_RIVALS = (
+    "mixture",
+    "ideal_binary_mask",
+    "ideal_ratio_mask",
+    "swapped",
+)  # rows that no method of separation reached
 
 
 def demo_config(steps: int | None = None, seed: int = 0) -> Config:
@@ -138,7 +145,7 @@ def _say_results(folder: Path, figures: dict[str, Any], say: Callable[[str], Non
 
 
 def score_table(figures: dict[str, Any]) -> str:
-    """Lay out the scores of :func:`sopedu.evaluate` as text, in dB."""
+    """Lay out the scores of :func:`sopedu.evaluate` as text, in dB, with the 95 % interval of each mean SDR."""
     names = {
         "mixture": "mixture, not separated",
         "static_mask": "static mask (class only)",
@@ -147,18 +154,40 @@ def score_table(figures: dict[str, Any]) -> str:
         "ideal_ratio_mask": "ideal ratio mask",
         "swapped": "model, pictures swapped",
     }
-    mixture = figures["table"]["mixture"]["sdr"]
-    lines = [f"{'dB':26}{'SDR':>8}{'SIR':>8}{'SAR':>8}{'SDR improvement':>18}"]
+    table, mixture = figures["table"], figures["table"]["mixture"]["sdr"]
+    lines = [f"{'dB':26}{'SDR':>8}{'95 % interval':>16}{'SIR':>8}{'SAR':>8}{'SI-SDR':>8}{'SDR improvement':>18}"]
     for row, name in names.items():
-        scores = figures["table"][row]
-        cells = "".join(f"{scores[key]:8.2f}" for key in ("sdr", "sir", "sar"))
-        lines.append(f"{name:26}{cells}{scores['sdr'] - mixture:18.2f}")
+        scores, ends = table[row], figures.get("intervals", {}).get(row, {}).get("sdr", [])
+        cells = "".join(f"{scores[key]:z8.2f}" for key in ("sir", "sar", "si_sdr"))
+        lines.append(f"{name:26}{scores['sdr']:8.2f}{_interval(ends):>16}{cells}{scores['sdr'] - mixture:18.2f}")
+    for row, name in names.items():
+        if row in figures.get("differences", {}) and row not in _NO_RIVALS:
+            apart = figures["differences"][row]
+            ends = _interval([apart["low"], apart["high"]])
+            lines.append(f"model minus {name}: {apart['mean']:.2f} dB SDR, 95 % interval {ends}")
     absent = figures["leak_absent"]
     lines.append(
         f"leak: {figures['leak_blank']:.1f} dB to an empty room"
         + (f", {absent:.1f} dB to an instrument that is not playing" if absent is not None else "")
     )
     return "\n".join(lines)
+
+
+def _interval(ends: Sequence[float | None]) -> str:
+    """Lower and upper end; a dash if they are not known."""
+    known = [f"{end:.2f}" for end in ends if end is not None]
+    return " … ".join(known) or "–"
+
+
+def same_class_line(figures: dict[str, Any]) -> str:
+    """Summarise what :func:`sopedu.evaluate` measured on mixtures of one class in one line."""
+    table, gain = figures["table"], figures["differences"]["mixture"]
+    return (
+        f"players of one class: the model has {table['model']['sdr']:.2f} dB SDR, with their pictures swapped "
+        f"{table['swapped']['sdr']:.2f}, the mixture {table['mixture']['sdr']:.2f}, the ideal ratio mask "
+        f"{table['ideal_ratio_mask']['sdr']:.2f}; improvement {gain['mean']:.2f} dB "
+        f"[{_interval([gain['low'], gain['high']])}]"
+    )
 
 
 def localization_line(figures: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from sopedu import demo
 from sopedu.audio.spectrogram import istft, stft
 from sopedu.config import with_values
 from sopedu.data.clips import ToyBandClips
-from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, run_demo, score_table
+from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, run_demo, same_class_line, score_table
 from sopedu.errors import SopeduError
 from sopedu.evaluation import report
 from sopedu.evaluation import separation as evaluation
@@ -124,16 +124,27 @@ def test_who_interrupts_keeps_the_checkpoint_and_gets_no_report(tmp_path, monkey
 
 
 def test_the_table_has_a_line_for_every_row_and_one_for_the_leak():
-    table = {row: {"sdr": float(number), "sir": 10.25, "sar": -3.5} for number, row in enumerate(ROWS, 1)}
+    scores = {"sir": 10.25, "sar": -3.5, "si_sdr": -2.25}
+    table = {row: {"sdr": float(number)} | scores for number, row in enumerate(ROWS, 1)}
     lines = score_table({"table": table, "leak_blank": -12.34, "leak_absent": -5.0}).splitlines()
-    assert lines[0].split() == ["dB", "SDR", "SIR", "SAR", "SDR", "improvement"] and len(lines) == 8
+    assert " ".join(lines[0].split()) == "dB SDR 95 % interval SIR SAR SI-SDR SDR improvement" and len(lines) == 8
     assert [line[26:].split() for line in lines[1:7]] == [
-        [f"{number}.00", "10.25", "-3.50", f"{number - 1}.00"] for number in range(1, 7)
+        [f"{number}.00", "–", "10.25", "-3.50", "-2.25", f"{number - 1}.00"] for number in range(1, 7)
     ]
     assert lines[7] == "leak: -12.3 dB to an empty room, -5.0 dB to an instrument that is not playing"
     assert score_table({"table": table, "leak_blank": -12.34, "leak_absent": None}).endswith(
         "-12.3 dB to an empty room"
     )
+    sure = {
+        "intervals": {row: {"sdr": [-123.456, 0.5]} for row in ROWS} | {"mixture": {"sdr": [None, None]}},
+        "differences": {row: {"mean": 2.0, "low": -1.5, "high": 5.25} for row in ROWS if row != "model"},
+    }
+    lines = score_table({"table": table, "leak_blank": -12.34, "leak_absent": -5.0} | sure).splitlines()
+    assert max(map(len, lines)) <= 100 and lines[1][26:].split()[1] == "–" and "-123.46 … 0.50" in lines[2]
+    assert lines[7:-1] == ["model minus static mask (class only): 2.00 dB SDR, 95 % interval -1.50 … 5.25"]
+    line = same_class_line({"table": table, "differences": sure["differences"]})
+    assert "the model has 3.00 dB SDR, with their pictures swapped 6.00, the mixture 1.00" in line
+    assert line.endswith("improvement 2.00 dB [-1.50 … 5.25]")
     rates = {"peak_in_player": 0.7, "peak_chance": 0.25, "peak_in_player_unrelated_audio": 0.31, "scenes": 100}
     line = localization_line(rates | {"sdr_box": 3.25, "sdr_other_box": -2.0, "sdr_mixture": 0.3})
     assert "in 70% of 100 scenes (chance 25%, with unrelated audio 31%)" in line

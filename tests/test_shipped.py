@@ -58,6 +58,12 @@ def test_the_folder_of_a_run_stands_for_its_checkpoint(tmp_path):
     assert shipped.checkpoint_folder(tmp_path / "run") == tmp_path / "run" / "checkpoint"
     assert shipped.checkpoint_folder(tmp_path / "run" / "checkpoint") == tmp_path / "run" / "checkpoint"
     assert load_checkpoint(str(tmp_path / "run")).config.name == "toyband"
+    assert as_checkpoint(tmp_path / "run").config.name == "toyband"
+    with pytest.raises(SopeduError, match="holds runs, choose one: run$"):
+        load_checkpoint(tmp_path)
+    shutil.rmtree(tmp_path / "run" / "checkpoint")
+    with pytest.raises(SopeduError, match=r"run: this run has no complete checkpoint; sopedu train --out \S+ --resume"):
+        as_checkpoint(tmp_path / "run")
 
 
 def test_functions_take_a_checkpoint_by_name_and_refuse_what_is_none(tmp_path):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sopedu.cli import toyband
+from sopedu.cli.evaluation import evaluate
 from sopedu.cli.options import (
-    CheckpointArgument,
     DeviceOption,
     JsonOption,
     SeedOption,
@@ -27,14 +26,10 @@ from sopedu.cli.options import (
 )
 from sopedu.cli.terminal import run_command
 from sopedu.config import PRESETS
-from sopedu.errors import SopeduError
 
 if TYPE_CHECKING:
     from sopedu.config import Config
-    from sopedu.model import Checkpoint
     from sopedu.training import Run
-
-_Say = Callable[[str], None]
 
 app = typer.Typer(
     help="Learn audio-visual source separation by doing it: train on solos, separate videos, see what sounds.",
@@ -69,7 +64,7 @@ def train(
     data: Annotated[str | None, typer.Option(help="toyband (the default), or an index CSV of prepared clips.")] = None,
     changes: SetOption = None,
     start_from: Annotated[
-        str | None, typer.Option("--from", help="Start with the weights of this checkpoint: its folder or name.")
+        str | None, typer.Option("--from", help="Start with these weights: a checkpoint's folder, a run's, or a name.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped or killed.")] = False,
     validation_pairs: Annotated[int | None, typer.Option(help="Mixtures per validation; default: 32.", min=1)] = None,
@@ -126,79 +121,7 @@ def _print_training_end(run: Run, out: Path) -> None:
     typer.echo(f"{out / 'checkpoint'}\nnext: {shlex.join(command)}")
 
 
-@app.command()
-def evaluate(
-    checkpoint: CheckpointArgument,
-    data: Annotated[str, typer.Option(help="toyband, or an index CSV; a val.csv beside it is preferred.")] = "toyband",
-    pairs: Annotated[int, typer.Option(help="How many held-out mixtures of two.", min=1)] = 64,
-    seed: SeedOption = 0,
-    instruments: Annotated[str, typer.Option(help="Only these, with commas; default: all it was trained on.")] = "",
-    sounds: Annotated[
-        Path | None, typer.Option(help="Use recordings FOLDER/<class>/*.wav, with the toy band's drawings.")
-    ] = None,
-    localization: Annotated[
-        bool, typer.Option("--localization", help="Also score the sound map and places in it (toy band).")
-    ] = False,
-    scenes: Annotated[int, typer.Option(help="Scenes for --localization.", min=1)] = 200,
-    vggss: Annotated[
-        Path | None,
-        typer.Option(help="Score the map on VGG-SS instead: its vggss.json, with --data FOLDER of clips FILE.mp4."),
-    ] = None,
-    device: DeviceOption = "auto",
-    json_file: JsonOption = None,
-) -> None:
-    """Score a checkpoint beside baselines that need no learning.
-
-    Python: sopedu.evaluate(sopedu.load_checkpoint(folder))
-    """
-    from sopedu.cli.plans import evaluation_seconds, spoken
-    from sopedu.model import load_checkpoint
-
-    if vggss is not None and (data == "toyband" or localization or sounds is not None):
-        raise SopeduError("--vggss needs --data FOLDER of clips, and goes neither with --localization nor --sounds")
-    say, loaded = printer(json_file), load_checkpoint(checkpoint, device)
-    say(f"model: {loaded.describe()}")
-    if vggss is not None:
-        about = f"the map of {checkpoint} on the clips of {vggss} in {data}, about 1 s per clip"
-        say(f"plan: evaluate {about}{goal_of(json_file)}")
-        figures = _evaluate_on_vggss(loaded, vggss, data, seed, say)
-    else:
-        scenes, names = scenes if localization else 0, split_names(instruments)
-        about = f"{checkpoint} on {pairs} held-out mixtures of {sounds or data}"
-        about += f" and the map on {scenes} scenes" if scenes else ""
-        duration = spoken(evaluation_seconds(loaded, pairs, scenes, rendered=data == "toyband"))
-        say(f"plan: evaluate {about}, {duration}{goal_of(json_file)}")
-        figures = _evaluate_on_pairs(loaded, data, pairs, seed, names, sounds, scenes, say)
-    say(f"protocol: {figures['protocol']}")
-    write_figures(json_file, figures)
-
-
-def _evaluate_on_vggss(loaded: Checkpoint, vggss: Path, data: str, seed: int, say: _Say) -> dict[str, Any]:
-    from sopedu.evaluation import evaluate_vggss, map_table
-
-    figures = evaluate_vggss(loaded, vggss, data, seed=seed)
-    for note in figures["notes"]:
-        say(f"note: {note}")
-    say(f"{map_table(figures['table'])}\n{figures['missing']} clips are missing")
-    return figures
-
-
-def _evaluate_on_pairs(
-    loaded: Checkpoint, data: str, pairs: int, seed: int, names: tuple[str, ...], sounds: Path | None, scenes: int,
-    say: _Say,
-) -> dict[str, Any]:  # fmt: skip
-    from sopedu.demo import score_table
-    from sopedu.evaluation import evaluate, evaluate_localization, localization_table
-
-    figures = evaluate(loaded, data, pairs, seed, names, sounds)
-    for note in figures.get("notes", []):
-        say(f"note: {note}")
-    say(score_table(figures))
-    if scenes:
-        figures["localization"] = evaluate_localization(loaded, scenes, seed)
-        say(f"\n{localization_table(figures['localization'])}")
-        say(f"protocol: {figures['localization']['protocol']}")
-    return figures
+app.command()(evaluate)
 
 
 @app.command()

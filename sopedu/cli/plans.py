@@ -60,7 +60,9 @@ def training_seconds(config: Config, steps: int) -> float:
     return seconds * steps / int(os.environ.get("WORLD_SIZE", 1))
 
 
-def evaluation_seconds(checkpoint: Checkpoint, pairs: int, scenes: int = 0, rendered: bool = True) -> float:
+def evaluation_seconds(
+    checkpoint: Checkpoint, pairs: int, scenes: int = 0, rendered: bool = True, sources: int = 2
+) -> float:
     """Estimate the seconds of an evaluation from one prediction of the model.
 
     Args:
@@ -68,13 +70,15 @@ def evaluation_seconds(checkpoint: Checkpoint, pairs: int, scenes: int = 0, rend
         pairs: held-out mixtures.
         scenes: scenes of the localization; 0: none.
         rendered: the solos are rendered first (toy band).
+        sources: per mixture.
     """
     config = checkpoint.config
     size, device = config.frames.size, next(checkpoint.model.parameters()).device
     waveform = torch.zeros(1, config.spectrogram.samples, device=device)
     frames = torch.zeros(1, 2, config.frames.count, 3, size, size, dtype=torch.uint8)
     prediction = _duration(lambda: predict_masks(checkpoint.model, waveform, frames))
-    seconds = pairs * (_SCORING + 4 * prediction) + scenes * (_LOCALIZATION + 6 * prediction)
+    scoring = _SCORING * (sources / 2) ** 2
+    seconds = pairs * (scoring + 4 * prediction) + scenes * (_LOCALIZATION + 6 * prediction)
     return _START + seconds + (_RENDERING if rendered else 0.0)
 
 

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = exports(
         "pairs": ("TestPairs", "held_out_pairs", "predict_masks", "separate_pairs"),
         "report": ("write_report",),
         "separation": ("evaluate",),
+        "statistics": ("bootstrap_interval", "class_matrix", "class_table", "pairs_csv", "score_markdown", "summarise"),
         "vggss": ("evaluate_vggss",),
     },
 )

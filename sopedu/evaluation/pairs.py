@@ -1,8 +1,6 @@
 """Held-out pairs, and their separation by a model: from mixture and frames to masks and waveforms.
 
-Scores and their baselines are in :mod:`sopedu.evaluation.separation`.
-
-Notebook: 03_measuring_separation.
+Scores and their baselines are in :mod:`sopedu.evaluation.separation`. Notebook: 03_measuring_separation.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ import torch
 from sopedu.audio.loudness import hearing_gain
 from sopedu.audio.masks import mask_from_logits
 from sopedu.audio.spectrogram import log_magnitude, stft, warp
-from sopedu.data.batches import Clip
 from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.mixing import NOBODY, choose_absent
 from sopedu.data.recordings import SoundFolderClips
@@ -28,13 +25,13 @@ from sopedu.toyband.scenes import scene
 
 @dataclass(frozen=True)
 class TestPairs:
-    """Held-out mixtures of two solos of different classes, with their true sources.
+    """Held-out mixtures of N solos, usually two, with their true sources.
 
     Attributes:
-        sources: each solo divided by two, ``(P, 2, L)``.
+        sources: each solo divided by N, ``(P, N, L)``.
         mixture: their sum, ``(P, L)``.
-        frames: ``(P, 2, S, 3, H, W)`` uint8.
-        labels: ``(P, 2)`` int.
+        frames: ``(P, N, S, 3, H, W)`` uint8.
+        labels: ``(P, N)`` int.
         absent: frames of a class that is not in the mixture, ``(P, S, 3, H, W)``; None with fewer than three classes.
         blank: frames in which nobody plays, ``(P, S, 3, H, W)``.
         class_names: a label is an index into them.
@@ -51,34 +48,39 @@ class TestPairs:
     class_names: tuple[str, ...]
 
 
-def held_out_pairs(clips: ClipDataset, pairs: int = 64, seed: int = 0) -> TestPairs:
+def held_out_pairs(
+    clips: ClipDataset, pairs: int = 64, seed: int = 0, sources: int = 2, same_class: bool = False
+) -> TestPairs:
     """Draw pairs of clips of different classes: all combinations of classes in turn, in a shuffled order.
 
-    A clip is used again only after all clips of its class were used.
-
     Args:
-        clips: held-out clips.
+        clips: held-out clips; one is used again only after all clips of its class were used.
         pairs: how many.
         seed: chooses them.
+        sources: per mixture, 2 for pairs.
+        same_class: mix different clips of one class instead.
 
     Raises:
-        SopeduError: the clips are all of one class.
+        SopeduError: there are too few classes, or with ``same_class`` too few clips of each.
     """
     generator = np.random.default_rng([seed, 17])
-    classes = np.unique(clips.labels[clips.labels != NOBODY])
-    if len(classes) < 2:
-        raise SopeduError("evaluation mixes different classes, but the held-out clips are all of one")
-    combinations = generator.permutation(list(itertools.combinations(classes, 2)))
+    classes, counts = np.unique(clips.labels[clips.labels != NOBODY], return_counts=True)
+    alike = [(label,) * sources for label in classes[counts >= sources]]
+    kinds = alike if same_class else list(itertools.combinations(classes, sources))
+    if not kinds:
+        wanted = f"{sources} clips of one class: draw more pairs" if same_class else f"{sources} different classes"
+        raise SopeduError(f"mixtures of {sources} need {wanted}; the held-out clips are {len(clips)} of {len(classes)}")
+    combinations = generator.permutation(kinds)
     queues = {label: itertools.cycle(generator.permutation(np.flatnonzero(clips.labels == label))) for label in classes}
     chosen = [next(queues[label]) for i in range(pairs) for label in combinations[i % len(combinations)]]
-    labels, members = clips.labels[chosen], np.arange(2 * pairs).reshape(pairs, 2)
-    loaded: list[Clip] = [clips[int(index)] for index in chosen]
+    labels, members = clips.labels[chosen], np.arange(len(chosen)).reshape(pairs, sources)
+    loaded = [clips[int(index)] for index in chosen]
     absent = choose_absent(members, labels, 1, generator)[:, 0]
-    sources = torch.stack([torch.stack([loaded[i].waveform / 2 for i in pair]) for pair in members])
-    frames = torch.stack([torch.stack([loaded[i].frames for i in pair]) for pair in members])
+    waveforms = torch.stack([clip.waveform / sources for clip in loaded]).unflatten(0, members.shape)
+    frames = torch.stack([clip.frames for clip in loaded]).unflatten(0, members.shape)
     shown = torch.stack([loaded[i].frames for i in absent]) if (absent >= 0).all() else None
     blank = _blank_frames(clips, pairs, frames)
-    return TestPairs(sources, sources.sum(1), frames, labels[members], shown, blank, clips.class_names)
+    return TestPairs(waveforms, waveforms.sum(1), frames, labels[members], shown, blank, clips.class_names)
 
 
 def _blank_frames(clips: ClipDataset, count: int, frames: torch.Tensor) -> torch.Tensor:
@@ -112,12 +114,10 @@ def predict_masks(
             magnitude = warp(stft(heard.to(device), sound).abs(), sound)[:, None]
             magnitude, seen = magnitude * gain.to(device)[:, None, None, None], normalise_frames(seen.to(device))
             if model.config.model.region_pooling == "features":
-                logits = model(log_magnitude(magnitude, sound), seen)
-                masks.append(mask_from_logits(logits, model.mask_kind).cpu())
+                masks.append(mask_from_logits(model(log_magnitude(magnitude, sound), seen), model.mask_kind).cpu())
                 continue
             components = model.components(log_magnitude(magnitude, sound))
-            cells = model.feature_map(seen.flatten(0, 1)).float().flatten(2)
-            cells = cells.unflatten(0, seen.shape[:2])  # (B, N, K, C)
+            cells = model.feature_map(seen.flatten(0, 1)).float().flatten(2).unflatten(0, seen.shape[:2])
             for some, pictures, loud in zip(components.split(1), cells, magnitude[:, 0], strict=True):
                 masks.append(torch.stack([model.region_mask(one, some, loud) for one in pictures])[None].cpu())
     return torch.cat(masks)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from sopedu import plots
 from sopedu.audio.masks import Spectra, mask_from_values, threshold
@@ -22,6 +23,7 @@ from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import to_dict
 from sopedu.errors import SopeduError
 from sopedu.evaluation.pairs import TestPairs, predict_masks
+from sopedu.evaluation.statistics import class_matrix
 from sopedu.localization.maps import peak
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.localization.places import inside
@@ -36,7 +38,7 @@ _EXPLANATIONS = {
     "model": "Masks predicted from the mixture and a picture of every source.",
     "ideal_binary_mask": "Every cell goes to the louder source. Needs the true sources.",
     "ideal_ratio_mask": "Every cell is shared as the true sources share it. Needs them too.",
-    "swapped": "The model with the two pictures exchanged: it must fail, or pictures play no part.",
+    "swapped": "The model with the pictures exchanged: it must fail, or pictures play no part.",
 }
 
 
@@ -73,17 +75,26 @@ def write_report(
 
     Notebook: 03_measuring_separation.
     """
-    table, notes = figures["table"], {"trained_on": checkpoint.trained_on, "config": to_dict(checkpoint.config)}
+    table, intervals = figures["table"], figures.get("intervals", {})
+    notes = {"trained_on": checkpoint.trained_on, "config": to_dict(checkpoint.config)}
     named = [(row, plots.ROW_NAMES[row], text) for row, text in _EXPLANATIONS.items()]
     return write_page(
         path,
         "report.html",
         title=title,
         model=checkpoint.describe(),
-        figures={"localization": None, **figures},
+        figures={"localization": None, "sources": 2, **figures},
+        intervals={row: _ends(scores["sdr"]) for row, scores in intervals.items()},
+        beyond=_beyond(figures),
+        classes=_classes(figures) if figures.get("by_classes") else None,
         rows=named,
-        chart=plots.plot_scores(table),
+        chart=plots.plot_scores(table, intervals=intervals),
         spoken_scores=", ".join(f"{name} {plots.two_digits(table[row]['sdr'])} dB" for row, name, _ in named),
+        spoken_classes=", ".join(
+            f"{name} {plots.two_digits(gain)} dB"
+            for name, gain in figures.get("by_class", {}).items()
+            if gain is not None
+        ),
         history=history,
         curve=plots.plot_history(history) if history else None,
         loss=checkpoint.config.loss,
@@ -93,6 +104,21 @@ def write_report(
         configuration=json.dumps(notes, indent=2, ensure_ascii=False),
         next_steps=_next_steps(checkpoint, Path(path)),
     )
+
+
+def _ends(interval: Sequence[float | None]) -> str:
+    """An interval as text; empty if it is not known."""
+    return " … ".join(plots.two_digits(end) for end in interval if end is not None)
+
+
+def _classes(figures: Mapping[str, Any]) -> Figure:
+    return plots.plot_classes(*class_matrix(figures["by_classes"]), figures["by_class"])
+
+
+def _beyond(figures: Mapping[str, Any]) -> str:
+    """How far the model is beyond the static mask, as text; empty if it is not known."""
+    apart = figures.get("differences", {}).get("static_mask")
+    return "" if apart is None else _ends([apart["low"], apart["high"]])
 
 
 def _next_steps(checkpoint: Checkpoint, path: Path) -> list[tuple[str, str]]:

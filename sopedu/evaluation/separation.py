@@ -26,8 +26,12 @@ from sopedu.data.opening import open_clips
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.evaluation.pairs import TestPairs, held_out_pairs, separate_pairs
+from sopedu.evaluation.statistics import LEVEL, RESAMPLES, summarise
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 
+#: Scores of every row of a table.
+SCORES = ("sdr", "sir", "sar", "si_sdr")
+_ROWS_OF_ONE_CLASS = ("mixture", "model", "ideal_binary_mask", "ideal_ratio_mask", "swapped")
 _SOLOS_PER_CLASS = 24  # for the mean spectra of the static mask
 
 
@@ -51,14 +55,14 @@ def class_spectra(clips: ClipDataset) -> np.ndarray:
 
 
 def static_masks(spectra: np.ndarray, labels: np.ndarray) -> torch.Tensor:
-    """Compute fixed Wiener masks: a class's mean power over the sum of both classes' mean powers.
+    """Compute fixed Wiener masks: a class's mean power over the sum of all the mixture's classes' mean powers.
 
     Args:
         spectra: of the classes, ``(classes, F)``.
-        labels: of the pairs, ``(P, 2)`` int.
+        labels: of the pairs, ``(P, N)`` int.
 
     Returns:
-        ``(P, 2, F, 1)`` float32.
+        ``(P, N, F, 1)`` float32.
     """
     power = spectra[labels]
     return torch.from_numpy(power / power.sum(axis=1, keepdims=True)).float()[..., None]
@@ -73,7 +77,7 @@ def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarr
         spectra: of the classes, for the static mask.
 
     Returns:
-        waveforms by row: ``(P, 2, (T − 1) · hop_length)``; of ``blank`` and ``absent`` ``(P, 1, …)``.
+        waveforms by row: ``(P, N, (T − 1) · hop_length)``; of ``blank`` and ``absent`` ``(P, 1, …)``.
     """
     model, sound = checkpoint.model, checkpoint.config.spectrogram
     complex_mixture = stft(pairs.mixture, sound)[:, None]
@@ -84,14 +88,14 @@ def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarr
         return separate_pairs(model, pairs.mixture, frames)
 
     rows = {
-        "mixture": istft(complex_mixture, sound).expand(-1, 2, -1),
+        "mixture": istft(complex_mixture, sound).expand(-1, pairs.labels.shape[1], -1),
         "static_mask": istft(static_masks(spectra, pairs.labels) * complex_mixture, sound),
         "model": separated_by(pairs.frames),
         "ideal_binary_mask": apply_mask(ideal_binary_mask(source, mixture), complex_mixture, sound, True),
         "ideal_ratio_mask": istft(
             unwarp(ideal_ratio_mask(source, mixture).clamp(max=1), sound) * complex_mixture, sound
         ),
-        "swapped": separated_by(pairs.frames.flip(1)),
+        "swapped": separated_by(pairs.frames.roll(1, 1)),  # every source gets the picture of the one before
         "blank": separated_by(pairs.blank[:, None]),
     }
     if pairs.absent is not None:
@@ -106,25 +110,32 @@ def evaluate(
     seed: int = 0,
     instruments: tuple[str, ...] = (),
     sounds: str | Path | None = None,
+    sources: int = 2,
+    same_class: bool = False,
 ) -> dict[str, Any]:
     """Separate held-out pairs, and return the model's scores beside all baselines.
 
     Args:
         checkpoint: the model, on the device that should do the work; or its folder or name, for the CPU.
         data: ``toyband`` or an index CSV (a ``val.csv`` beside it is preferred).
-        pairs: number of mixtures of two solos of different classes.
+        pairs: number of mixtures of solos of different classes.
         seed: chooses the pairs, and for the toy band the solos.
         instruments: of the toy band; empty: those that the checkpoint was trained on.
         sounds: a folder of sounds to use with the toy band's drawings instead of the toy band's own sounds, see
             :mod:`sopedu.data.recordings`; ``notes`` of the result list what was left out.
+        sources: solos per mixture; each is divided by this number.
+        same_class: also separate as many mixtures of solos of one class by different players. They have figures of
+            their own, under ``same_class`` of the result.
 
     Returns:
-        figures by name, in dB; ``table`` holds all scores of all rows, ``protocol`` describes how they were measured.
+        figures by name, in dB; ``table`` holds the means of all scores of all rows, ``protocol`` describes how they
+        were measured. ``intervals``, ``medians``, ``differences``, ``by_classes``, ``by_class`` and ``per_pair`` are
+        those of :func:`sopedu.evaluation.statistics.summarise`.
 
     Raises:
-        SopeduError: no such checkpoint or data, or nothing sounds.
+        SopeduError: no such checkpoint or data, nothing sounds, or too few solos or classes for such mixtures.
     """
-    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments, sounds)[0]
+    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments, sounds, sources, same_class)[0]
 
 
 def evaluate_with_examples(
@@ -134,6 +145,8 @@ def evaluate_with_examples(
     seed: int = 0,
     instruments: tuple[str, ...] = (),
     sounds: str | Path | None = None,
+    sources: int = 2,
+    same_class: bool = False,
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Evaluate like :func:`evaluate`; also return pairs and estimates, to look at and listen to.
 
@@ -144,20 +157,30 @@ def evaluate_with_examples(
         seed: as there.
         instruments: as there.
         sounds: as there.
+        sources: as there.
+        same_class: as there.
 
     Returns:
         figures, pairs, and estimates by row.
     """
     checkpoint = as_checkpoint(checkpoint)
     config, pairs, seed = checkpoint.config, whole_number(pairs, "pairs", 1), whole_number(seed, "seed", 0)
+    sources = whole_number(sources, "sources", 2)
+    if same_class and sounds is not None:
+        raise SopeduError("mixtures of one class need different players: recordings in a folder do not name theirs")
     instruments = (instruments,) if isinstance(instruments, str) else instruments
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
-    clips, known = _clips(config, data, names, 2 * pairs, seed, sounds)
-    test = held_out_pairs(clips, pairs, seed)
-    rows = estimates_by_row(checkpoint, test, class_spectra(known))
-    table, counts = score_rows(test, rows, config.spectrogram.counted_samples)
+    clips, known = _clips(config, data, names, sources * pairs, seed, sounds)
+    test = held_out_pairs(clips, pairs, seed, sources)
+    alike = held_out_pairs(clips, pairs, seed, sources, same_class=True) if same_class else None
+    spectra = class_spectra(known)
+    rows = estimates_by_row(checkpoint, test, spectra)
+    table, counts, summary = _scored(test, rows, config.spectrogram)
     figures = _figures(test, rows, table, config.spectrogram) | counts
     figures |= {"seed": seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
+    figures |= summary
+    if alike is not None:
+        figures["same_class"] = _same_class(checkpoint, alike, spectra)
     if isinstance(clips, SoundFolderClips):
         figures["protocol"] += f"; {clips.protocol}"
         figures["notes"] = clips.notes
@@ -188,31 +211,64 @@ def _figures(
     pairs: TestPairs, rows: dict[str, torch.Tensor], table: dict[str, dict[str, float]], sound: SpectrogramConfig
 ) -> dict[str, Any]:
     """The figures that a reader looks for first, by name."""
-    figures: dict[str, Any] = {name: table["model"][name] for name in ("sdr", "sir", "sar", "si_sdr")}
-    figures["sdr_improvement"] = table["model"]["sdr"] - table["mixture"]["sdr"]
+    figures = _of_model(table)
     for row in ("mixture", "static_mask", "ideal_binary_mask", "ideal_ratio_mask", "swapped"):
         figures[f"sdr_{row}"] = table[row]["sdr"]
     return figures | {
         "leak_blank": leak(rows["blank"], rows["mixture"]),
         "leak_absent": leak(rows["absent"], rows["mixture"]) if "absent" in rows else None,
         "pairs": len(pairs.mixture),
-        "protocol": (
-            f"{len(pairs.mixture)} held-out mixtures of 2 solos, all pairs of {len(pairs.class_names)} classes in "
-            f"turn, each solo halved; {sound.counted_samples / sound.sample_rate:.2f} s at {sound.sample_rate} Hz; "
-            "BSS Eval v3 (512 taps) without permutation, mean over sources; "
-            "leak: mean energy relative to the mixture in dB"
-        ),
+        "sources": pairs.sources.shape[1],
+        "protocol": f"{_protocol(pairs, sound)}; leak: mean energy relative to the mixture in dB",
     }
+
+
+def _of_model(table: dict[str, dict[str, float]]) -> dict[str, Any]:
+    scores = {name: table["model"][name] for name in SCORES}
+    return scores | {"sdr_improvement": table["model"]["sdr"] - table["mixture"]["sdr"]}
+
+
+def _protocol(pairs: TestPairs, sound: SpectrogramConfig, same_class: bool = False) -> str:
+    """How the scores of pairs were measured."""
+    count = pairs.sources.shape[1]
+    classes = len(np.unique(pairs.labels)) if same_class else len(pairs.class_names)
+    groups = "pairs" if count == 2 else f"groups of {count}"
+    kind = f"of one class, {classes} classes in turn" if same_class else f"all {groups} of {classes} classes in turn"
+    divided = "halved" if count == 2 else f"divided by {count}"
+    return (
+        f"{len(pairs.mixture)} held-out mixtures of {count} solos, {kind}, each solo {divided}; "
+        f"{sound.counted_samples / sound.sample_rate:.2f} s at {sound.sample_rate} Hz; "
+        f"BSS Eval v3 (512 taps) without permutation, mean over sources; intervals: {LEVEL} %, {RESAMPLES} bootstrap "
+        "draws of the mixtures"
+    )
+
+
+def _same_class(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray) -> dict[str, Any]:
+    """Figures of mixtures of one class: its name does not tell the players apart, only what the pictures show may."""
+    sound, rows = checkpoint.config.spectrogram, estimates_by_row(checkpoint, pairs, spectra)
+    table, counts, summary = _scored(pairs, {row: rows[row] for row in _ROWS_OF_ONE_CLASS}, sound)
+    del summary["by_classes"]  # every mixture has one class
+    notes = {"pairs": len(pairs.mixture), "protocol": _protocol(pairs, sound, same_class=True), "table": table}
+    return _of_model(table) | counts | notes | summary
+
+
+def _scored(
+    pairs: TestPairs, rows: dict[str, torch.Tensor], sound: SpectrogramConfig
+) -> tuple[dict[str, dict[str, float]], dict[str, int], dict[str, Any]]:
+    """Means and counts as in :func:`score_rows`, and what follows from the scores of single mixtures."""
+    scores, counts = scores_by_row(pairs, rows, sound.counted_samples)
+    classes = [[pairs.class_names[label] for label in labels] for labels in pairs.labels]
+    return _means(scores), counts, summarise(scores, classes)
 
 
 def score_rows(
     pairs: TestPairs, rows: dict[str, torch.Tensor], counted_samples: int
 ) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
-    """Compute mean SDR, SIR, SAR and SI-SDR in dB of every row with two estimates per pair.
+    """Compute mean SDR, SIR, SAR and SI-SDR in dB of every row with one estimate per source.
 
     Args:
         pairs: with the true sources.
-        rows: estimates ``(P, 2, L)`` by name.
+        rows: estimates ``(P, N, L)`` by name.
         counted_samples: of each waveform.
 
     Returns:
@@ -222,19 +278,44 @@ def score_rows(
     Raises:
         SopeduError: no source sounds.
     """
+    scores, counts = scores_by_row(pairs, rows, counted_samples)
+    return _means(scores), counts
+
+
+def _means(scores: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, float]]:
+    return {
+        row: {name: round(float(np.nanmean(values)), 3) for name, values in found.items()}
+        for row, found in scores.items()
+    }
+
+
+def scores_by_row(
+    pairs: TestPairs, rows: dict[str, torch.Tensor], counted_samples: int
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, int]]:
+    """Compute the scores of every source of every mixture, as :func:`score_rows` computes their means.
+
+    Args:
+        pairs: as there.
+        rows: as there; rows with another number of estimates, such as ``blank``, are left out.
+        counted_samples: as there.
+
+    Returns:
+        row → score → ``(P, N)`` in dB, NaN where a source does not sound; and counts as there.
+
+    Raises:
+        SopeduError: no source sounds.
+    """
     references = pairs.sources[..., :counted_samples]
-    scores = bss_eval_rows(references, {name: row for name, row in rows.items() if row.shape[1] == 2})
-    table, counts = {}, {"counted_silent": 0, "silent_references": 0}
-    for name, found in scores.items():
-        if found.silent_references == found.sdr.size:
-            raise SopeduError("evaluation needs sources to compare with, but all held-out clips are silent")
-        scored = found.sdr, found.sir, found.sar, si_sdr(references.numpy(), rows[name].numpy())
-        means = (round(float(np.nanmean(values)), 3) for values in scored)
-        table[name] = dict(zip(("sdr", "sir", "sar", "si_sdr"), means, strict=True))
-        counts["silent_references"] = found.silent_references
-        if name == "model":
-            counts["counted_silent"] = found.counted_silent
-    return table, counts
+    found = bss_eval_rows(references, {name: row for name, row in rows.items() if row.shape[1] == references.shape[1]})
+    if all(score.silent_references == score.sdr.size for score in found.values()):
+        raise SopeduError("evaluation needs sources to compare with, but all held-out clips are silent")
+    scores = {
+        row: dict(zip(SCORES, (got.sdr, got.sir, got.sar, si_sdr(references.numpy(), rows[row].numpy())), strict=True))
+        for row, got in found.items()
+    }
+    silent = {name: score.counted_silent for name, score in found.items()}
+    references_silent = next(iter(found.values())).silent_references
+    return scores, {"counted_silent": silent.get("model", 0), "silent_references": references_silent}
 
 
 def leak(estimate: torch.Tensor, mixture: torch.Tensor) -> float:
@@ -242,7 +323,7 @@ def leak(estimate: torch.Tensor, mixture: torch.Tensor) -> float:
 
     Args:
         estimate: ``(P, 1, L)``.
-        mixture: ``(P, 2, L)``, both rows the same.
+        mixture: ``(P, N, L)``, all rows the same.
 
     Returns:
         in dB.

@@ -105,10 +105,12 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
         the checkpoint, its model in evaluation mode.
 
     Raises:
-        SopeduError: there is no such device, a file is missing or damaged, the format is newer than this version, the
-            configuration does not describe a model, or the weights do not fit it or are not finite.
+        SopeduError: there is no such device, the run has no checkpoint yet, a file is missing or damaged, the format is
+            newer than this version, the configuration does not describe a model, or the weights do not fit it or are
+            not finite.
     """
     folder, device = checkpoint_folder(folder), _chosen_device(device)
+    _require_no_run_without_checkpoint(folder)
     notes = _read_notes(folder)
     model = _read_model(folder, notes["config"])
     model.level_db = notes["level_db"]
@@ -121,7 +123,7 @@ def as_checkpoint(checkpoint: Checkpoint | str | Path) -> Checkpoint:
     """Return a checkpoint as it is, or load it from its name or folder, on the CPU.
 
     Args:
-        checkpoint: a checkpoint, a folder, or a name of one that comes with sopedu.
+        checkpoint: a checkpoint, its folder, that of a run, or a name of one that comes with sopedu.
 
     Raises:
         SopeduError: it is none of these, or cannot be loaded, see :func:`load_checkpoint`.
@@ -133,6 +135,19 @@ def as_checkpoint(checkpoint: Checkpoint | str | Path) -> Checkpoint:
             f"{checkpoint!r:.60}: is no checkpoint; give what sopedu.load_checkpoint returns, or a folder or a name"
         )
     return checkpoint
+
+
+def _require_no_run_without_checkpoint(folder: Path) -> None:
+    """Refuse the folder of a run whose checkpoint is missing, and a folder of runs."""
+    if not os.path.isdir(folder) or os.path.exists(folder / "config.json"):
+        return
+    if any(os.path.exists(folder / name) for name in ("run.json", "history.jsonl")):
+        raise SopeduError(
+            f"{folder}: this run has no complete checkpoint; sopedu train --out {folder} --resume continues it"
+        )
+    runs = sorted(path.parents[1].name for path in folder.glob("*/checkpoint/config.json"))
+    if runs:
+        raise SopeduError(f"{folder}: holds runs, choose one: {', '.join(runs[:5])}{' …' * (len(runs) > 5)}")
 
 
 def _chosen_device(device: str | torch.device) -> torch.device:

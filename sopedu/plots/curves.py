@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -123,12 +124,17 @@ def plot_levels(levels: Any, seconds: float, names: Sequence[str], axes: Axes | 
     return axes.figure
 
 
-def plot_scores(table: Mapping[str, Mapping[str, float]], axes: Axes | None = None) -> Figure:
+def plot_scores(
+    table: Mapping[str, Mapping[str, float]],
+    axes: Axes | None = None,
+    intervals: Mapping[str, Mapping[str, Sequence[float | None]]] | None = None,
+) -> Figure:
     """Draw the mean SDR of every row of an evaluation's table.
 
     Args:
         table: row → scores by name, as :func:`sopedu.evaluate` returns it.
         axes: to draw into; by default those of a new figure.
+        intervals: row → ends of the interval of each score, as there; drawn as black lines on the bars.
 
     Notebook: 03_measuring_separation.
     """
@@ -137,10 +143,59 @@ def plot_scores(table: Mapping[str, Mapping[str, float]], axes: Axes | None = No
     colours = [VERMILION if name == "model" else GREY for name in names]
     labels, values = [ROW_NAMES[name] for name in names], [table[name]["sdr"] for name in names]
     # Matplotlib's own numbers have a real minus sign on the axis, so the labels get one too.
-    axes.bar_label(axes.barh(labels, values, color=colours), [two_digits(value) for value in values], padding=4)
+    bars, ends = axes.barh(labels, values, color=colours), list(values)
+    for number, name in enumerate(names):
+        interval = [end for end in (intervals or {}).get(name, {}).get("sdr", ()) if end is not None]
+        if len(interval) == 2:
+            axes.plot(interval, [number, number], "|-", color="black", linewidth=1, markersize=6)
+            ends[number] = max(interval) if values[number] > 0 else min(interval)
+    for value, end, bar in zip(values, ends, bars, strict=True):
+        side, place = ("left", 4) if value >= 0 else ("right", -4)
+        middle = bar.get_y() + bar.get_height() / 2
+        how = {"textcoords": "offset points", "va": "center", "ha": side}
+        axes.annotate(two_digits(value), (end, middle), (place, 0), **how)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.invert_yaxis()  # the first row on top, as in the table
     axes.margins(x=0.14)
     axes.set_xlabel("SDR in dB")
     axes.spines[["top", "right"]].set_visible(False)
     return axes.figure
+
+
+def plot_classes(
+    names: Sequence[str], values: Any, means: Mapping[str, float | None], axes: Axes | None = None
+) -> Figure:
+    """Draw the SDR improvement of every pair of classes, and its mean for every class.
+
+    Args:
+        names: of the C classes.
+        values: ``(C, C)`` in dB: for sounds of the row's class in mixtures with the column's; NaN where there is none.
+        means: class → mean over all its sounds in dB; None where there is none.
+        axes: to draw into; by default those of a new figure.
+
+    Notebook: 03_measuring_separation.
+    """
+    cells, count = as_array(values).astype(float), len(names)
+    axes = new_axes(axes, (max(6.0, 2.8 + 0.56 * count), 2.2 + 0.42 * count), "SDR improvement of the model, in dB")
+    known = cells[np.isfinite(cells)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    colours = colormaps["cividis"].with_extremes(bad="white")
+    image = axes.imshow(cells, cmap=colours, vmin=min(low, 0.0), vmax=max(high, 1.0), aspect="auto")
+    for (row, column), value in np.ndenumerate(cells):
+        if np.isfinite(value):
+            colour = "black" if image.norm(value) > 0.45 else "white"  # the colours get brighter
+            axes.text(column, row, _one_digit(value), ha="center", va="center", fontsize=8, color=colour)
+    shown = [name.replace("_", " ") for name in names]
+    labels = [f"{text}   {_one_digit(means[name])}" for text, name in zip(shown, names, strict=True)]
+    for axis, texts in ((axes.xaxis, shown), (axes.yaxis, labels)):
+        axis.set_ticks(range(count), texts, parse_math=False)
+    axes.tick_params(axis="x", rotation=45)
+    for label in axes.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
+    axes.set(xlabel="mixed with", ylabel="sound of … and its mean")
+    axes.figure.colorbar(image, ax=axes, label="dB", pad=0.02)
+    return axes.figure
+
+
+def _one_digit(value: float | None) -> str:
+    return "–" if value is None else f"{value:z.1f}".replace("-", "−")

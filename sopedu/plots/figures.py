@@ -98,4 +98,4 @@ def as_array(values: Any) -> np.ndarray:
 
 def two_digits(value: float) -> str:
     """Write a number with two digits after the point and a real minus sign; a dash if it is not finite."""
-    return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
+    return f"{value:z.2f}".replace("-", "−") if math.isfinite(value) else "–"

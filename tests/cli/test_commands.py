@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+import typer
 from command import sopedu
 from PIL import Image
 
@@ -28,7 +30,8 @@ TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 to
 OPTIONS = {
     "demo": "out seed steps json",
     "train": "preset data out set from resume validation-pairs keep tensorboard",
-    "evaluate": "data pairs seed instruments sounds localization scenes vggss device json",
+    "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes vggss device "
+    "json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
     "device json",
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",
@@ -85,6 +88,8 @@ MISTAKES = {
     "train --out full": "full: already exists and is not an empty folder",
     "evaluate nowhere": "nowhere/config.json: no such file",
     "evaluate run/checkpoint --sounds nowhere": "nowhere: no such folder",
+    "evaluate run/checkpoint --pairs 0": "--pairs 0 scores the sound map alone: add --localization",
+    "evaluate run/checkpoint --pairs 0 --localization --by-class": "leave out what is about pairs",
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box a,b,c,d": "--box a,b,c,d: write four numbers",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box 0.5,0,0.2,1": "box 0.5,0,0.2,1: write",
@@ -143,6 +148,64 @@ def test_a_trained_model_is_judged_and_its_figures_are_written(checkpoint):
     assert re.search(rf"\nmodel +{figures['sdr']:.2f} ", out)
     sopedu(f"evaluate {checkpoint} --pairs 2 --instruments violin,tuba --json two.json")
     assert json.loads(Path("two.json").read_text())["leak_absent"] is None  # nobody is left to be absent
+
+
+def test_an_evaluation_prints_and_writes_what_was_asked_for(checkpoint):
+    asked = "--pairs 3 --sources 3 --by-class --same-class --csv new/pairs.csv --json more.json"
+    status, out, err = sopedu(f"evaluate {checkpoint} {asked}")
+    figures = json.loads(Path("more.json").read_text())
+    assert status == 0 and (figures["pairs"], figures["sources"], figures["same_class"]["pairs"]) == (3, 3, 3)
+    assert "3 solos in each, and 3 of one class, about" in out and "go to new/pairs.csv and more.json" in out
+    low, high = figures["intervals"]["model"]["sdr"]
+    assert f"{low:.2f} … {high:.2f}" in out
+    cells = re.search(r"^tuba +(\S+) +– +(\S+) +(\S+)$", out, re.M).groups()
+    values = [figures["by_class"]["tuba"], *figures["by_classes"]["tuba"].values()]
+    assert [float(cell) for cell in cells] == [pytest.approx(value, abs=0.051) for value in values]
+    assert f"players of one class: the model has {figures['same_class']['sdr']:.2f} dB SDR" in out
+    lines = Path("new/pairs.csv").read_text().splitlines()
+    assert lines[0].startswith("pair,classes,mixture,static_mask,model,") and len(lines) == 4
+
+
+def test_a_map_scored_alone_has_its_figures_at_the_top_and_where_they_are_beside_pairs(checkpoint):
+    status, out, err = sopedu(f"evaluate {checkpoint} --pairs 0 --localization --scenes 2 --json map.json")
+    figures = json.loads(Path("map.json").read_text())
+    found = figures.pop("localization")
+    assert status == 0 and found == figures and found["scenes"] == 2 and "sdr" not in figures
+    assert "plan: evaluate run/checkpoint: the map on 2 scenes, about" in out and out.count("protocol: ") == 1
+    sopedu(f"evaluate {checkpoint} --pairs 1 --localization --scenes 2 --json both.json")
+    both = json.loads(Path("both.json").read_text())
+    assert both["localization"] == found and "peak_in_player" not in both and "sdr" in both
+
+
+#: Every command with a checkpoint, in a cheap form.
+CHECKPOINTS = {
+    "evaluate": "evaluate {} --pairs 1",
+    "separate": "separate film.mp4 --end 0.5 --checkpoint {} --out {}-heard",
+    "train": "train --preset tiny --from {} --out {}-tuned",
+}
+
+
+@pytest.mark.parametrize("command", CHECKPOINTS)
+def test_every_command_with_a_checkpoint_takes_the_folder_of_a_run(command, checkpoint, work):
+    shutil.copytree("run", f"whole-{command}")
+    line, values = CHECKPOINTS[command], TRAINING if command == "train" else ""
+    status, out, _ = sopedu(line.replace("{}", f"whole-{command}"), values)
+    assert status == 0 and (f"weights of whole-{command}\n" in out if values else "for 4 steps" in out)
+    shutil.rmtree(f"whole-{command}/checkpoint")
+    status, _, err = sopedu(line.replace("{}", f"whole-{command}").replace("-tuned", "-again"), values)
+    assert status == 2 and err.endswith(
+        f"sopedu: whole-{command}: this run has no complete checkpoint; sopedu train --out whole-{command} --resume "
+        "continues it\n"
+    )
+
+
+def test_the_list_of_commands_with_a_checkpoint_is_whole():
+    taking = {
+        name
+        for name, command in typer.main.get_command(cli.app).commands.items()
+        if {"checkpoint", "start_from"} & {parameter.name for parameter in command.params}
+    }
+    assert taking == set(CHECKPOINTS)
 
 
 @pytest.mark.parametrize("boxes", [[], ["0,0,0.5,1", "0.5,0,1,1", "0.2,0.2,0.4,0.9"]])

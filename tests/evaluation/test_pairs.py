@@ -115,6 +115,19 @@ def test_a_model_without_sound_scores_the_floor_and_is_counted():
     assert counts == {"counted_silent": 4, "silent_references": 0}
 
 
+def test_the_table_is_the_mean_of_the_scores_of_single_sources():
+    length = CONFIG.spectrogram.counted_samples
+    pairs = held_out_pairs(Noise([0, 1, 0, 1]), 2)
+    rows = {"model": pairs.sources[..., :length] + 0.1 * pairs.sources[..., :length].flip(0)}
+    rows["blank"] = rows["model"][:, :1]
+    scores, counts = separation.scores_by_row(pairs, rows, length)
+    assert set(scores) == {"model"} and scores["model"]["sdr"].shape == (2, 2)
+    table, again = separation.score_rows(pairs, rows, length)
+    assert counts == again
+    for name, values in scores["model"].items():
+        assert table["model"][name] == pytest.approx(values.mean(), abs=1e-3)
+
+
 def test_means_are_over_the_sources_that_sound_and_the_others_are_counted():
     length = CONFIG.spectrogram.counted_samples
     pairs = held_out_pairs(Noise([0, 1, 0, 1]), 2)
@@ -160,8 +173,71 @@ def test_each_clip_serves_once_where_there_are_enough_and_the_seed_decides():
 
 
 def test_clips_of_one_class_cannot_be_evaluated():
-    with pytest.raises(SopeduError, match="all of one"):
+    with pytest.raises(SopeduError, match="mixtures of 2 need 2 different classes; the held-out clips are 3 of 1"):
         held_out_pairs(Noise([1, 1, 1]), 2)
+    with pytest.raises(SopeduError, match="mixtures of 3 need 3 different classes"):
+        held_out_pairs(Noise([0, 1, 1]), 2, sources=3)
+
+
+@pytest.mark.parametrize("sources", [3, 4])
+def test_mixtures_of_more_solos_have_as_many_classes_and_divide_each_by_their_number(sources):
+    clips = Noise([0, 1, 2, 3, 4] * 4)
+    pairs = held_out_pairs(clips, 5, 1, sources)
+    shown = pairs.frames[:, :, 0, 0, 0, 0].numpy()  # the colour says which clip
+    assert shown.shape == pairs.labels.shape == (5, sources)
+    assert all(len(set(labels)) == sources for labels in pairs.labels.tolist())
+    assert len({tuple(sorted(labels)) for labels in pairs.labels.tolist()}) == 5  # of 10 or 5 combinations
+    for index, source in zip(shown.ravel(), pairs.sources.flatten(0, 1), strict=True):
+        torch.testing.assert_close(source, clips[int(index)].waveform / sources)
+    torch.testing.assert_close(pairs.sources.sum(1), pairs.mixture)
+    absent = clips.labels[pairs.absent[:, 0, 0, 0, 0].numpy()]
+    assert (absent[:, None] != pairs.labels).all()
+
+
+def test_mixtures_of_one_class_are_of_different_clips_of_every_class_that_has_enough():
+    clips = Noise([0, 1, 1, 2, 2, 2])
+    pairs = held_out_pairs(clips, 8, same_class=True)
+    shown = pairs.frames[:, :, 0, 0, 0, 0].numpy()
+    assert (shown[:, 0] != shown[:, 1]).all() and (clips.labels[shown] == pairs.labels).all()
+    assert sorted(pairs.labels.tolist()) == [[1, 1]] * 4 + [[2, 2]] * 4
+    with pytest.raises(SopeduError, match="2 clips of one class: draw more pairs"):
+        held_out_pairs(Noise([0, 1, 2]), 1, same_class=True)
+
+
+def test_swapped_pictures_of_more_solos_are_all_wrong(checkpoint, monkeypatch):
+    pairs, seen = held_out_pairs(Noise([0, 1, 2] * 2), 2, sources=3), []
+    monkeypatch.setattr(
+        separation, "separate_pairs", lambda model, mixture, frames: seen.append(frames) or mixture[:, None]
+    )
+    separation.estimates_by_row(checkpoint, pairs, np.ones((3, CONFIG.spectrogram.linear_bins)))
+    right, swapped = (frames[:, :, 0, 0, 0, 0] for frames in seen[:2])
+    assert torch.equal(right, pairs.frames[:, :, 0, 0, 0, 0]) and (right != swapped).all()
+    assert torch.equal(right.sort(1).values, swapped.sort(1).values)
+
+
+def test_three_sources_at_once_are_scored_beside_all_rows(checkpoint, figures):
+    found = evaluate(checkpoint, pairs=2, seed=3, sources=3)
+    assert found["sources"] == 3 and "2 held-out mixtures of 3 solos, all groups of 3 of" in found["protocol"]
+    assert set(found["table"]) == set(figures["table"])
+    assert found["sdr_ideal_ratio_mask"] > 8 > found["sdr_mixture"] + 4  # each source is weaker than the other two
+    assert found["leak_absent"] is None  # all three classes are in the mixture
+    assert [len(pair["classes"]) for pair in found["per_pair"]] == [3, 3]
+    with pytest.raises(SopeduError, match="sources"):
+        evaluate(checkpoint, pairs=2, sources=1)
+
+
+def test_one_class_twice_has_figures_of_its_own_and_changes_no_other(checkpoint, figures):
+    found = evaluate(checkpoint, pairs=3, seed=3, same_class=True)
+    apart = found.pop("same_class")
+    assert found == figures
+    assert set(apart["table"]) == {"mixture", "model", "ideal_binary_mask", "ideal_ratio_mask", "swapped"}
+    assert "3 held-out mixtures of 2 solos, of one class, 3 classes in turn" in apart["protocol"]
+    assert apart["sdr"] == apart["table"]["model"]["sdr"] and apart["table"]["ideal_ratio_mask"]["sdr"] > 8
+    assert all(pair["classes"] == [pair["classes"][0]] * 2 for pair in apart["per_pair"])
+    with pytest.raises(SopeduError, match="2 clips of one class: draw more pairs"):
+        evaluate(checkpoint, pairs=1, seed=3, same_class=True)
+    with pytest.raises(SopeduError, match="different players"):
+        evaluate(checkpoint, pairs=3, sounds="folder", same_class=True)
 
 
 def test_the_static_mask_is_the_wiener_filter_of_the_class_means():

@@ -39,9 +39,12 @@ FIGURES = {
     "sdr_ideal_ratio_mask": 13.46, "leak_blank": -31.25, "leak_absent": -22.5, "counted_silent": 3, "seed": 7,
     "protocol": "64 mixtures <of> toys",
     "table": {
-        name: {"sdr": sdr, "sir": sdr + 1.01, "sar": sdr + 2.02, "si_sdr": sdr}
+        name: {"sdr": sdr, "sir": sdr + 1.01, "sar": sdr + 2.02, "si_sdr": sdr - 3.03}
         for name, sdr in zip(ROW_NAMES, (0.21, 3.07, 6.54, 12.35, 13.46, -7.89), strict=True)
     },
+    "intervals": {name: {"sdr": [-1.25, 7.5] if name == "model" else [None, None]} for name in ROW_NAMES},
+    "differences": {"static_mask": {"mean": 3.47, "low": 2.5, "high": 4.25}},
+    "by_classes": {"flute": {"violin": 5.0}, "violin": {"flute": None}}, "by_class": {"flute": 5.0, "violin": None},
 }  # fmt: skip
 
 
@@ -130,18 +133,19 @@ def test_report_is_one_file_that_asks_nobody(report, page) -> None:
 
 def test_table_holds_the_figures(page) -> None:
     head, *lines = page.rows
-    assert head == ["Row", "SDR", "SIR", "SAR", "SDR improvement"]
-    values = {line[0]: line[-4:] for line in lines}
+    assert head == ["Row", "SDR", "SIR", "SAR", "SI-SDR", "SDR improvement"]
+    values = {line[0]: line[-5:] for line in lines}
     assert list(values) == list(ROW_NAMES.values())
-    assert values["model"] == ["6.54", "7.55", "8.56", "6.33"]
-    assert values["mixture"] == ["0.21", "1.22", "2.23", "0.00"]
-    assert values["swapped pictures"] == ["−7.89", "−6.88", "−5.87", "−8.10"]
+    assert values["model"] == ["6.54", "7.55", "8.56", "3.51", "6.33"]
+    assert values["mixture"] == ["0.21", "1.22", "2.23", "−2.82", "0.00"]
+    assert values["swapped pictures"] == ["−7.89", "−6.88", "−5.87", "−10.92", "−8.10"]
+    assert page.text.count("−1.25 … 7.50") == 1
     assert [attributes.get("class") for attributes in page.all("tr")].count("model") == 1
 
 
 def test_summary_says_what_the_figures_mean(page) -> None:
     assert "a mean SDR of 6.54 dB" in page.text and "improves it by 6.33 dB" in page.text
-    assert "the model is 3.47 dB better" in page.text
+    assert "the model is 3.47 dB better (95 % interval of the difference: 2.50 … 4.25 dB)." in page.text
     assert "reaches −7.89 dB: the picture decides which sound comes out" in page.text
     assert "lets −31.25 dB through, one of an instrument that is not heard −22.50 dB" in page.text
     assert "64 mixtures <of> toys. Seed 7. Silent estimates, scored −30 dB: 3." in page.text
@@ -181,8 +185,9 @@ def test_every_promised_sound_has_a_player_that_plays(page, material) -> None:
 
 def test_every_figure_can_be_seen_and_is_described(page) -> None:
     pictures = page.all("img")
-    assert len(pictures) == 2 + 2 + 1  # scores, learning curve, two examples, sound map
-    assert len({attributes["alt"] for attributes in pictures}) == 5
+    assert len(pictures) == 3 + 2 + 1  # scores, pairs of classes, learning curve, two examples, sound map
+    assert len({attributes["alt"] for attributes in pictures}) == 6
+    assert "mean of each class: flute 5.00 dB." in pictures[1]["alt"]
     assert all(len(attributes["alt"]) > 40 for attributes in pictures)
     assert "model 6.54 dB" in pictures[0]["alt"]
     for attributes in pictures:
@@ -195,7 +200,7 @@ def test_headings_are_in_order_and_regions_have_names(page) -> None:
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
     regions = [attributes["aria-label"] for _, attributes in page.tags if attributes.get("role") == "region"]
-    assert len(set(regions)) == len(regions) == 6
+    assert len(set(regions)) == len(regions) == 7
     assert "viewport" in [attributes.get("name") for attributes in page.all("meta")]
     assert all("scope" in attributes for attributes in page.all("th"))
 

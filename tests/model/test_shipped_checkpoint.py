@@ -8,6 +8,7 @@ import pytest
 
 from sopedu.evaluation.localization import evaluate_localization
 from sopedu.evaluation.separation import evaluate
+from sopedu.evaluation.statistics import score_markdown
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint
 from sopedu.toyband import INSTRUMENTS
 
@@ -25,6 +26,18 @@ def test_it_is_small_and_knows_all_eleven_instruments(shipped):
     assert checkpoint.class_names == INSTRUMENTS
     assert checkpoint.trained_on["data"] == "toyband"
     assert (folder / "README.md").exists()
+
+
+def test_its_card_shows_the_figures_of_its_metrics_with_si_sdr_and_intervals(shipped):
+    folder, checkpoint = shipped
+    table = score_markdown(checkpoint.metrics)
+    assert table in (folder / "README.md").read_text(encoding="utf-8")
+    head, *rows = ([cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines())
+    assert head == ["", "SDR", "95 % interval", "SIR", "SAR", "SI-SDR"] and len(rows) == 1 + len(
+        checkpoint.metrics["table"]
+    )
+    model = next(row for row in rows if row[0] == "model")
+    assert float(model[-1]) == pytest.approx(checkpoint.metrics["si_sdr"], abs=0.006)
 
 
 def test_it_separates_as_well_as_its_metrics_say(shipped):

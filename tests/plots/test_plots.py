@@ -188,6 +188,46 @@ def test_scores_are_written_on_their_bars() -> None:
     assert axes.get_xlabel() == "SDR in dB"
 
 
+def test_intervals_lie_on_their_bars_and_beside_no_number() -> None:
+    table = {name: {"sdr": value} for name, value in zip(plots.ROW_NAMES, (0.3, 2, 5.456, 12, 13, -4.25), strict=True)}
+    intervals = {name: {"sdr": [row["sdr"] - 1, row["sdr"] + 2]} for name, row in table.items()}
+    intervals["static_mask"]["sdr"] = [None, None]  # of one mixture alone
+    figure = plots.plot_scores(table, intervals=intervals)
+    axes = figure.axes[0]
+    drawn = {line.get_ydata()[0]: tuple(line.get_xdata()) for line in axes.lines if len(set(line.get_ydata())) == 1}
+    assert drawn == {i: (row["sdr"] - 1, row["sdr"] + 2) for i, row in enumerate(table.values()) if i != 1}
+    figure.draw_without_rendering()
+    for number, text in enumerate(axes.texts):
+        box = axes.transData.inverted().transform(text.get_window_extent())
+        low, high = drawn.get(number, (2, 2))
+        assert box[0, 0] > high or box[1, 0] < low
+
+
+def test_every_pair_of_classes_has_its_number_and_every_class_its_mean() -> None:
+    values = np.array([[np.nan, 12.34, -2.0], [0.5, np.nan, 6.0], [np.nan, np.nan, np.nan]])
+    figure = plots.plot_classes(
+        ["acoustic_guitar", "tuba", "$x{$"], values, {"acoustic_guitar": 5.17, "tuba": 3.25, "$x{$": None}
+    )
+    axes, bar = figure.axes
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (1, 0): "12.3", (2, 0): "−2.0", (0, 1): "0.5", (2, 1): "6.0"
+    }  # fmt: skip
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "acoustic guitar   5.2",
+        "tuba   3.2",
+        "$x{$   –",
+    ]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["acoustic guitar", "tuba", "$x{$"]
+    assert axes.images[0].get_cmap().name == "cividis" and axes.images[0].get_clim() == (-2, 12.34)
+    assert bar.get_ylabel() == "dB" and axes.get_xlabel() == "mixed with"
+    for text in axes.texts:  # dark on bright, bright on dark
+        column, row = text.get_position()
+        shade = axes.images[0].to_rgba(values)[row, column, :3].mean()
+        assert (text.get_color() == "black") == (shade > 0.45)
+    nothing = plots.plot_classes(["a", "b"], np.full((2, 2), np.nan), {"a": None, "b": None})
+    assert not nothing.axes[0].texts
+
+
 def test_separation_shares_one_scale_and_explains_it() -> None:
     rows, generator = (TINY.log_frequency_bins, TINY.time_frames), torch.Generator().manual_seed(0)
     sources = torch.rand(2, *rows, generator=generator)
@@ -221,14 +261,18 @@ def test_nothing_is_cut_off() -> None:
     """The outermost pixels of a figure are blank: no label runs over its border."""
     table = {name: {"sdr": 10.0} for name in plots.ROW_NAMES}
     magnitude = log_magnitude_rows(440, TINY)
-    for figure in (plots.plot_scores(table), plots.plot_history(HISTORY), plots.plot_spectrogram(magnitude, TINY)):
+    names = ["acoustic_guitar", "saxophone", "tuba"]
+    classes = plots.plot_classes(names, 10 * np.eye(3), dict.fromkeys(names, 1.0))
+    others = (plots.plot_history(HISTORY), plots.plot_spectrogram(magnitude, TINY))
+    for figure in (plots.plot_scores(table), classes, *others):
         with Image.open(io.BytesIO(plots.encode_figure(figure, "png"))) as picture:
             pixels = np.asarray(picture.convert("L"))
         assert min(edge.min() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])) == 255
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1.005, "1.00"), (-3.2, "−3.20"), (100, "100.00"), (math.nan, "–"), (np.float32(0.5), "0.50")]
+    ("value", "text"),
+    [(1.005, "1.00"), (-3.2, "−3.20"), (100, "100.00"), (math.nan, "–"), (-0.002, "0.00"), (np.float32(0.5), "0.50")],
 )
 def test_numbers_have_two_digits(value: float, text: str) -> None:
     assert plots.two_digits(value) == text

@@ -1,0 +1,153 @@
+"""``sopedu evaluate``: a checkpoint's scores beside their baselines, on pairs, on scenes, or on clips of VGG-SS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sopedu.cli.options import (
+    CheckpointArgument,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    printer,
+    split_names,
+    writable,
+    write_figures,
+)
+from sopedu.errors import SopeduError
+
+if TYPE_CHECKING:
+    from sopedu.model import Checkpoint
+
+_Say = Callable[[str], None]
+
+
+def evaluate(
+    checkpoint: CheckpointArgument,
+    data: Annotated[str, typer.Option(help="toyband, or an index CSV; a val.csv beside it is preferred.")] = "toyband",
+    pairs: Annotated[
+        int, typer.Option(help="How many held-out mixtures; 0 with --localization: score the map alone.", min=0)
+    ] = 64,
+    sources: Annotated[int, typer.Option(help="Solos per mixture.", min=2)] = 2,
+    seed: SeedOption = 0,
+    instruments: Annotated[str, typer.Option(help="Only these, with commas; default: all it was trained on.")] = "",
+    sounds: Annotated[
+        Path | None, typer.Option(help="Use recordings FOLDER/<class>/*.wav, with the toy band's drawings.")
+    ] = None,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="Also print the SDR improvement for every pair of classes.")
+    ] = False,
+    same_class: Annotated[
+        bool, typer.Option("--same-class", help="Also score, apart, mixtures of two players of one class.")
+    ] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Also write one line per mixture to this file.", callback=writable)
+    ] = None,
+    localization: Annotated[
+        bool, typer.Option("--localization", help="Also score the sound map and places in it (toy band).")
+    ] = False,
+    scenes: Annotated[int, typer.Option(help="Scenes for --localization.", min=1)] = 200,
+    vggss: Annotated[
+        Path | None,
+        typer.Option(help="Score the map on VGG-SS instead: its vggss.json, with --data FOLDER of clips FILE.mp4."),
+    ] = None,
+    device: DeviceOption = "auto",
+    json_file: JsonOption = None,
+) -> None:
+    """Score a checkpoint beside baselines that need no learning.
+
+    Python: sopedu.evaluate(sopedu.load_checkpoint(folder))
+    """
+    from sopedu.model import load_checkpoint
+
+    of_pairs = by_class or same_class or csv_file is not None or sounds is not None or sources != 2
+    if vggss is not None and (data == "toyband" or localization or of_pairs):
+        raise SopeduError(
+            "--vggss needs --data FOLDER of clips, and goes with none of --localization, --sounds, --sources, "
+            "--by-class, --same-class, --csv"
+        )
+    if not pairs and vggss is None and (not localization or of_pairs):
+        raise SopeduError("--pairs 0 scores the sound map alone: add --localization and leave out what is about pairs")
+    say, loaded = printer(json_file), load_checkpoint(checkpoint, device)
+    say(f"model: {loaded.describe()}")
+    goals = [f"{path}" for path in (csv_file, json_file) if path is not None]
+    goal = f"; figures go to {' and '.join(goals)}" if goals else ""
+    if vggss is not None:
+        say(f"plan: evaluate the map of {checkpoint} on the clips of {vggss} in {data}, about 1 s per clip{goal}")
+        figures = _evaluate_on_vggss(loaded, vggss, data, seed, say)
+    else:
+        asked = {"data": data, "pairs": pairs, "seed": seed, "instruments": split_names(instruments)}
+        asked |= {"sounds": sounds, "sources": sources, "same_class": same_class}
+        scenes = scenes if localization else 0
+        say(f"plan: evaluate {checkpoint}: {_work(loaded, asked, scenes)}{goal}")
+        figures = _evaluate_on_pairs(loaded, asked, by_class, csv_file, say) if pairs else {}
+        if scenes:
+            figures = _evaluate_localization(loaded, scenes, seed, figures, say)
+    say(f"protocol: {figures['protocol']}")
+    write_figures(json_file, figures)
+
+
+def _work(loaded: Checkpoint, asked: dict[str, Any], scenes: int) -> str:
+    """What an evaluation is going to do, and how long it takes."""
+    from sopedu.cli.plans import evaluation_seconds, spoken
+
+    data, pairs, sources = asked["data"], asked["pairs"], asked["sources"]
+    mixtures = f"{pairs} held-out mixtures of {asked['sounds'] or data}" if pairs else ""
+    mixtures += f", {sources} solos in each" if sources != 2 else ""
+    mixtures += f", and {pairs} of one class" if asked["same_class"] else ""
+    work = [text for text in (mixtures, f"the map on {scenes} scenes" if scenes else "") if text]
+    seconds = evaluation_seconds(
+        loaded, pairs * (1 + asked["same_class"]), scenes, rendered=data == "toyband" and pairs > 0, sources=sources
+    )
+    return f"{' and '.join(work)}, {spoken(seconds)}"
+
+
+def _evaluate_on_vggss(loaded: Checkpoint, vggss: Path, data: str, seed: int, say: _Say) -> dict[str, Any]:
+    from sopedu.evaluation import evaluate_vggss, map_table
+
+    figures = evaluate_vggss(loaded, vggss, data, seed=seed)
+    for note in figures["notes"]:
+        say(f"note: {note}")
+    say(f"{map_table(figures['table'])}\n{figures['missing']} clips are missing")
+    return figures
+
+
+def _evaluate_on_pairs(
+    loaded: Checkpoint, asked: dict[str, Any], by_class: bool, csv_file: Path | None, say: _Say
+) -> dict[str, Any]:
+    from sopedu.demo import same_class_line, score_table
+    from sopedu.evaluation import class_table, evaluate, pairs_csv
+    from sopedu.files import written_aside
+
+    figures = evaluate(loaded, **asked)
+    for note in figures.get("notes", []):
+        say(f"note: {note}")
+    say(score_table(figures))
+    if by_class:
+        say("\nSDR improvement of the model for the class of each line, mixed with that of each column")
+        say(class_table(figures["by_classes"], figures["by_class"]))
+    if "same_class" in figures:
+        say(f"\n{same_class_line(figures['same_class'])}")
+        say(f"protocol: {figures['same_class']['protocol']}")
+    if csv_file is not None:
+        with written_aside(csv_file, parents=True) as unfinished:
+            unfinished.write_text(pairs_csv(figures["per_pair"]), encoding="utf-8")
+        say(f"mixtures: {csv_file}")
+    return figures
+
+
+def _evaluate_localization(
+    loaded: Checkpoint, scenes: int, seed: int, figures: dict[str, Any], say: _Say
+) -> dict[str, Any]:
+    """Add the map's figures to those of pairs under ``localization``; without pairs also beside it."""
+    from sopedu.evaluation import evaluate_localization, localization_table
+
+    found = evaluate_localization(loaded, scenes, seed)
+    say(f"\n{localization_table(found)}")
+    if figures:
+        say(f"protocol: {found['protocol']}")
+    return (figures or found) | {"localization": found}
