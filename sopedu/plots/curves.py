@@ -80,7 +80,7 @@ def plot_rates(found: Mapping[str, Any], axes: Axes | None = None) -> Figure:
     """
     rates, smooth = found["rates"], np.array(found["smooth"])
     losses = np.array([math.nan if loss is None else loss for loss in found["losses"]])
-    axes = new_axes(axes, (8, 3.6), "Learning-rate range test: one training whose rate rises from step to step")
+    axes = new_axes(axes, (8, 3.6), "Learning-rate range test")
     axes.plot(rates, losses, ".", color=GREY, markersize=5, label="loss of one step")
     axes.plot(rates[: len(smooth)], smooth, color=BLUE, label="averaged with its neighbours")
     for name, style, colour in (("configured", "-", "black"), ("suggestion", "--", VERMILION), ("unstable", ":", GREY)):

@@ -24,14 +24,19 @@ def landscape(frames: int) -> torch.Tensor:
     return torch.randint(0, 256, (frames, 3, 64, 96), generator=generator, dtype=torch.uint8)
 
 
+def noises() -> torch.Tensor:
+    """A loud noise, then a soft one: all frequencies are heard, and it is not steady, so that the map is not dark."""
+    return torch.randn(8191) * torch.where(torch.arange(8191) < 4000, 0.2, 0.002)
+
+
 def pixel_sounds(*values: str, frames: int = 1) -> PixelSounds:
-    """A landscape clip of noise before an untrained model whose eyes are sharpened, so that cells differ."""
+    """A landscape clip of two noises before an untrained model whose eyes are sharpened, so that cells differ."""
     torch.manual_seed(0)
     model = SoundOfPixels(with_values(preset("tiny"), [*VALUES.split(), *values])).eval().requires_grad_(False)
     with torch.no_grad():
         model.frame_net.head.weight.mul_(20)
         model.synthesizer.scale.mul_(5)
-    return PixelSounds(model, 0.1 * torch.randn(8191), landscape(frames))
+    return PixelSounds(model, noises(), landscape(frames))
 
 
 @torch.inference_mode()
@@ -283,8 +288,8 @@ def test_a_model_in_training_mode_answers_as_in_evaluation_and_is_not_changed():
     modes = [module.training for module in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     torch.manual_seed(0)
-    SoundOfPixels(model.config)  # draws what `pixel_sounds` draws before its noise
-    found = PixelSounds(model, 0.1 * torch.randn(8191), landscape(1))
+    SoundOfPixels(model.config)  # draws what `pixel_sounds` draws before its noises
+    found = PixelSounds(model, noises(), landscape(1))
     np.testing.assert_array_equal(found.sound_map(), expected.sound_map())
     assert torch.equal(found.separate(BOX), expected.separate(BOX))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
