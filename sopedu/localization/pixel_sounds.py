@@ -93,13 +93,13 @@ class PixelSounds:
         for row in range(self.grid[0]):
             yield self.masks(self.features[:, frame, row].T)
 
-    def sound_map(self, kind: str = MAP_KINDS[0]) -> np.ndarray:
+    def sound_map(self, kind: str = MAP_KINDS[0], noise: bool = False) -> np.ndarray:
         """Compute the volume of each cell, ``(S, h, w)`` float64 in 0 … 1.
 
         Args:
-            kind: ``energy``: energy of the masked mixture over that of the mixture; ``log``: mean of the mask weighted
-                by log(1 + magnitude of the mixture), as the loss weights it; steady noise, such as hiss, darkens both
-                (:mod:`sopedu.audio.noise`). ``mean``: mean of the mask, whatever is heard.
+            kind: ``energy``: energy of the masked mixture over that of the mixture; ``mean``: mean of the mask;
+                ``log``: mean of the mask weighted by log(1 + magnitude of the mixture), as the loss weights it.
+            noise: let steady noise, such as hiss or wind, light the first and the last too (:mod:`sopedu.audio.noise`).
 
         Raises:
             SopeduError: an unknown kind.
@@ -107,7 +107,7 @@ class PixelSounds:
         power = {"energy": self.heard.square(), "mean": torch.ones_like(self.heard), "log": torch.log1p(self.heard)}
         if kind not in power:
             raise SopeduError(f"unknown sound map {kind!r}: choose {', '.join(MAP_KINDS)}")
-        certainty = 1.0 if kind == "mean" else certainty_of_music(self.spectrogram)
+        certainty = 1.0 if noise or kind == "mean" else certainty_of_music(self.spectrogram)
         weight = certainty * power[kind] / power[kind].sum().clamp_min(1e-12)
         volume = np.zeros((self.features.shape[1], *self.grid))
         for frame in range(len(volume)):

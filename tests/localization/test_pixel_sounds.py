@@ -65,6 +65,17 @@ def test_the_sound_map_is_what_single_pixels_say(kind):
         assert found[frame, row, column] == pytest.approx(expected.item(), abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", MAP_KINDS)
+def test_steady_noise_lights_the_map_only_if_it_is_asked_to(kind):
+    model, generator = pixel_sounds().model, torch.Generator().manual_seed(3)
+    pixels = PixelSounds(model, 0.1 * torch.randn(8191, generator=generator), landscape(1))
+    lit = pixels.sound_map(kind, noise=True)
+    assert lit.max() > 0.1
+    np.testing.assert_array_equal(pixels.sound_map(kind), lit if kind == "mean" else 0 * lit)
+    music = pixel_sounds()
+    np.testing.assert_array_equal(music.sound_map(kind), music.sound_map(kind, noise=True))
+
+
 @pytest.mark.parametrize("pooling", ["max", "mean"])
 @torch.inference_mode()
 def test_the_whole_picture_sounds_as_in_training(pooling):
