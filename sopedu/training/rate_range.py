@@ -20,6 +20,7 @@ from sopedu.data.clips import ClipDataset
 from sopedu.errors import SopeduError, real_number, whole_number
 from sopedu.machine import fastest_convolutions
 from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.training import out_of_memory
 from sopedu.training.loading import BatchLoader
 from sopedu.training.loop import Trainer
 from sopedu.training.optimizer import training_mode
@@ -87,7 +88,8 @@ def learning_rate_range(
         rates, losses and a suggestion.
 
     Raises:
-        SopeduError: rates that do not rise, too few steps, several processes, a loss that is never finite.
+        SopeduError: rates that do not rise, too few steps, several processes, a loss that is never finite,
+            a batch that does not fit into memory (with the size that fits).
 
     Source: Smith, *Cyclical learning rates for training neural networks* (arXiv 1506.01186), section 3.3: a useful
         rate lies between the one from which the loss falls and the one from which it becomes ragged or rises. A tenth
@@ -111,7 +113,12 @@ def learning_rate_range(
     rates = np.geomspace(lowest, highest, steps).tolist()
     with torch.random.fork_rng():  # also of all GPUs
         trainer = Trainer(prepare(config, clips, copy.deepcopy(model), None, False), clips, None, 1, 1)
-        losses = _losses(trainer, rates, progress)
+        try:
+            losses = _losses(trainer, rates, progress)
+        except torch.OutOfMemoryError:
+            losses = None  # leave this block first: the traceback keeps the tensors of the step in memory
+        if losses is None:
+            raise SopeduError(out_of_memory.advice(trainer))
     finite = [loss for loss in losses if math.isfinite(loss)]
     if not finite:
         raise SopeduError(f"the loss is not finite at a learning rate of {lowest:g}: begin lower, or look at the data")

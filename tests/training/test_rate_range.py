@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sopedu.config import Config, preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError
-from sopedu.training.loop import train
+from sopedu.training.loop import Trainer, train
 from sopedu.training.rate_range import first_risen, learning_rate_range, smoothed
 from sopedu.training.run import Callback
 from sopedu.training.run_folder import find_rate
@@ -114,6 +114,17 @@ def test_several_processes_and_a_rate_of_zero_are_told(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SopeduError, match="one process"):
         learning_rate_range(TINY, clips)
+
+
+def test_a_batch_that_does_not_fit_is_one_line_with_the_size_that_fits(monkeypatch):
+    def too_much(self, batch):
+        raise torch.OutOfMemoryError("too much")
+
+    monkeypatch.setattr(Trainer, "step", too_much)
+    with pytest.raises(
+        SopeduError, match=r"out of memory at step 1: a batch of 2 fits \(--set training.batch_size=2\)"
+    ):
+        learning_rate_range(TINY, ToyBandClips(TINY), progress=False)
 
 
 def test_nothing_is_left_where_it_fails(tmp_path, monkeypatch):
