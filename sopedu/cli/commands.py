@@ -26,6 +26,7 @@ from sopedu.cli.options import (
 )
 from sopedu.cli.terminal import run_command
 from sopedu.config import PRESETS
+from sopedu.errors import SopeduError
 
 if TYPE_CHECKING:
     from sopedu.config import Config
@@ -72,6 +73,9 @@ def train(
         int | None, typer.Option(help="How many states to resume from stay on disk; default: 2.", min=1)
     ] = None,
     tensorboard: Annotated[bool | None, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Do not train; see at which learning rates the loss falls.")
+    ] = False,
 ) -> None:
     """Train a model, here or on many GPUs (accelerate launch -m sopedu train …).
 
@@ -84,6 +88,11 @@ def train(
 
     start = requested(out).config if resume and not preset else preset_named(preset or "tiny")
     config, first = with_values(start, changes or []), os.environ.get("RANK", "0") == "0"
+    if find_rate:
+        if resume:
+            raise SopeduError("--find-rate begins anew: leave out --resume, and give it a folder of its own")
+        _find_rate(config, out, data or "toyband", start_from)
+        return
     if first:
         _print_training_plan(config, out, data or "toyband", resume)
     run = train_run(out, config, data, start_from, resume, validation_pairs, keep, tensorboard, say=typer.echo)
@@ -93,6 +102,24 @@ def train(
         raise typer.Exit(130)
     if run.terminated:
         raise typer.Exit(RESUME_STATUS)
+
+
+def _find_rate(config: Config, out: Path, data: str, start_from: str | None) -> None:
+    from sopedu.cli.plans import spoken, training_seconds
+    from sopedu.files import require_new_folder
+    from sopedu.training import find_rate
+
+    require_new_folder(out)
+    typer.echo(
+        f"plan: try learning rates of preset {config.name} on {data}, 100 steps of {config.training.batch_size} "
+        f"mixtures, {spoken(training_seconds(config, 100))} once the clips are read; results go to {out}"
+    )
+    found = find_rate(out, config, data, start_from, say=typer.echo)
+    typer.echo(
+        f"unstable from {found.unstable:.1e} on; configured {found.configured:.1e}, suggestion {found.suggestion:.1e}\n"
+        f"{out / 'learning_rate.png'}\nto take it: --set training.learning_rate={found.suggestion:.1e} "
+        f"--set training.frame_learning_rate={found.suggestion * found.ratio:.1e}"
+    )
 
 
 def _print_training_plan(config: Config, out: Path, data: str, resume: bool) -> None:

@@ -105,6 +105,12 @@ class IndexClips(ClipDataset):
                 f"{self.index.path}: all of {len(some)} recordings looked at are silent at their beginning (below "
                 "−80 dB full scale): a training on silence learns nothing; listen to the audio files"
             )
+        seconds = self.index.frame_counts[self.labels != NOBODY] / self.config.frames.frame_rate
+        if short := int((seconds < sound.seconds).sum()):
+            notes.append(
+                f"{self.index.path}: {short} of {len(seconds)} clips are shorter than {sound.seconds:.2f} s; silence "
+                "follows their sound"
+            )
         if missing:
             named = ", ".join(name for _, name in missing[:10]) + (", …" if len(missing) > 10 else "")
             what = f"{self.index.path}: {len(missing)} files or folders of {len(rows)} clips are missing: {named}"
@@ -132,7 +138,7 @@ class IndexClips(ClipDataset):
         first = min(max(reach, earliest), latest)
         last = max(first, min(duration - reach - 1 / settings.frame_rate, latest))
         centre = generator.uniform(first, last) if generator is not None else min(max(first, duration / 2), latest)
-        start = max(0.0, (centre if long_enough else reach) - half)
+        start = max(0.0, centre - half) if long_enough else 0.0
         waveform = np.zeros(0, np.float32)
         if self.labels[index] != NOBODY:
             waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)

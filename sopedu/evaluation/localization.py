@@ -62,9 +62,9 @@ def evaluate_localization(
 
     `map_levels` is the mean share of the energy that the loudest cell lets through: when somebody in the picture plays,
     when the sound is of an instrument that is not in it (`off_screen`), the same in an empty room, when players rest
-    and the sound is faint noise (`hiss`), and in digital silence. `silent_map_level` is the mean of `off_screen` and
-    `empty_room`: 0 is a dark map. `off_screen_leak` is what the resting players' boxes let through, in dB of the
-    mixture.
+    and the sound is faint noise (`hiss`; `hiss_as_sound` if the map did not darken for noise), and in digital silence.
+    `silent_map_level` is the mean of `off_screen` and `empty_room`: 0 is a dark map. `off_screen_leak` is what the
+    resting players' boxes let through, in dB of the mixture.
 
     Args:
         checkpoint: the model, trained on toy-band instruments; it works on its device. Or its folder or name, for the
@@ -125,7 +125,9 @@ class _OnePlays:
 
     scores: dict[str, list[Score]] = field(default_factory=lambda: {name: [] for name in (*_NAMES, *MAP_KINDS)})
     levels: dict[str, list[float]] = field(
-        default_factory=lambda: {name: [] for name in ("playing", "off_screen", "empty_room", "hiss", "silence")}
+        default_factory=lambda: {
+            name: [] for name in ("playing", "off_screen", "empty_room", "hiss", "silence", "hiss_as_sound")
+        }
     )
     players: list[str] = field(default_factory=list)
     areas: list[float] = field(default_factory=list)
@@ -166,6 +168,7 @@ def _one_plays(checkpoint: Checkpoint, names: Sequence[str], scenes: int, seed: 
             found.leaks.append((resting, unrelated.mixture().expand_as(resting)))
         for name, sounds in heard.items():
             found.levels[name].append(sounds.sound_map(kind).max())
+        found.levels["hiss_as_sound"].append(heard["hiss"].sound_map(kind, noise=True).max())
     return _figures_of_one(found, names, kind)
 
 

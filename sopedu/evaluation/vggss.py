@@ -242,7 +242,8 @@ def _map_of_clip(checkpoint: Checkpoint, path: Path, kind: str = MAP_KINDS[0]) -
     heard = np.pad(heard, (0, sound.samples - len(heard)))
     times = np.clip(config.frames.times(middle), 0, info.duration)
     pictures = read_frames(path, times, frame_size(info, config.frames.size))
-    volume = PixelSounds(checkpoint.model, torch.from_numpy(heard), frames_tensor(pictures)).sound_map(kind)
+    pixels = PixelSounds(checkpoint.model, torch.from_numpy(heard), frames_tensor(pictures))
+    volume = pixels.sound_map(kind, noise=True)  # wind, rain and vacuum cleaners are among the classes
     return volume[len(volume) // 2]
 
 

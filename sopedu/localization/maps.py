@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from sopedu.audio.noise import certainty_of_music
 from sopedu.errors import SopeduError
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.localization.places import Box, Point, box_of_cell
@@ -60,8 +61,9 @@ def loudest_regions(sound_map: np.ndarray, count: int = 2, apart: float = 0.3, r
 def volume_over_time(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
     """Return the energy that every cell lets through at every moment, ``(T, h, w)``.
 
-    1 is the energy of the mixture at its loudest moment. The picture stands still for the length of a clip, the sound
-    does not: this is the map to lay over the frames of a video. Time t is at ``t · hop_length / sample_rate`` seconds.
+    1 is the energy of the mixture at its loudest moment; steady noise is dark, as in ``sound_map``. The picture stands
+    still for the length of a clip, the sound does not: this is the map to lay over the frames of a video. Time t is at
+    ``t · hop_length / sample_rate`` seconds.
 
     Args:
         pixels: the clip.
@@ -69,6 +71,7 @@ def volume_over_time(pixels: PixelSounds, frame: int = 0) -> np.ndarray:
     """
     power = pixels.magnitude.square()
     loudest = power.sum(0).max().clamp_min(1e-12)
+    power = power * certainty_of_music(pixels.spectrogram)
     rows = [torch.einsum("wqt,qt->tw", masks.square(), power) for masks in pixels.rows_of_masks(frame)]
     return (torch.stack(rows, 1) / loudest).cpu().numpy()
 

@@ -19,6 +19,7 @@ import torch
 
 from sopedu.audio.loudness import hearing_gain
 from sopedu.audio.masks import mask_power
+from sopedu.audio.noise import certainty_of_music
 from sopedu.audio.spectrogram import istft, log_magnitude, stft, warp
 from sopedu.errors import SopeduError
 from sopedu.localization.checks import check_clip
@@ -34,16 +35,13 @@ MAP_KINDS = ("energy", "log", "mean")
 class PixelSounds:
     """The components of a mixture and the feature map of its frames, from which any place's sound is computed.
 
-    Components and feature map take a few megabytes; masks are computed on demand.
-
     Args:
         model: in any mode; it is used in evaluation mode.
         mixture: waveform ``(L,)`` of the length that the model was trained with. It may have any level: the audio net
             gets it at the level of the training (:mod:`sopedu.audio.loudness`).
         frames: ``(S, 3, H, W)`` uint8, of any height and width.
-        view: the part of the picture that the frames show, if they are a crop or a letterbox of it; places are still
-            given as fractions of the picture. See ``centre_crop`` and ``letterbox`` in
-            :mod:`sopedu.localization.places`.
+        view: the part of the picture that the frames show, such as ``centre_crop`` or ``letterbox`` of
+            :mod:`sopedu.localization.places`; places are still given as fractions of the whole picture.
         level: of the whole recording, in dB full scale, to detect pauses; None: the mixture's own.
 
     Raises:
@@ -95,12 +93,13 @@ class PixelSounds:
         for row in range(self.grid[0]):
             yield self.masks(self.features[:, frame, row].T)
 
-    def sound_map(self, kind: str = MAP_KINDS[0]) -> np.ndarray:
+    def sound_map(self, kind: str = MAP_KINDS[0], noise: bool = False) -> np.ndarray:
         """Compute the volume of each cell, ``(S, h, w)`` float64 in 0 … 1.
 
         Args:
             kind: ``energy``: energy of the masked mixture over that of the mixture; ``mean``: mean of the mask;
                 ``log``: mean of the mask weighted by log(1 + magnitude of the mixture), as the loss weights it.
+            noise: let steady noise, such as hiss or wind, light the first and the last too (:mod:`sopedu.audio.noise`).
 
         Raises:
             SopeduError: an unknown kind.
@@ -108,7 +107,8 @@ class PixelSounds:
         power = {"energy": self.heard.square(), "mean": torch.ones_like(self.heard), "log": torch.log1p(self.heard)}
         if kind not in power:
             raise SopeduError(f"unknown sound map {kind!r}: choose {', '.join(MAP_KINDS)}")
-        weight = power[kind] / power[kind].sum().clamp_min(1e-12)
+        certainty = 1.0 if noise or kind == "mean" else certainty_of_music(self.spectrogram)
+        weight = certainty * power[kind] / power[kind].sum().clamp_min(1e-12)
         volume = np.zeros((self.features.shape[1], *self.grid))
         for frame in range(len(volume)):
             for row, masks in enumerate(self.rows_of_masks(frame)):

@@ -10,7 +10,15 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "curves": ("ROW_NAMES", "plot_classes", "plot_history", "plot_levels", "plot_runs", "plot_scores"),
+        "curves": (
+            "ROW_NAMES",
+            "plot_classes",
+            "plot_history",
+            "plot_levels",
+            "plot_rates",
+            "plot_runs",
+            "plot_scores",
+        ),
         "figures": ("NotebookFigure", "encode_figure", "save_figure", "two_digits"),
         "pictures": ("plot_frames", "plot_sound_colours", "plot_sound_map", "plot_sound_maps"),
         "sounds": ("TICKS_HERTZ", "hertz_to_row", "plot_mask", "plot_separation", "plot_spectrogram", "plot_waveform"),

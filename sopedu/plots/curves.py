@@ -69,6 +69,30 @@ def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = Non
     return axes.figure
 
 
+def plot_rates(found: Mapping[str, Any], axes: Axes | None = None) -> Figure:
+    """Draw the losses of a learning-rate range test over the rates, with its suggestion and the configured rate.
+
+    Args:
+        found: ``rates``, ``losses``, ``smooth``, ``configured``, ``unstable`` and ``suggestion``, as
+            :class:`sopedu.training.RateRange` has them; a loss that is not finite is None.
+        axes: to draw into; by default those of a new figure.
+
+    Notebook: 09_train_live.
+    """
+    rates, smooth = found["rates"], np.array(found["smooth"])
+    losses = np.array([math.nan if loss is None else loss for loss in found["losses"]])
+    axes = new_axes(axes, (8, 3.6), "Learning-rate range test")
+    axes.plot(rates, losses, ".", color=GREY, markersize=5, label="loss of one step")
+    axes.plot(rates[: len(smooth)], smooth, color=BLUE, label="averaged with its neighbours")
+    for name, style, colour in (("configured", "-", "black"), ("suggestion", "--", VERMILION), ("unstable", ":", GREY)):
+        axes.axvline(found[name], linestyle=style, color=colour, linewidth=1.2, label=f"{name} {found[name]:.1e}")
+    low, high = smooth.min(), np.quantile(smooth, 0.95)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - 0.3 * (high - low), high + (high - low)))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    axes.grid(alpha=0.3)
+    return axes.figure
+
+
 def plot_runs(histories: Mapping[str, Sequence[Mapping[str, float]]], improvements: Mapping[str, float]) -> Figure:
     """Draw learning curves of several runs, and how much each improves the SDR.
 

@@ -22,7 +22,7 @@ from sopedu.config import Config, from_dict, preset, to_dict
 from sopedu.data.clips import ClipDataset
 from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
-from sopedu.files import require_new_folder, through_links, write_json, writing
+from sopedu.files import folder_written_aside, require_new_folder, through_links, write_json, writing
 from sopedu.machine import device_name
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.model.modes import untrained
@@ -30,6 +30,7 @@ from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.training.distributed import explain_lost_process, join_processes
 from sopedu.training.loop import train
+from sopedu.training.rate_range import RateRange, learning_rate_range
 from sopedu.training.resume import holds_state
 from sopedu.training.run import Callback, Run
 from sopedu.training.validation import Validation
@@ -106,6 +107,46 @@ def train_run(
             request.config, clips, model, watchers,
             folder=out, resume=from_state, validation=validation, keep=request.keep,
         )  # fmt: skip
+
+
+def find_rate(
+    out: str | Path,
+    config: Config | None = None,
+    data: str | None = None,
+    start_from: str | Path | None = None,
+    say: Callable[[str], object] = print,
+) -> RateRange:
+    """Run a learning-rate range test and write what it finds: ``learning_rate.json`` and ``learning_rate.png``.
+
+    Args:
+        out: new folder.
+        config: of the training; None: preset ``tiny``.
+        data: ``toyband`` or an index CSV; None: ``toyband``.
+        start_from: folder or name of a checkpoint with the weights to begin with; None: new weights.
+        say: function that prints a line of text.
+
+    Returns:
+        the losses, and a suggestion.
+
+    Raises:
+        SopeduError: the folder is not empty; the errors of :func:`sopedu.training.learning_rate_range`.
+
+    Notebook: 09_train_live.
+    """
+    from sopedu.plots import plot_rates, save_figure
+
+    out = require_new_folder(out)
+    request = Request(config or preset("tiny"), data or "toyband", None if start_from is None else str(start_from))
+    clips = open_clips(request.data, request.config)
+    for note in clips.check_files():
+        say(f"note: {note}")
+    model = None if request.start_from is None else _weights_of(request, say)
+    found = learning_rate_range(request.config, clips, model)
+    with folder_written_aside(out) as unfinished:
+        figures = found.figures()
+        write_json(unfinished / "learning_rate.json", figures)
+        save_figure(unfinished / "learning_rate.png", plot_rates(figures))
+    return found
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from sopedu.audio.loudness import (
     hearing_gain,
     level_of,
 )
+from sopedu.audio.masks import mask_power
 from sopedu.audio.metrics import si_sdr
 from sopedu.audio.soundfiles import load_waveform
 from sopedu.audio.spectrogram import log_magnitude
@@ -186,7 +187,14 @@ def test_a_very_faint_film_is_told(checkpoint, duet, tmp_path):
     assert any("very faint" in note for note in result["notes"])
 
 
-def test_noise_in_a_pause_lights_the_map_less_than_before(checkpoint):
+def loudest_cell(pixels: PixelSounds) -> float:
+    """Share of the energy that the loudest cell lets through, noise or not; the map itself is dark for noise."""
+    power = pixels.heard.square()
+    shares = [mask_power(masks).mul(power).sum((1, 2)).max() / power.sum() for masks in pixels.rows_of_masks(0)]
+    return float(max(shares))
+
+
+def test_less_noise_passes_in_a_pause_than_before(checkpoint):
     # Players rest while noise is heard, 60 dB below the music: the mean of the loudest cells over 24 scenes falls from
     # 0.26 to 0.09, single ones spread by 0.25.
     model, before, generator = checkpoint.model, load_checkpoint(SHIPPED).model, np.random.default_rng(1)
@@ -196,9 +204,26 @@ def test_noise_in_a_pause_lights_the_map_less_than_before(checkpoint):
         frames = scene(pair, 2000 + number, "test", samples=1, size=64, times=[0.74]).frames_tensor()
         noise = 10 ** ((music - 60) / 20) * torch.from_numpy(generator.normal(size=SOUND.samples)).float()
         clips = PixelSounds(before, noise, frames), PixelSounds(model, noise, frames, level=music)
-        loudest.append([clip.sound_map().max() for clip in clips])
+        loudest.append([loudest_cell(clip) for clip in clips])
+        assert not any(clip.sound_map().any() or clip.sound_map("log").any() for clip in clips)
     as_it_was, now = np.mean(loudest, axis=0)
     assert now < as_it_was - 0.05 and now < 0.2
+
+
+@pytest.mark.parametrize("level", [-80, -60, -45, -30])
+def test_hiss_before_players_lights_nothing_at_any_level(checkpoint, duet, level):
+    _, frames = clip_of(duet)
+    for seed in range(4):
+        noise = torch.from_numpy(np.random.default_rng(seed).normal(0, 10 ** (level / 20), SOUND.samples)).float()
+        pixels = PixelSounds(checkpoint.model, noise, frames)
+        assert not pixels.sound_map().any() and not pixels.sound_map("log").any() and loudest_cell(pixels) > 0
+
+
+def test_a_film_of_hiss_is_dark_and_told(checkpoint, duet, tmp_path):
+    hiss = np.random.default_rng(0).normal(0, 33, len(duet.mixture))  # −60 dB of full scale
+    write_lossless(tmp_path / "hiss.mkv", duet.frames, np.round(hiss))
+    result = separate_video(tmp_path / "hiss.mkv", checkpoint, tmp_path / "out", progress=False)
+    assert any("the loudest place lets only 0." in note for note in result["notes"])
 
 
 @pytest.mark.parametrize("below", [60, np.inf])

@@ -29,7 +29,7 @@ training.batch_size=4 training.precision=float32"""
 TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 toyband.instruments=violin,tuba,xylophone"
 OPTIONS = {
     "demo": "out seed steps json",
-    "train": "preset data out set from resume validation-pairs keep tensorboard",
+    "train": "preset data out set from resume validation-pairs keep tensorboard find-rate",
     "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes vggss device "
     "json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
@@ -86,6 +86,8 @@ MISTAKES = {
     "train --out o --set toyband.instruments=kazoo": "the toy band has no kazoo",
     "train --out o --data no.csv": "no.csv: the index cannot be read",
     "train --out full": "full: already exists and is not an empty folder",
+    "train --out full --find-rate": "full: already exists and is not an empty folder",
+    "train --out run --resume --find-rate": "--find-rate begins anew: leave out --resume",
     "evaluate nowhere": "nowhere/config.json: no such file",
     "evaluate run/checkpoint --sounds nowhere": "nowhere: no such folder",
     "evaluate run/checkpoint --pairs 0": "--pairs 0 scores the sound map alone: add --localization",
@@ -208,6 +210,18 @@ def test_the_list_of_commands_with_a_checkpoint_is_whole():
     assert taking == set(CHECKPOINTS)
 
 
+def test_learning_rates_are_tried_and_drawn_without_a_run():
+    status, said, _ = sopedu("train --out rates --find-rate", TRAINING)
+    assert status == 0 and {path.name for path in Path("rates").iterdir()} == {
+        "learning_rate.json",
+        "learning_rate.png",
+    }
+    found = json.loads(Path("rates/learning_rate.json").read_text())
+    assert len(found["rates"]) == len(found["losses"]) <= 100 and found["configured"] == 3e-3
+    assert f"suggestion {found['suggestion']:.1e}\n" in said
+    assert f"--set training.frame_learning_rate={found['suggestion'] / 3:.1e}" in said  # 1e-3 : 3e-3 in preset tiny
+
+
 @pytest.mark.parametrize("boxes", [[], ["0,0,0.5,1", "0.5,0,1,1", "0.2,0.2,0.4,0.9"]])
 def test_a_video_is_taken_apart(boxes, checkpoint):
     out, count, asked = Path(f"separated{len(boxes)}"), len(boxes) or 2, " ".join(f"--box {box}" for box in boxes)
@@ -242,6 +256,7 @@ PLANS = {
     "demo --steps 2 --out planned/demo": "planned/demo",
     "train --out planned/train": "planned/train",
     "train --out run --resume": "run",
+    "train --out planned/rates --find-rate": "planned/rates",
     "evaluate run/checkpoint --pairs 1 --json planned/figures.json": "planned/figures.json",
     "separate film.mp4 --checkpoint run/checkpoint --out planned/separated": "planned/separated",
     "compare run --json planned/rows.json --plot planned/curves.png": "planned/curves.png and planned/rows.json",
@@ -257,6 +272,7 @@ def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_beg
     begun = "|".join(
         ("sopedu.demo.ToyBandClips", "sopedu.training.run_folder.train_run", "sopedu.evaluation.separation.evaluate")
     )
+    begun += "|sopedu.training.run_folder.find_rate"
     begun += "|sopedu.separation.video.separate_video|sopedu.training.compare.compare_runs"
     begun += "|sopedu.model.original.import_original|sopedu.toyband.export.contact_sheet"
     begun += "|sopedu.training.benchmark.run_benchmark|sopedu.toyband.export.render_dataset"

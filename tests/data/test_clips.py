@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import tracemalloc
@@ -309,6 +310,34 @@ def test_sound_is_cut_from_inside_a_clip_that_is_long_enough(tmp_path, count, st
         assert sound_seconds < seconds / 1.5 and "of sound from" in str(error)
         return
     assert (heard == 0).float().mean() == 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("longer", [0, 1, 3, 12, 148])  # frames: exactly as long as a clip, a bit longer, 20 s
+def test_no_training_clip_of_a_long_enough_source_ends_in_zeros(tmp_path, count, longer):
+    frames = math.ceil(8 * SOUND.seconds) + longer
+    sounds_of(tmp_path, frames / 8, max(SOUND.seconds, frames / 8 - 0.01))
+    values = [*VALUES.split(), f"frames.count={count}", "frames.size=16", "frames.resize=18"]
+    clips = IndexClips(tmp_path / "train.csv", with_values(CONFIG, values))
+    assert not [note for note in clips.check_files() if "shorter" in note]
+    starts = []
+    for epoch in range(150):
+        waveform = clips[SampleKey(0, epoch, 0)].waveform
+        assert len(waveform) == SOUND.samples and (waveform != 0).all()
+        starts.append(float(waveform[0]))
+    assert longer < 12 or np.ptp(starts) > 0.4 * 0.8 * (1 - 8 * SOUND.seconds / frames)  # they reach over the source
+
+
+@pytest.mark.parametrize(("count", "stride"), [(1, 24), (3, 4), (3, 24)])
+def test_of_a_source_that_is_too_short_nothing_is_left_out_and_it_is_told(tmp_path, count, stride):
+    sounds_of(tmp_path, 1, 1)
+    values = [*VALUES.split(), f"frames.count={count}", f"frames.stride={stride}", "frames.size=16", "frames.resize=18"]
+    clips = IndexClips(tmp_path / "train.csv", with_values(CONFIG, values))
+    (note,) = [note for note in clips.check_files() if "shorter" in note]
+    assert "1 of 1 clips are shorter than 1.49 s; silence follows their sound" in note
+    whole = load_waveform(tmp_path / "audio/tuba/0.wav")
+    for clip in (clips[0], clips[SampleKey(0, 3, 0)]):
+        assert np.array_equal(clip.waveform[: len(whole)], whole) and not clip.waveform[len(whole) :].any()
 
 
 def test_three_frames_of_the_paper_are_cut_where_they_always_were(tmp_path):

@@ -138,7 +138,8 @@ def test_every_figure_is_there_and_in_its_range(figures, checkpoint):
     assert figures["table"]["model"] == figures["map_kinds"][MAP_KINDS[0]]
     assert set(figures["peak_by_instrument"]) <= set(BAND)
     assert all(0 <= level <= 1 for level in figures["map_levels"].values())
-    assert figures["map_levels"]["silence"] == 0
+    assert figures["map_levels"]["silence"] == figures["map_levels"]["hiss"] == 0
+    assert figures["map_levels"]["hiss_as_sound"] > 0
     assert figures["sdr_mixture"] == pytest.approx(0, abs=3)
     assert evaluate_localization(checkpoint, scenes=6, seed=1, duets=3) == figures
     text = localization_table(figures)
@@ -176,7 +177,7 @@ class Oracle:
         self.shown = next(shown for shown in reversed(self.scenes) if torch.equal(shown.frames_tensor(), frames))
         self.knows = torch.equal(self.shown.waveform(), mixture)
 
-    def sound_map(self, kind: str) -> np.ndarray:
+    def sound_map(self, kind: str, noise: bool = False) -> np.ndarray:
         volume = np.zeros((len(self.shown.frames), *self.grid))
         for who in self.shown.playing if self.knows else ():
             for frame, box in enumerate(self.shown.boxes[who]):
@@ -208,7 +209,9 @@ def test_who_knows_everything_scores_everything(checkpoint, monkeypatch):
     found = evaluate_localization(checkpoint, scenes=5, duets=3)
     assert found["peak_in_player"] == found["top5_in_player"] == found["ciou_30"] == 1
     assert found["iou"] == found["table"]["ideal"]["iou"] and found["iou_same_area"] > 0.7
-    assert found["peak_in_player_unrelated_audio"] == found["silent_map_level"] == found["map_levels"]["hiss"] == 0
+    levels = found["map_levels"]
+    assert found["peak_in_player_unrelated_audio"] == found["silent_map_level"] == 0
+    assert levels["hiss"] == levels["hiss_as_sound"] == 0
     assert found["off_screen_leak"] == -100
     assert found["sdr_box"] == found["sdr_centre"] > 60 and found["sdr_other_box"] < 0
     assert set(found["peak_by_instrument"].values()) == {1.0}

@@ -33,6 +33,7 @@ class GivenMasks(PixelSounds):
         self.given = masks
         self.magnitude = 0.1 + torch.rand(masks.shape[2:], generator=generator)
         self.heard = self.magnitude  # at the level that the model knows
+        self.spectrogram = torch.eye(16)  # a glide, no noise
         self.features = torch.zeros(1, 1, *masks.shape[:2])
 
     def rows_of_masks(self, frame):
@@ -103,6 +104,12 @@ def test_a_note_is_loud_while_it_sounds_and_where_it_sounds():
     assert (volume[10:20, 0, 6] > 0.3).all()
     volume[10:20, 0, 6] = 0
     assert not volume.any()
+
+
+def test_steady_noise_is_dark_at_every_moment():
+    pixels = GivenMasks(torch.ones(HEIGHT, WIDTH, ROWS, COLUMNS))
+    pixels.spectrogram = torch.randn(512, 64, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    assert not volume_over_time(pixels).any() and not pixels.sound_map().any()
 
 
 @settings(deadline=None, max_examples=50)

@@ -24,14 +24,19 @@ def landscape(frames: int) -> torch.Tensor:
     return torch.randint(0, 256, (frames, 3, 64, 96), generator=generator, dtype=torch.uint8)
 
 
+def noises() -> torch.Tensor:
+    """A loud noise, then a soft one: all frequencies are heard, and it is not steady, so that the map is not dark."""
+    return torch.randn(8191) * torch.where(torch.arange(8191) < 4000, 0.2, 0.002)
+
+
 def pixel_sounds(*values: str, frames: int = 1) -> PixelSounds:
-    """A landscape clip of noise before an untrained model whose eyes are sharpened, so that cells differ."""
+    """A landscape clip of two noises before an untrained model whose eyes are sharpened, so that cells differ."""
     torch.manual_seed(0)
     model = SoundOfPixels(with_values(preset("tiny"), [*VALUES.split(), *values])).eval().requires_grad_(False)
     with torch.no_grad():
         model.frame_net.head.weight.mul_(20)
         model.synthesizer.scale.mul_(5)
-    return PixelSounds(model, 0.1 * torch.randn(8191), landscape(frames))
+    return PixelSounds(model, noises(), landscape(frames))
 
 
 @torch.inference_mode()
@@ -58,6 +63,17 @@ def test_the_sound_map_is_what_single_pixels_say(kind):
         expected = {"energy": (mask.square() * power).sum() / power.sum(), "mean": mask.mean()}
         expected = expected.get(kind, (mask * loud).sum() / loud.sum())
         assert found[frame, row, column] == pytest.approx(expected.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", MAP_KINDS)
+def test_steady_noise_lights_the_map_only_if_it_is_asked_to(kind):
+    model, generator = pixel_sounds().model, torch.Generator().manual_seed(3)
+    pixels = PixelSounds(model, 0.1 * torch.randn(8191, generator=generator), landscape(1))
+    lit = pixels.sound_map(kind, noise=True)
+    assert lit.max() > 0.1
+    np.testing.assert_array_equal(pixels.sound_map(kind), lit if kind == "mean" else 0 * lit)
+    music = pixel_sounds()
+    np.testing.assert_array_equal(music.sound_map(kind), music.sound_map(kind, noise=True))
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean"])
@@ -283,8 +299,8 @@ def test_a_model_in_training_mode_answers_as_in_evaluation_and_is_not_changed():
     modes = [module.training for module in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     torch.manual_seed(0)
-    SoundOfPixels(model.config)  # draws what `pixel_sounds` draws before its noise
-    found = PixelSounds(model, 0.1 * torch.randn(8191), landscape(1))
+    SoundOfPixels(model.config)  # draws what `pixel_sounds` draws before its noises
+    found = PixelSounds(model, noises(), landscape(1))
     np.testing.assert_array_equal(found.sound_map(), expected.sound_map())
     assert torch.equal(found.separate(BOX), expected.separate(BOX))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -142,6 +142,30 @@ def test_history_shows_loss_its_mean_and_the_learning_rate() -> None:
         plots.plot_history([])
 
 
+def rates_found(**changed) -> dict[str, object]:
+    """What a range test of 41 steps finds whose loss falls to 0.1 at 1e-3 and rises afterwards."""
+    rates = np.geomspace(1e-5, 1e-1, 41)
+    losses = (0.1 + 0.01 * np.log10(rates / 1e-3) ** 2).tolist()
+    found = {"rates": rates.tolist(), "losses": losses, "smooth": losses, "configured": 3e-3, "unstable": 1e-2}
+    return found | {"suggestion": 1e-3} | changed
+
+
+def test_a_range_test_is_drawn_over_its_rates_with_three_of_them_marked() -> None:
+    found = rates_found()
+    axes = plots.plot_rates(found).axes[0]
+    each, smooth, *marks = axes.lines
+    np.testing.assert_allclose(each.get_xdata(), found["rates"])
+    np.testing.assert_allclose(smooth.get_ydata(), found["smooth"])
+    assert [mark.get_xdata()[0] for mark in marks] == [3e-3, 1e-3, 1e-2]
+    assert axes.get_xscale() == "log" and (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "loss")
+
+
+def test_a_range_test_that_ended_in_infinity_is_drawn_up_to_there() -> None:
+    losses = [*rates_found()["losses"][:-1], None]
+    each, smooth, *_ = plots.plot_rates(rates_found(losses=losses, smooth=losses[:-1])).axes[0].lines
+    assert np.isnan(each.get_ydata()[-1]) and len(smooth.get_xdata()) == 40
+
+
 def test_frames_may_have_their_channels_first_or_last() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3)).astype(np.uint8)
     last = plots.plot_frames(frames, titles=["a", "b", "c"])
@@ -263,7 +287,7 @@ def test_nothing_is_cut_off() -> None:
     magnitude = log_magnitude_rows(440, TINY)
     names = ["acoustic_guitar", "saxophone", "tuba"]
     classes = plots.plot_classes(names, 10 * np.eye(3), dict.fromkeys(names, 1.0))
-    others = (plots.plot_history(HISTORY), plots.plot_spectrogram(magnitude, TINY))
+    others = (plots.plot_history(HISTORY), plots.plot_spectrogram(magnitude, TINY), plots.plot_rates(rates_found()))
     for figure in (plots.plot_scores(table), classes, *others):
         with Image.open(io.BytesIO(plots.encode_figure(figure, "png"))) as picture:
             pixels = np.asarray(picture.convert("L"))
