@@ -83,6 +83,7 @@ class ModelConfig:
     visual_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "sigmoid"  #: of model.nets.ACTIVATIONS
     audio_channels: tuple[int, ...] = (64, 128, 256, 512, 512, 512, 512)
     audio_activation: Literal["sigmoid", "softmax", "relu", "tanh", "none"] = "none"
+    synthesizer: Literal["product", "attention"] = added("product")  #: of model.attention.SYNTHESIZERS
     initialisation: Literal["paper", "default"] = "paper"  #: "paper": audio net N(0, 0.001); "default": torch's
 
 

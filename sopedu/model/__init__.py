@@ -10,6 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "attention": ("SYNTHESIZERS", "AttentionSynthesizer"),
         "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
         "modes": ("count_parameters", "evaluating"),
         "nets": ("ACTIVATIONS", "AudioUNet", "FrameNet", "Synthesizer"),

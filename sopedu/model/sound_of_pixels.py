@@ -19,7 +19,8 @@ from torch import nn
 from sopedu.audio.masks import MASK_KINDS, apply_mask, mask_from_logits, mask_power
 from sopedu.config import Config
 from sopedu.errors import SopeduError
-from sopedu.model.nets import AudioUNet, FrameNet, Synthesizer, activate, initialise_as_paper
+from sopedu.model.attention import SYNTHESIZERS
+from sopedu.model.nets import AudioUNet, FrameNet, activate, initialise_as_paper
 
 # Statistics of red, green and blue in ImageNet, as the weights of ResNet expect them.
 _IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -75,7 +76,7 @@ class SoundOfPixels(nn.Module):
         self.mask_kind = MASK_KINDS[config.loss.target]
         self.frame_net = FrameNet(config.model)
         self.audio_net = AudioUNet(config.model, self.mask_kind.parts)
-        self.synthesizer = Synthesizer(config.model.components)
+        self.synthesizer = SYNTHESIZERS[config.model.synthesizer](config.model.components)
         if config.model.initialisation == "paper":
             initialise_as_paper(self.audio_net)
 
@@ -196,11 +197,7 @@ class SoundOfPixels(nn.Module):
         return total / weight.clamp_min(1e-12)
 
     def forward(
-        self,
-        log_magnitude: torch.Tensor,
-        frames: torch.Tensor,
-        shown: torch.Tensor | None = None,
-        parts: bool = False,
+        self, log_magnitude: torch.Tensor, frames: torch.Tensor, shown: torch.Tensor | None = None, parts: bool = False
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Compute mask logits for each source of each mixture.
 

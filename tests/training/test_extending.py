@@ -147,4 +147,10 @@ def test_the_choices_beside_the_fields_are_the_registries_names():
         for field, hint in typing.get_type_hints(kind).items():
             if f"{section}.{field}" in REGISTRIES:
                 assert typing.get_args(hint) == tuple(REGISTRIES[f"{section}.{field}"])
-    assert set(REGISTRIES) == {"loss.target", "loss.kind", "model.visual_activation", "model.audio_activation"}
+    assert set(REGISTRIES) == {
+        "loss.target",
+        "loss.kind",
+        "model.visual_activation",
+        "model.audio_activation",
+        "model.synthesizer",
+    }
