@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+        "heads": ("heads_config", "new_heads"),
         "modes": ("count_parameters", "evaluating"),
         "nets": ("ACTIVATIONS", "AudioUNet", "FrameNet", "Synthesizer"),
         "original": ("import_original",),

@@ -27,6 +27,10 @@ __getattr__, __dir__, __all__ = exports(
         "run": ("Callback", "Run"),
         "run_folder": ("requested", "require_new_run", "train_run"),
         "setup": ("new_model",),
+        "sweep": ("plan_sweep", "resume_sweep", "run_sweep"),
+        "sweep_plan": ("read_plan", "read_results"),
+        "sweep_plots": ("plot_sweep", "plot_trade_off", "write_plots"),
+        "sweep_table": ("summarise_sweep", "sweep_table", "write_tables"),
         "validation": ("Validation",),
     },
 )

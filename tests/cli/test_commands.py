@@ -27,7 +27,8 @@ training.batch_size=4 training.precision=float32"""
 TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 toyband.instruments=violin,tuba,xylophone"
 OPTIONS = {
     "demo": "out seed steps json",
-    "train": "preset data out set from resume validation-pairs keep tensorboard",
+    "train": "preset data out set from heads-of resume validation-pairs keep tensorboard",
+    "sweep": "out grid seeds preset data set from heads-of pairs evaluation-seeds processes budget resume json",
     "evaluate": "data pairs seed instruments sounds localization scenes vggss device json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
     "device json",
@@ -83,6 +84,18 @@ MISTAKES = {
     "train --out o --set toyband.instruments=kazoo": "the toy band has no kazoo",
     "train --out o --data no.csv": "no.csv: the index cannot be read",
     "train --out full": "full: already exists and is not an empty folder",
+    "sweep --out o --grid model.components": "--grid model.components: write field=value,value,",
+    "sweep --out o --grid model.nothing=1": "cannot set 'model.nothing=1'",
+    "sweep --out o --seeds one": "'one': write whole numbers with commas",
+    "sweep --out o --budget soon": "--budget soon: write hours, minutes or seconds",
+    "sweep --out o --resume --seeds 1": "give only --out, --processes and --budget",
+    "sweep --out o --resume": "o/sweep.json: no such file, so there is no sweep",
+    "sweep --out full --grid model.components=2": "full: already exists and is not an empty folder",
+    "sweep --out o --heads-of toyband-tiny --preset tiny": "leave out --preset",
+    "sweep --out o --heads-of toyband-tiny --from toyband-tiny": "name only one",
+    "train --out o --heads-of toyband-tiny --from toyband-tiny": "name only one",
+    "train --out o --heads-of toyband-tiny --set model.frame_width=8": "the trunk of preset tiny does not fit",
+    "sweep --out o --heads-of toyband-tiny --grid model.frame_width=8": "the trunk of preset tiny does not fit",
     "evaluate nowhere": "nowhere/config.json: no such file",
     "evaluate run/checkpoint --sounds nowhere": "nowhere: no such folder",
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
@@ -179,6 +192,7 @@ PLANS = {
     "demo --steps 2 --out planned/demo": "planned/demo",
     "train --out planned/train": "planned/train",
     "train --out run --resume": "run",
+    "sweep --grid model.components=2,4 --out planned/sweep --json planned/rows.json": "planned/sweep",
     "evaluate run/checkpoint --pairs 1 --json planned/figures.json": "planned/figures.json",
     "separate film.mp4 --checkpoint run/checkpoint --out planned/separated": "planned/separated",
     "compare run --json planned/rows.json --plot planned/curves.png": "planned/curves.png and planned/rows.json",
@@ -194,7 +208,9 @@ def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_beg
     begun = "|".join(
         ("sopedu.demo.ToyBandClips", "sopedu.training.run_folder.train_run", "sopedu.evaluation.separation.evaluate")
     )
-    begun += "|sopedu.separation.video.separate_video|sopedu.training.compare.compare_runs"
+    begun += (
+        "|sopedu.training.sweep.run_sweep|sopedu.separation.video.separate_video|sopedu.training.compare.compare_runs"
+    )
     begun += "|sopedu.model.original.import_original|sopedu.toyband.export.contact_sheet"
     begun += "|sopedu.training.benchmark.run_benchmark|sopedu.toyband.export.render_dataset"
     for work in begun.split("|"):  # the plan is all that is said before the work
