@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = exports(
         ),
         "callbacks": ("JsonLinesHistory", "KeepCheckpoint", "LivePlot", "Progress", "TensorBoard", "read_history"),
         "compare": ("compare_runs", "comparison_table", "plot_comparison"),
+        "experiments": ("experiment_rows", "experiment_topics", "experiments"),
         "loop": ("train",),
         "loss": ("LOSSES", "loss_weight", "mask_loss", "mixture_loss"),
         "optimizer": ("make_optimizer",),

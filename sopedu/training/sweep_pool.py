@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from sopedu.config import to_dict
 from sopedu.errors import SopeduError
 from sopedu.files import writing
 from sopedu.training.benchmark import measure_step
@@ -31,6 +30,7 @@ _START = 6.0  # seconds until a process has loaded what it needs
 _OPENING = 1.0  # seconds to read the clips of a run and to write its files
 _SCORING = 0.15  # seconds per held-out mixture
 _MEASURED_MIXTURES = 4  # in the training step that is measured
+_MEASURED_STEPS = 3  # of which the median counts: a busy machine makes single ones slow
 _LOOK = 1.0  # seconds between two looks at the steps of the running trainings
 _PATIENCE = 60.0  # seconds for the processes to write their states when the sweep is stopped
 
@@ -52,12 +52,14 @@ def estimated_seconds(plan: SweepPlan, runs: Iterable[SweepRun]) -> dict[str, fl
         for run in runs:
             config, settings = run.config, run.config.training
             few = min(settings.batch_size, max(_MEASURED_MIXTURES, config.mixing.sources))
-            small = replace(config, training=replace(settings, batch_size=few, compile="none", steps=1, seed=0))
-            key = json.dumps(to_dict(small), sort_keys=True)
+            small = replace(config, training=replace(settings, batch_size=few, compile="none"))
+            # What the time of a step depends on; of a loss it hardly does.
+            sizes = (config.model, config.spectrogram, config.frames, config.mixing.absent, settings.freeze)
+            key = repr((sizes, settings.optimizer, settings.average_decay > 0, config.mixing.pasted_share))
             if key not in steps:
                 with torch.random.fork_rng():
                     precision = None if torch.cuda.is_available() else "float32"
-                    steps[key] = measure_step(small, 1, precision) / few
+                    steps[key] = measure_step(small, _MEASURED_STEPS, precision) / few
             scoring = _SCORING * plan.pairs * len(plan.evaluation_seeds)
             seconds[run.name] = _OPENING + steps[key] * settings.batch_size * settings.steps + scoring
     finally:

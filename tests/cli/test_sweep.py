@@ -5,41 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from command import sopedu
 from PIL import Image
+from sweeping import WorkerHere
 
 from sopedu.cli.sweep import parse_duration
 from sopedu.errors import SopeduError
 from sopedu.training import sweep_pool
-from sopedu.training.sweep_plan import read_plan
-from sopedu.training.sweep_worker import answer
 
 TRAINING = """model.audio_channels=4,4,4 model.frame_width=4 model.components=4 model.frame_weights=none
 training.batch_size=4 training.precision=float32 training.steps=3 toyband.solos=12 toyband.empty_scenes=2
 toyband.instruments=violin,tuba,xylophone"""
-
-
-class WorkerHere:
-    """A worker without a process: it answers at once."""
-
-    def __init__(self, out, answers) -> None:
-        self.out, self.answers, self.run, self.began = out, answers, None, 0.0
-        self.process = self
-
-    def begin(self, run) -> None:
-        self.run, self.began = run, time.monotonic()
-        self.answers.put((self, answer(self.out, read_plan(self.out), run.name)))
-
-    def end(self, deadline: float) -> None:
-        pass
-
-    def terminate(self) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)
