@@ -19,7 +19,7 @@ import typer
 
 from sopedu.cli import run_command
 from sopedu.cli.options import split_names
-from sopedu.cli.sweep import parse_duration
+from sopedu.cli.sweep import parse_duration, parse_numbers
 from sopedu.config import Config, preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.files import folder_written_aside, write_json, write_tensors
@@ -116,7 +116,7 @@ def main(
 ) -> None:
     """Train, score and pack the experiments of the lessons. Takes about an hour on two cores."""
     chosen = {name: topic(name) for name in split_names(topics) or TOPICS}
-    numbers = [int(seed) for seed in split_names(seeds)]
+    numbers = parse_numbers(seeds)
     swept = {}
     typer.echo(
         f"plan: train {len(variants(chosen))} variants with seeds {seeds}, {heads_steps} steps of new heads on "

@@ -73,8 +73,8 @@ def sweep(
         plan = read_plan(out)
     else:
         plan = plan_sweep(
-            _config(preset, heads_of, changes or []), grid or [], _numbers(seeds or "0"), data or "toyband", start_from,
-            heads_of, pairs or 32, _numbers(evaluation_seeds or "0"),
+            _config(preset, heads_of, changes or []), grid or [], parse_numbers(seeds or "0"), data or "toyband",
+            start_from, heads_of, pairs or 32, parse_numbers(evaluation_seeds or "0"),
         )  # fmt: skip
     judged = plan.pairs * len(plan.evaluation_seeds)
     say(
@@ -106,6 +106,21 @@ def parse_duration(text: str) -> float:
     return total
 
 
+def parse_numbers(text: str) -> list[int]:
+    """Read whole numbers with commas.
+
+    Args:
+        text: such as ``0,1,2``.
+
+    Raises:
+        SopeduError: the text is something else.
+    """
+    words = split_names(text)
+    if not words or not all(word.isdecimal() for word in words):
+        raise SopeduError(f"{text!r}: write whole numbers with commas, such as 0,1,2")
+    return [int(word) for word in words]
+
+
 def _config(preset: str | None, heads_of: str | None, changes: list[str]) -> Any:
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
@@ -114,13 +129,6 @@ def _config(preset: str | None, heads_of: str | None, changes: list[str]) -> Any
     if heads_of is not None and preset is not None:
         raise SopeduError("--heads-of takes the settings of that checkpoint: leave out --preset")
     return heads_config(heads_of, changes) if heads_of else with_values(preset_named(preset or "tiny"), changes)
-
-
-def _numbers(text: str) -> list[int]:
-    words = split_names(text)
-    if not words or not all(word.isdecimal() for word in words):
-        raise SopeduError(f"{text!r}: write whole numbers with commas, such as 0,1,2")
-    return [int(word) for word in words]
 
 
 def _report(swept: Sweep, plan: SweepPlan, say: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -96,15 +96,20 @@ def main() -> None:
     threading.Thread(target=_read_names, args=(names,), daemon=True).start()
     torch.set_num_threads(1)
     plan = read_plan(out)
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        print(json.dumps({"state": "ready"}), file=answers, flush=True)
-        while True:
-            name = names.get()
-            with _printing_to(out / "logs" / f"{name}.txt"):
-                said = answer(out, plan, name)
-            print(json.dumps(said), file=answers, flush=True)
-            if said["state"] == "stopped":
-                sys.exit(RESUME_STATUS)
+    parent = os.dup(1)
+    _say(parent, {"state": "ready"})
+    while True:
+        name = names.get()
+        with _printing_to(out / "logs" / f"{name}.txt"):
+            said = answer(out, plan, name)
+        _say(parent, said)
+        if said["state"] == "stopped":
+            sys.exit(RESUME_STATUS)
+
+
+def _say(parent: int, said: dict[str, str]) -> None:
+    with suppress(OSError):  # the parent is gone
+        os.write(parent, f"{json.dumps(said)}\n".encode())
 
 
 def _read_names(names: queue.Queue[str]) -> None:
