@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sopedu.cli import toyband
+from sopedu.cli import sweep, toyband
 from sopedu.cli.evaluation import evaluate
 from sopedu.cli.options import (
     DeviceOption,
@@ -38,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(sweep.sweep)
 app.add_typer(toyband.app, name="toyband", no_args_is_help=True)
 
 
@@ -67,6 +68,9 @@ def train(
     start_from: Annotated[
         str | None, typer.Option("--from", help="Start with these weights: a checkpoint's folder, a run's, or a name.")
     ] = None,
+    heads_of: Annotated[
+        str | None, typer.Option(help="Train only new heads on the trunk of this checkpoint, in 100 steps.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped or killed.")] = False,
     validation_pairs: Annotated[int | None, typer.Option(help="Mixtures per validation; default: 32.", min=1)] = None,
     keep: Annotated[
@@ -83,10 +87,14 @@ def train(
     """
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
+    from sopedu.model.heads import heads_config
     from sopedu.training import requested, train_run
     from sopedu.training.resume import RESUME_STATUS
 
-    start = requested(out).config if resume and not preset else preset_named(preset or "tiny")
+    if heads_of is not None and not resume:
+        start = heads_config(heads_of)
+    else:
+        start = requested(out).config if resume and not preset else preset_named(preset or "tiny")
     config, first = with_values(start, changes or []), os.environ.get("RANK", "0") == "0"
     if find_rate:
         if resume:
@@ -95,7 +103,9 @@ def train(
         return
     if first:
         _print_training_plan(config, out, data or "toyband", resume)
-    run = train_run(out, config, data, start_from, resume, validation_pairs, keep, tensorboard, say=typer.echo)
+    run = train_run(
+        out, config, data, start_from, resume, validation_pairs, keep, tensorboard, say=typer.echo, heads_of=heads_of
+    )
     if first:
         _print_training_end(run, out)
     if run.interrupted:

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = exports(
     {
         "attention": ("SYNTHESIZERS", "AttentionSynthesizer"),
         "checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+        "heads": ("heads_config", "new_heads"),
         "modes": ("count_parameters", "evaluating"),
         "nets": ("ACTIVATIONS", "AudioUNet", "FrameNet", "Synthesizer"),
         "original": ("import_original",),

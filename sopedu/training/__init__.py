@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = exports(
         ),
         "callbacks": ("JsonLinesHistory", "KeepCheckpoint", "LivePlot", "Progress", "TensorBoard", "read_history"),
         "compare": ("compare_runs", "comparison_table", "plot_comparison"),
+        "experiments": ("experiment_rows", "experiment_topics", "experiments"),
         "loop": ("train",),
         "loss": ("LOSSES", "loss_weight", "mask_loss", "mixture_loss"),
         "optimizer": ("make_optimizer",),
@@ -28,6 +29,10 @@ __getattr__, __dir__, __all__ = exports(
         "run": ("Callback", "Run"),
         "run_folder": ("find_rate", "requested", "require_new_run", "train_run"),
         "setup": ("new_model",),
+        "sweep": ("plan_sweep", "resume_sweep", "run_sweep"),
+        "sweep_plan": ("read_plan", "read_results"),
+        "sweep_plots": ("plot_sweep", "plot_trade_off", "write_plots"),
+        "sweep_table": ("summarise_sweep", "sweep_table", "write_tables"),
         "validation": ("Validation",),
     },
 )

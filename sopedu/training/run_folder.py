@@ -25,6 +25,7 @@ from sopedu.errors import SopeduError, whole_number
 from sopedu.files import folder_written_aside, require_new_folder, through_links, write_json, writing
 from sopedu.machine import device_name
 from sopedu.model.checkpoints import load_checkpoint
+from sopedu.model.heads import heads_config, new_heads
 from sopedu.model.modes import untrained
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
@@ -47,13 +48,14 @@ def train_run(
     tensorboard: bool | None = None,
     callbacks: Sequence[Callback] = (),
     say: Callable[[str], object] = print,
+    heads_of: str | Path | None = None,
 ) -> Run:
     """Train in a new folder, or resume the training of a folder.
 
     Args:
         out: folder of the run; a new one, or with ``resume`` the one to resume.
-        config: of model and training; None: preset ``tiny``, with ``resume`` that of the run. Another one than that is
-            refused.
+        config: of model and training; None: preset ``tiny``, or with ``heads_of`` what
+            :func:`sopedu.model.heads.heads_config` makes; with ``resume`` that of the run, and another is refused.
         data: ``toyband`` or an index CSV; None: ``toyband``, with ``resume`` that of the run. Another is refused.
         start_from: folder or name of a checkpoint with the weights to begin with (fine-tuning), see also
             ``training.freeze``; None: new weights, with ``resume`` those of the run. Another is refused.
@@ -64,6 +66,8 @@ def train_run(
         tensorboard: whether to write ``tensorboard/``; None: no, with ``resume`` if it was written before.
         callbacks: in addition to progress, history and checkpoints.
         say: function that prints a line of text.
+        heads_of: folder or name of a checkpoint whose trunk gets new heads, see :mod:`sopedu.model.heads`; instead of
+            ``start_from``.
 
     Returns:
         the finished run.
@@ -74,9 +78,10 @@ def train_run(
     out, place = through_links(out), join_processes()
     main = place.is_main_process
     say = say if main else lambda _: None
+    start_from, heads_of = (None if origin is None else str(origin) for origin in (start_from, heads_of))
     request = _request(
-        out, resume, config=config, data=data, start_from=None if start_from is None else str(start_from), keep=keep,
-        validation_pairs=validation_pairs, tensorboard=tensorboard,
+        out, resume, config=config, data=data, start_from=start_from, keep=keep, validation_pairs=validation_pairs,
+        tensorboard=tensorboard, heads_of=heads_of,
     )  # fmt: skip
     if main and not resume:
         require_new_run(out)
@@ -85,6 +90,7 @@ def train_run(
         place.wait_for_everyone()
         if resume and not from_state:
             say(f"{out}: the run ended before its first state was written, so it begins at step 0")
+        model = None if from_state else _first_model(request, say)
         with place.local_main_process_first():  # it renders or indexes the data, the others read the result
             clips, held_out = _open(request)
             validation = None
@@ -93,7 +99,6 @@ def train_run(
         say(f"{len(clips)} clips of {len(clips.class_names)} classes: {', '.join(clips.class_names)}")
         for note in clips.check_files() if main else ():
             say(f"note: {note}")
-        model = None if request.start_from is None or from_state else _weights_of(request, say)
         watchers = [
             *([] if from_state else [_WriteRequest(out / "run.json", request)]),
             _Announce(out, say),
@@ -160,6 +165,7 @@ class Request:
         validation_pairs: number of held-out mixtures.
         keep: number of states that stay on the disk.
         tensorboard: whether to write files for TensorBoard.
+        heads_of: checkpoint whose trunk gets new heads, or None.
     """
 
     config: Config
@@ -168,6 +174,7 @@ class Request:
     validation_pairs: int = 32
     keep: int = 2
     tensorboard: bool = False
+    heads_of: str | None = None
 
     def require_same(self, given: Mapping[str, Any], out: Path) -> None:
         """Check that a resumed run gets no argument that would change what is learned or compared.
@@ -179,7 +186,7 @@ class Request:
         Raises:
             SopeduError: data, initial weights or validation pairs are different.
         """
-        for name in ("data", "start_from", "validation_pairs"):
+        for name in ("data", "start_from", "heads_of", "validation_pairs"):
             before, now = getattr(self, name), given[name]
             if now is not None and now != before:
                 raise SopeduError(
@@ -199,7 +206,7 @@ def requested(out: str | Path) -> Request:
     path = Path(out) / "run.json"
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
-        names = ("start_from", "validation_pairs", "keep", "tensorboard")
+        names = ("start_from", "validation_pairs", "keep", "tensorboard", "heads_of")
         known = {name: written[name] for name in names if name in written}
         return Request(from_dict(written["config"]), str(written["data"]), **known)
     except FileNotFoundError as error:
@@ -232,7 +239,9 @@ def _request(out: Path, resume: bool, **given: Any) -> Request:
         request = requested(out)
         request.require_same(given, out)
     else:
-        request = Request(preset("tiny"))
+        if given["start_from"] and given["heads_of"]:
+            raise SopeduError("a training begins with the weights of a checkpoint, or with its trunk: name only one")
+        request = Request(heads_config(given["heads_of"]) if given["heads_of"] else preset("tiny"))
     return replace(request, **{name: value for name, value in given.items() if value is not None})
 
 
@@ -268,6 +277,14 @@ def _open(request: Request) -> tuple[ClipDataset, ClipDataset | None]:
     if not (config.training.validate_every or request.tensorboard):
         return clips, None
     return clips, open_clips(data, config, "validation", 2 * request.validation_pairs, clips.class_names)
+
+
+def _first_model(request: Request, say: Callable[[str], object]) -> SoundOfPixels | None:
+    """Build the model to begin with; None for a new one."""
+    if request.heads_of is not None:
+        say(f"the trunk of {request.heads_of} with new heads")
+        return new_heads(request.heads_of, request.config)
+    return None if request.start_from is None else _weights_of(request, say)
 
 
 def _weights_of(request: Request, say: Callable[[str], object]) -> SoundOfPixels:

@@ -29,7 +29,8 @@ training.batch_size=4 training.precision=float32"""
 TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 toyband.instruments=violin,tuba,xylophone"
 OPTIONS = {
     "demo": "out seed steps json",
-    "train": "preset data out set from resume validation-pairs keep tensorboard find-rate",
+    "train": "preset data out set from heads-of resume validation-pairs keep tensorboard find-rate",
+    "sweep": "out grid seeds preset data set from heads-of pairs evaluation-seeds processes budget resume json",
     "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes vggss device "
     "json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
@@ -88,6 +89,18 @@ MISTAKES = {
     "train --out full": "full: already exists and is not an empty folder",
     "train --out full --find-rate": "full: already exists and is not an empty folder",
     "train --out run --resume --find-rate": "--find-rate begins anew: leave out --resume",
+    "sweep --out o --grid model.components": "--grid model.components: write field=value,value,",
+    "sweep --out o --grid model.nothing=1": "cannot set 'model.nothing=1'",
+    "sweep --out o --seeds one": "'one': write whole numbers with commas",
+    "sweep --out o --budget soon": "--budget soon: write hours, minutes or seconds",
+    "sweep --out o --resume --seeds 1": "give only --out, --processes and --budget",
+    "sweep --out o --resume": "o/sweep.json: no such file, so there is no sweep",
+    "sweep --out full --grid model.components=2": "full: already exists and is not an empty folder",
+    "sweep --out o --heads-of toyband-tiny --preset tiny": "leave out --preset",
+    "sweep --out o --heads-of toyband-tiny --from toyband-tiny": "name only one",
+    "train --out o --heads-of toyband-tiny --from toyband-tiny": "name only one",
+    "train --out o --heads-of toyband-tiny --set model.frame_width=8": "the trunk of preset tiny does not fit",
+    "sweep --out o --heads-of toyband-tiny --grid model.frame_width=8": "the trunk of preset tiny does not fit",
     "evaluate nowhere": "nowhere/config.json: no such file",
     "evaluate run/checkpoint --sounds nowhere": "nowhere: no such folder",
     "evaluate run/checkpoint --pairs 0": "--pairs 0 scores the sound map alone: add --localization",
@@ -207,7 +220,7 @@ def test_the_list_of_commands_with_a_checkpoint_is_whole():
         for name, command in typer.main.get_command(cli.app).commands.items()
         if {"checkpoint", "start_from"} & {parameter.name for parameter in command.params}
     }
-    assert taking == set(CHECKPOINTS)
+    assert taking == {*CHECKPOINTS, "sweep"}  # a sweep starts its runs as train does
 
 
 def test_learning_rates_are_tried_and_drawn_without_a_run():
@@ -257,6 +270,7 @@ PLANS = {
     "train --out planned/train": "planned/train",
     "train --out run --resume": "run",
     "train --out planned/rates --find-rate": "planned/rates",
+    "sweep --grid model.components=2,4 --out planned/sweep --json planned/rows.json": "planned/sweep",
     "evaluate run/checkpoint --pairs 1 --json planned/figures.json": "planned/figures.json",
     "separate film.mp4 --checkpoint run/checkpoint --out planned/separated": "planned/separated",
     "compare run --json planned/rows.json --plot planned/curves.png": "planned/curves.png and planned/rows.json",
@@ -272,7 +286,7 @@ def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_beg
     begun = "|".join(
         ("sopedu.demo.ToyBandClips", "sopedu.training.run_folder.train_run", "sopedu.evaluation.separation.evaluate")
     )
-    begun += "|sopedu.training.run_folder.find_rate"
+    begun += "|sopedu.training.run_folder.find_rate|sopedu.training.sweep.run_sweep"
     begun += "|sopedu.separation.video.separate_video|sopedu.training.compare.compare_runs"
     begun += "|sopedu.model.original.import_original|sopedu.toyband.export.contact_sheet"
     begun += "|sopedu.training.benchmark.run_benchmark|sopedu.toyband.export.render_dataset"
