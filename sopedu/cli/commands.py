@@ -140,6 +140,12 @@ def evaluate(
         bool, typer.Option("--localization", help="Also score the sound map and places in it (toy band).")
     ] = False,
     scenes: Annotated[int, typer.Option(help="Scenes for --localization.", min=1)] = 200,
+    dictionaries: Annotated[
+        bool,
+        typer.Option(
+            "--dictionaries/--no-dictionaries", help="Compare with supervised NMF too; dictionaries are learnt once."
+        ),
+    ] = True,
     vggss: Annotated[
         Path | None,
         typer.Option(help="Score the map on VGG-SS instead: its vggss.json, with --data FOLDER of clips FILE.mp4."),
@@ -151,7 +157,7 @@ def evaluate(
 
     Python: sopedu.evaluate(sopedu.load_checkpoint(folder))
     """
-    from sopedu.cli.plans import evaluation_seconds, spoken
+    from sopedu.cli.plans import LEARNING, evaluation_seconds, spoken
     from sopedu.model import load_checkpoint
 
     if vggss is not None and (data == "toyband" or localization or sounds is not None):
@@ -166,9 +172,13 @@ def evaluate(
         scenes, names = scenes if localization else 0, split_names(instruments)
         about = f"{checkpoint} on {pairs} held-out mixtures of {sounds or data}"
         about += f" and the map on {scenes} scenes" if scenes else ""
-        duration = spoken(evaluation_seconds(loaded, pairs, scenes, rendered=data == "toyband"))
+        duration = spoken(evaluation_seconds(loaded, pairs, scenes, data == "toyband", dictionaries))
+        if dictionaries:
+            duration += (
+                f", {spoken(LEARNING * len(names or loaded.class_names))} more if dictionaries are not learnt yet"
+            )
         say(f"plan: evaluate {about}, {duration}{goal_of(json_file)}")
-        figures = _evaluate_on_pairs(loaded, data, pairs, seed, names, sounds, scenes, say)
+        figures = _evaluate_on_pairs(loaded, data, pairs, seed, names, sounds, scenes, dictionaries, say)
     say(f"protocol: {figures['protocol']}")
     write_figures(json_file, figures)
 
@@ -185,12 +195,12 @@ def _evaluate_on_vggss(loaded: Checkpoint, vggss: Path, data: str, seed: int, sa
 
 def _evaluate_on_pairs(
     loaded: Checkpoint, data: str, pairs: int, seed: int, names: tuple[str, ...], sounds: Path | None, scenes: int,
-    say: _Say,
+    dictionaries: bool, say: _Say,
 ) -> dict[str, Any]:  # fmt: skip
     from sopedu.demo import score_table
     from sopedu.evaluation import evaluate, evaluate_localization, localization_table
 
-    figures = evaluate(loaded, data, pairs, seed, names, sounds)
+    figures = evaluate(loaded, data, pairs, seed, names, sounds, dictionaries)
     for note in figures.get("notes", []):
         say(f"note: {note}")
     say(score_table(figures))

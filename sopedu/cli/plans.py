@@ -23,6 +23,8 @@ from sopedu.video import VideoInfo
 _START = 5.0  # seconds until a command has loaded what it needs
 _MEASURED_MIXTURES = 4  # in the training step that is measured
 _SCORING = 0.12  # seconds per held-out mixture
+_DICTIONARIES = 0.3  # seconds per held-out mixture
+LEARNING = 20.0  # seconds per class, to learn the dictionaries
 _RENDERING = 5.0  # seconds for the solos that a model is scored on
 _LOCALIZATION = 0.08  # seconds per scene
 _SEPARATION = 0.5  # seconds per second of sound
@@ -60,7 +62,9 @@ def training_seconds(config: Config, steps: int) -> float:
     return seconds * steps / int(os.environ.get("WORLD_SIZE", 1))
 
 
-def evaluation_seconds(checkpoint: Checkpoint, pairs: int, scenes: int = 0, rendered: bool = True) -> float:
+def evaluation_seconds(
+    checkpoint: Checkpoint, pairs: int, scenes: int = 0, rendered: bool = True, dictionaries: bool = False
+) -> float:
     """Estimate the seconds of an evaluation from one prediction of the model.
 
     Args:
@@ -68,13 +72,15 @@ def evaluation_seconds(checkpoint: Checkpoint, pairs: int, scenes: int = 0, rend
         pairs: held-out mixtures.
         scenes: scenes of the localization; 0: none.
         rendered: the solos are rendered first (toy band).
+        dictionaries: pairs are also separated by dictionaries, which are in the cache already.
     """
     config = checkpoint.config
     size, device = config.frames.size, next(checkpoint.model.parameters()).device
     waveform = torch.zeros(1, config.spectrogram.samples, device=device)
     frames = torch.zeros(1, 2, config.frames.count, 3, size, size, dtype=torch.uint8)
     prediction = _duration(lambda: predict_masks(checkpoint.model, waveform, frames))
-    seconds = pairs * (_SCORING + 4 * prediction) + scenes * (_LOCALIZATION + 6 * prediction)
+    each = _SCORING + 5 * prediction + (_DICTIONARIES if dictionaries else 0.0)
+    seconds = pairs * each + scenes * (_LOCALIZATION + 6 * prediction)
     return _START + seconds + (_RENDERING if rendered else 0.0)
 
 

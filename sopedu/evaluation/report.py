@@ -33,7 +33,12 @@ from sopedu.video.resizing import resize_frames, size_in_proportion
 _EXPLANATIONS = {
     "mixture": "Nothing is separated: improvements are measured from here. Its SAR is no merit.",
     "static_mask": "One fixed filter per class, from its mean spectrum: no picture, no learning.",
+    "nmf_by_class": "One dictionary of spectra per class, learnt from solos; the classes are told. Supervised NMF.",
+    "nmf_seen": "The same, with the classes read from the pictures by the model’s frame net.",
+    "nmf_by_class_best": "The same as the first, with the window, hop and mask that suit it best.",
+    "nmf_seen_best": "And with the classes read from the pictures.",
     "model": "Masks predicted from the mixture and a picture of every source.",
+    "same_class_picture": "The model with pictures of other players of the same classes: what it needs is the class.",
     "ideal_binary_mask": "Every cell goes to the louder source. Needs the true sources.",
     "ideal_ratio_mask": "Every cell is shared as the true sources share it. Needs them too.",
     "swapped": "The model with the two pictures exchanged: it must fail, or pictures play no part.",
@@ -74,7 +79,7 @@ def write_report(
     Notebook: 03_measuring_separation.
     """
     table, notes = figures["table"], {"trained_on": checkpoint.trained_on, "config": to_dict(checkpoint.config)}
-    named = [(row, plots.ROW_NAMES[row], text) for row, text in _EXPLANATIONS.items()]
+    named = [(row, plots.ROW_NAMES[row], text) for row, text in _EXPLANATIONS.items() if row in table]
     return write_page(
         path,
         "report.html",

@@ -1,7 +1,8 @@
 """Scores of separation beside their baselines: a score means nothing without them.
 
 The baselines are the mixture as it is, a fixed mask per class
-(``static_mask``), the ideal masks, and the model with exchanged pictures, which must fail. Leakage is the
+(``static_mask``), supervised NMF (:mod:`sopedu.evaluation.dictionaries`), the ideal masks, and the model with pictures
+of other players of the same classes, and with exchanged pictures, which must fail. Leakage is the
 sound that remains for a picture in which nobody plays.
 
 Notebook: 03_measuring_separation.
@@ -25,6 +26,7 @@ from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.opening import open_clips
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError, whole_number
+from sopedu.evaluation.dictionaries import dictionary_rows
 from sopedu.evaluation.pairs import TestPairs, held_out_pairs, separate_pairs
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 
@@ -64,13 +66,38 @@ def static_masks(spectra: np.ndarray, labels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(power / power.sum(axis=1, keepdims=True)).float()[..., None]
 
 
-def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray) -> dict[str, torch.Tensor]:
-    """Compute the estimates of every row of the table.
+def same_class_frames(clips: ClipDataset, pairs: TestPairs, seed: int = 0) -> torch.Tensor | None:
+    """Choose for every picture that of another clip of its class: another player, another room.
+
+    Args:
+        clips: that the pairs were drawn from.
+        pairs: with the pictures.
+        seed: chooses the clips.
+
+    Returns:
+        frames of the shape of ``pairs.frames``; None if a class has no other clip.
+    """
+    generator, found = np.random.default_rng([seed, 43]), []
+    for shown, label in zip(pairs.frames.flatten(0, 1), pairs.labels.ravel(), strict=True):
+        places = generator.permutation(np.flatnonzero(clips.labels == label))
+        frames = (clips[int(place)].frames for place in places)
+        other = next((picture for picture in frames if not torch.equal(picture, shown)), None)
+        if other is None:
+            return None
+        found.append(other)
+    return torch.stack(found).view_as(pairs.frames)
+
+
+def estimates_by_row(
+    checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray, others: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
+    """Compute the estimates of every row of the table, except for those by dictionaries.
 
     Args:
         checkpoint: the model.
         pairs: to separate.
         spectra: of the classes, for the static mask.
+        others: frames of other clips of the same classes, as :func:`same_class_frames` chooses them.
 
     Returns:
         waveforms by row: ``(P, 2, (T − 1) · hop_length)``; of ``blank`` and ``absent`` ``(P, 1, …)``.
@@ -94,6 +121,8 @@ def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarr
         "swapped": separated_by(pairs.frames.flip(1)),
         "blank": separated_by(pairs.blank[:, None]),
     }
+    if others is not None:
+        rows["same_class_picture"] = separated_by(others)
     if pairs.absent is not None:
         rows["absent"] = separated_by(pairs.absent[:, None])
     return rows
@@ -106,6 +135,7 @@ def evaluate(
     seed: int = 0,
     instruments: tuple[str, ...] = (),
     sounds: str | Path | None = None,
+    dictionaries: bool = True,
 ) -> dict[str, Any]:
     """Separate held-out pairs, and return the model's scores beside all baselines.
 
@@ -117,6 +147,8 @@ def evaluate(
         instruments: of the toy band; empty: those that the checkpoint was trained on.
         sounds: a folder of sounds to use with the toy band's drawings instead of the toy band's own sounds, see
             :mod:`sopedu.data.recordings`; ``notes`` of the result list what was left out.
+        dictionaries: also separate by supervised NMF, see :mod:`sopedu.evaluation.dictionaries`. Its dictionaries are
+            learnt once, in some minutes, and kept in the cache.
 
     Returns:
         figures by name, in dB; ``table`` holds all scores of all rows, ``protocol`` describes how they were measured.
@@ -124,7 +156,7 @@ def evaluate(
     Raises:
         SopeduError: no such checkpoint or data, or nothing sounds.
     """
-    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments, sounds)[0]
+    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments, sounds, dictionaries)[0]
 
 
 def evaluate_with_examples(
@@ -134,6 +166,7 @@ def evaluate_with_examples(
     seed: int = 0,
     instruments: tuple[str, ...] = (),
     sounds: str | Path | None = None,
+    dictionaries: bool = True,
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Evaluate like :func:`evaluate`; also return pairs and estimates, to look at and listen to.
 
@@ -144,6 +177,7 @@ def evaluate_with_examples(
         seed: as there.
         instruments: as there.
         sounds: as there.
+        dictionaries: as there.
 
     Returns:
         figures, pairs, and estimates by row.
@@ -154,9 +188,13 @@ def evaluate_with_examples(
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
     clips, known = _clips(config, data, names, 2 * pairs, seed, sounds)
     test = held_out_pairs(clips, pairs, seed)
-    rows = estimates_by_row(checkpoint, test, class_spectra(known))
+    rows = estimates_by_row(checkpoint, test, class_spectra(known), same_class_frames(clips, test, seed))
+    found: dict[str, Any] = {}
+    if dictionaries:
+        nmf, found = dictionary_rows(checkpoint, test, known)
+        rows |= nmf
     table, counts = score_rows(test, rows, config.spectrogram.counted_samples)
-    figures = _figures(test, rows, table, config.spectrogram) | counts
+    figures = _figures(test, rows, table, config.spectrogram) | counts | found
     figures |= {"seed": seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
     if isinstance(clips, SoundFolderClips):
         figures["protocol"] += f"; {clips.protocol}"
@@ -190,8 +228,8 @@ def _figures(
     """The figures that a reader looks for first, by name."""
     figures: dict[str, Any] = {name: table["model"][name] for name in ("sdr", "sir", "sar", "si_sdr")}
     figures["sdr_improvement"] = table["model"]["sdr"] - table["mixture"]["sdr"]
-    for row in ("mixture", "static_mask", "ideal_binary_mask", "ideal_ratio_mask", "swapped"):
-        figures[f"sdr_{row}"] = table[row]["sdr"]
+    figures["sdr_same_class_picture"] = None  # unless each class has two clips
+    figures |= {f"sdr_{row}": scores["sdr"] for row, scores in table.items() if row != "model"}
     return figures | {
         "leak_blank": leak(rows["blank"], rows["mixture"]),
         "leak_absent": leak(rows["absent"], rows["mixture"]) if "absent" in rows else None,

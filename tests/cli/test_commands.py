@@ -28,7 +28,7 @@ TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 to
 OPTIONS = {
     "demo": "out seed steps json",
     "train": "preset data out set from resume validation-pairs keep tensorboard",
-    "evaluate": "data pairs seed instruments sounds localization scenes vggss device json",
+    "evaluate": "data pairs seed instruments sounds localization scenes dictionaries vggss device json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
     "device json",
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",
@@ -134,14 +134,14 @@ def test_interruption_is_said_in_one_line(monkeypatch):
 
 def test_a_trained_model_is_judged_and_its_figures_are_written(checkpoint):
     assert {path.name for path in Path("run").iterdir()} == {"checkpoint", "history.jsonl", "resume", "run.json"}
-    status, out, _ = sopedu(f"evaluate {checkpoint} --pairs 4 --seed 3 --json new/figures.json")
+    status, out, _ = sopedu(f"evaluate {checkpoint} --pairs 4 --seed 3 --no-dictionaries --json new/figures.json")
     assert status == 0 and "(violin, tuba, xylophone) for 4 steps" in out
     figures = json.loads(Path("new/figures.json").read_text())
     assert set(FIGURES.split()) <= set(figures)
     assert (figures["pairs"], figures["seed"], figures["instruments"]) == (4, 3, ["violin", "tuba", "xylophone"])
     assert figures["sdr_ideal_ratio_mask"] > figures["sdr_static_mask"] > figures["sdr_mixture"]
     assert re.search(rf"\nmodel +{figures['sdr']:.2f} ", out)
-    sopedu(f"evaluate {checkpoint} --pairs 2 --instruments violin,tuba --json two.json")
+    sopedu(f"evaluate {checkpoint} --pairs 2 --no-dictionaries --instruments violin,tuba --json two.json")
     assert json.loads(Path("two.json").read_text())["leak_absent"] is None  # nobody is left to be absent
 
 
@@ -208,7 +208,7 @@ def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_beg
 
 
 def test_figures_may_go_to_standard_output_alone(checkpoint):
-    status, out, err = sopedu(f"evaluate {checkpoint} --pairs 1 --json -")
+    status, out, err = sopedu(f"evaluate {checkpoint} --pairs 1 --no-dictionaries --json -")
     assert status == 0 and json.loads(out)["pairs"] == 1 and "\nmodel " in err and "plan: evaluate" in err
     status, out, err = sopedu("compare run --json -")
     assert status == 0 and json.loads(out)["runs"][0]["steps"] == 4 and "plan: compare run, a few seconds" in err
