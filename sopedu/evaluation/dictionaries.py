@@ -29,6 +29,7 @@ from sopedu.config import SpectrogramConfig
 from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.index_clips import IndexClips
 from sopedu.data.mixing import NOBODY
+from sopedu.errors import SopeduError
 from sopedu.evaluation.pairs import TestPairs
 from sopedu.machine import usable_cores
 from sopedu.model.checkpoints import Checkpoint
@@ -38,9 +39,9 @@ from sopedu.toyband.cache import kept
 
 _SOLOS, _SPARE = 200, 8  # per class: that dictionaries are learnt from, and that the pilot's mixtures are made of
 _ATOMS, _LEARNING, _UPDATES = 64, 60, 150
-_COLUMNS = 8192  # of a class's spectrograms, at most
+_OVERLAP, _COLUMNS = 4, 8192  # windows over each moment that is learnt from; columns per class, at most
 _PILOT = 24  # mixtures on which the best method is chosen
-_OTHER_STFTS = ((2046, 512), (2046, 256), (4094, 512))  # n_fft and hop tried beside the model's own
+_OTHER_STFTS = ((2046, 512), (4094, 512))  # n_fft and hop tried beside the model's own
 _POWERS = (2, 1)
 _PICTURES = 24  # per class, from which classes are read
 _TOGETHER = 8  # mixtures in memory at once
@@ -172,7 +173,7 @@ def choose_dictionaries(solos: ClipDataset) -> tuple[Dictionaries, Dictionaries,
     stfts = dict.fromkeys([(own.n_fft, own.hop_length), (own.n_fft, max(1, own.hop_length // 2)), *_OTHER_STFTS])
     sounds = [replace(own, n_fft=n_fft, hop_length=hop) for n_fft, hop in stfts]
     members = [_members(np.flatnonzero(solos.labels == label)) for label in range(len(solos.class_names))]
-    key = [_origin(solos, members), own.sample_rate, own.samples, _ATOMS, _LEARNING, _COLUMNS]
+    key = [_origin(solos, members), own.sample_rate, own.samples, _ATOMS, _LEARNING, _OVERLAP, _COLUMNS]
     learn = partial(_learn, solos, members)
     spectra = {n_fft: _kept("spectra", [*key, n_fft], partial(learn, n_fft)) for n_fft, _ in stfts}
     ways = [Dictionaries(spectra[sound.n_fft], sound, power) for sound in sounds for power in _POWERS]
@@ -181,7 +182,8 @@ def choose_dictionaries(solos: ClipDataset) -> tuple[Dictionaries, Dictionaries,
     chosen_by = [*key, own.counted_samples, _UPDATES, _PILOT, list(stfts), _POWERS]
     scores = _kept("sdr", chosen_by, lambda: _pilot(solos, members, ways))
     names = [f"{way.sound.n_fft}/{way.sound.hop_length}, power {way.power}" for way in ways]
-    return ways[0], ways[int(scores.argmax())], dict(zip(names, scores.round(decimals=3).tolist(), strict=True))
+    figures = {name: round(score, 3) for name, score in zip(names, scores.tolist(), strict=True)}
+    return ways[0], ways[int(scores.argmax())], figures
 
 
 def _members(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -196,13 +198,21 @@ def _origin(solos: ClipDataset, members: _Members) -> str:
     for label, places in enumerate(members):
         for place in np.concatenate(places):
             if isinstance(solos, IndexClips):
-                entry = solos.index[place]
-                state = os.stat(solos.index.located(entry.audio))
-                sound = f"{entry}, {state.st_size}, {state.st_mtime_ns}".encode()
+                sound = _state(solos, int(place))
             else:
                 sound = solos[int(place)].waveform.numpy().tobytes()
             known.update(b"%d:" % label + sound)
     return known.hexdigest()
+
+
+def _state(solos: IndexClips, place: int) -> bytes:
+    entry = solos.index[place]
+    path = solos.index.located(entry.audio)
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise SopeduError(f"{path}: cannot be read ({error.strerror}); take its row out of the index") from error
+    return f"{entry}, {state.st_size}, {state.st_mtime_ns}".encode()
 
 
 def _kept(name: str, key: Sequence[Any], make: Callable[[], torch.Tensor]) -> torch.Tensor:
@@ -211,8 +221,8 @@ def _kept(name: str, key: Sequence[Any], make: Callable[[], torch.Tensor]) -> to
 
 
 def _learn(solos: ClipDataset, members: _Members, n_fft: int) -> torch.Tensor:
-    """Learn one dictionary per class ``(classes, F, K)``, from frames that overlap by half."""
-    sound = replace(solos.config.spectrogram, n_fft=n_fft, hop_length=n_fft // 2)
+    """Learn one dictionary per class ``(classes, F, K)``, from evenly spread windows."""
+    sound = replace(solos.config.spectrogram, n_fft=n_fft, hop_length=n_fft // _OVERLAP)
     spectra = torch.zeros(len(members), sound.linear_bins, _ATOMS)
     with tqdm(members, desc=f"learning dictionaries, n_fft {n_fft}", unit="class", leave=False) as bar:
         for label, (places, _) in enumerate(bar):
