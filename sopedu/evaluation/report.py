@@ -131,6 +131,8 @@ def _examples(
             "the model’s estimate": estimates,
             "static mask, to compare": rows["static_mask"][index],
         }
+        if "nmf_by_class" in rows:
+            kinds["supervised NMF, to compare"] = rows["nmf_by_class"][index]
         scores = bss_eval(sources[:, : sound.counted_samples].numpy(), estimates.numpy()).sdr
         target = model.mask_kind.target(Spectra.of_sources(sources[None], sound))[0]
         predicted = predict_masks(model, mixture[None], pairs.frames[index][None])[0]
