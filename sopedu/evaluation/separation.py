@@ -1,9 +1,9 @@
 """Scores of separation beside their baselines: a score means nothing without them.
 
 The baselines are the mixture as it is, a fixed mask per class
-(``static_mask``), supervised NMF (:mod:`sopedu.evaluation.dictionaries`), the ideal masks, and the model with pictures
-of other players of the same classes, and with exchanged pictures, which must fail. Leakage is the
-sound that remains for a picture in which nobody plays.
+(``static_mask``), supervised NMF (:mod:`sopedu.evaluation.dictionaries`), the ideal masks, and the model with other
+pictures: those of other players of the same classes, and exchanged ones, with which it must fail. Leakage is the sound
+that remains for a picture in which nobody plays.
 
 Notebook: 03_measuring_separation.
 """

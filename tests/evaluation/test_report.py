@@ -91,6 +91,7 @@ def material(tmp_path_factory):
         checkpoint = Checkpoint(SoundOfPixels(config).eval(), NAMES, {"data": "toyband", "steps": 30})
         pairs = held_out_pairs(ToyBandClips(config, "validation", 6), 3)
         rows = estimates_by_row(checkpoint, pairs, class_spectra(ToyBandClips(config, "train", 8, seed=900)))
+        rows["nmf_by_class"] = rows["static_mask"]  # any sound will do
     return checkpoint, pairs, rows
 
 
@@ -165,11 +166,11 @@ def test_summary_does_not_praise_a_model_that_fails(material, tmp_path) -> None:
 def test_every_promised_sound_has_a_player_that_plays(page, material) -> None:
     checkpoint, pairs, _ = material
     players = page.all("audio")
-    # Per example a mixture, and of both sources reference, estimate, static mask; of the duet itself and two boxes.
-    assert len(players) == 2 * (1 + 2 * 3) + 1 + 2 * 2
+    # Per example a mixture, and of both sources truth, estimate, static mask, NMF; of the duet two boxes and itself.
+    assert len(players) == 2 * (1 + 2 * 4) + 1 + 2 * 2
     labels = [attributes["aria-label"] for attributes in players]
     name = pairs.class_names[pairs.labels[0, 0]]
-    for kind in ("alone (reference)", "the model’s estimate", "static mask, to compare"):
+    for kind in ("alone (reference)", "the model’s estimate", "static mask, to compare", "supervised NMF, to compare"):
         assert f"{name}, {kind}" in labels
     assert "box 1 (violin), the model’s estimate" in labels and "box 2 (trumpet), alone (reference)" in labels
     assert all("controls" in attributes for attributes in players)
