@@ -78,13 +78,22 @@ def _update_both(
     magnitude: torch.Tensor, spectra: torch.Tensor, activations: torch.Tensor, updates: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Update spectra ``(F, K)`` and activations ``(K, T)`` in turn; then let each spectrum add up to one."""
+    buffer = torch.empty_like(magnitude)
     for _ in range(updates):
-        ratio = magnitude / (spectra @ activations).clamp_min(_TINY)
+        ratio = _ratio(magnitude, spectra, activations, buffer)
         spectra = spectra * (ratio @ activations.T) / activations.sum(1).clamp_min(_TINY)
-        ratio = magnitude / (spectra @ activations).clamp_min(_TINY)
+        ratio = _ratio(magnitude, spectra, activations, buffer)
         activations = activations * (spectra.T @ ratio) / spectra.sum(0)[:, None].clamp_min(_TINY)
     total = spectra.sum(0).clamp_min(_TINY)
     return spectra / total, activations * total[:, None]
+
+
+def _ratio(
+    magnitude: torch.Tensor, spectra: torch.Tensor, activations: torch.Tensor, buffer: torch.Tensor
+) -> torch.Tensor:
+    """Divide a magnitude by its model; in one buffer, because new memory at each update doubles the time."""
+    torch.matmul(spectra, activations, out=buffer)
+    return torch.div(magnitude, buffer.clamp_min_(_TINY), out=buffer)
 
 
 def find_activations(magnitude: torch.Tensor, spectra: torch.Tensor, updates: int) -> torch.Tensor:
@@ -103,9 +112,9 @@ def find_activations(magnitude: torch.Tensor, spectra: torch.Tensor, updates: in
     Notebook: 04_without_learning.
     """
     activations = magnitude.new_ones(*spectra.shape[:-2], spectra.shape[-1], magnitude.shape[-1])
-    transposed = spectra.mT.contiguous()
+    transposed, buffer = spectra.mT.contiguous(), torch.empty_like(magnitude)
     for _ in range(updates):
-        activations = activations * (transposed @ (magnitude / (spectra @ activations).clamp_min(_TINY)))
+        activations = activations * (transposed @ _ratio(magnitude, spectra, activations, buffer))
     return activations
 
 
