@@ -19,7 +19,7 @@ from sopedu.config import with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, run_demo, same_class_line, score_table
 from sopedu.errors import SopeduError
-from sopedu.evaluation import report
+from sopedu.evaluation import dictionaries, report
 from sopedu.evaluation import separation as evaluation
 from sopedu.evaluation.localization import evaluate_localization
 from sopedu.model.checkpoints import load_checkpoint
@@ -45,6 +45,8 @@ def little_to_do(tmp_path_factory):
             "evaluate_localization",
             lambda checkpoint, seed, **_: evaluate_localization(checkpoint, 5, seed, duets=2),
         )
+        for name, value in {"_SOLOS": 6, "_ATOMS": 4, "_LEARNING": 4, "_UPDATES": 8, "_PILOT": 2}.items():
+            patch.setattr(dictionaries, name, value)
         yield
     torch.set_num_threads(threads)
 
@@ -90,7 +92,7 @@ def test_the_report_stands_alone_and_shows_and_plays(demonstrated):
 def test_it_says_what_it_does_and_where_everything_is(demonstrated):
     said = demonstrated.said
     assert re.search(r"^device: (cuda|cpu, \d+ threads)$", said, re.M) and re.search(r"about \d+ s", said)
-    assert score_table(demonstrated.figures) in said and "chance " in said
+    assert score_table(demonstrated.figures) in said and "chance " in said and "supervised NMF: the model" in said
     for name in ("checkpoint", "metrics.json", "report.html"):
         assert f"\n  runs/demo-001/{name}\n" in said
     assert "next:" in said and "sopedu separate VIDEO.mp4 --checkpoint runs/demo-001/checkpoint" in said
@@ -145,6 +147,12 @@ def test_the_table_has_a_line_for_every_row_and_one_for_the_leak():
     line = same_class_line({"table": table, "differences": sure["differences"]})
     assert "the model has 3.00 dB SDR, with their pictures swapped 6.00, the mixture 1.00" in line
     assert line.endswith("improvement 2.00 dB [-1.50 … 5.25]")
+    table |= {"nmf_by_class": {"sdr": 7.0, "sir": 7.0, "sar": 7.0, "si_sdr": 7.0}}
+    nmf = {"sdr": 3.0, "sdr_nmf_by_class": 2.4, "sdr_nmf_by_class_best": 7.0, "class_accuracy_seen": 0.99}
+    nmf["nmf_best"] = {"n_fft": 2046, "hop_length": 512, "power": 2}
+    lines = score_table({"table": table, "leak_blank": -12.34, "leak_absent": None, **nmf}).splitlines()
+    assert lines[3].split() == ["NMF,", "classes", "told", "7.00", "–", "7.00", "7.00", "7.00", "6.00"]
+    assert "0.6 dB above it at the model's STFT, 4.0 dB below it at its best (n_fft 2046, hop 512" in lines[-1]
     rates = {"peak_in_player": 0.7, "peak_chance": 0.25, "peak_in_player_unrelated_audio": 0.31, "scenes": 100}
     line = localization_line(rates | {"sdr_box": 3.25, "sdr_other_box": -2.0, "sdr_mixture": 0.3})
     assert "in 70% of 100 scenes (chance 25%, with unrelated audio 31%)" in line

@@ -94,11 +94,11 @@ def run_ablation(folder: str | Path) -> dict[str, Any]:
 def _evaluate(checkpoint: Checkpoint) -> dict[str, float]:
     """Figures of a checkpoint, in dB and shares, for whole pictures and for places, with both poolings."""
     config = checkpoint.config
-    figures = {"sdr": evaluate(checkpoint, pairs=_PAIRS)["sdr"]}
+    figures = {"sdr": evaluate(checkpoint, pairs=_PAIRS, dictionaries=False)["sdr"]}
     places = evaluate_localization(checkpoint, scenes=_SCENES, duets=_DUETS)
     figures |= {name: places[name] for name in _PLACES} | {"sdr_box_features": places["sdr_pooling"]["features"]}
     checkpoint.model.config = replace(config, model=replace(config.model, region_pooling="features"))
-    return figures | {"sdr_features": evaluate(checkpoint, pairs=_PAIRS)["sdr"]}
+    return figures | {"sdr_features": evaluate(checkpoint, pairs=_PAIRS, dictionaries=False)["sdr"]}
 
 
 if __name__ == "__main__":

@@ -51,6 +51,12 @@ def evaluate(
         bool, typer.Option("--localization", help="Also score the sound map and places in it (toy band).")
     ] = False,
     scenes: Annotated[int, typer.Option(help="Scenes for --localization.", min=1)] = 200,
+    dictionaries: Annotated[
+        bool,
+        typer.Option(
+            "--dictionaries/--no-dictionaries", help="Compare with supervised NMF too; dictionaries are learnt once."
+        ),
+    ] = True,
     vggss: Annotated[
         Path | None,
         typer.Option(help="Score the map on VGG-SS instead: its vggss.json, with --data FOLDER of clips FILE.mp4."),
@@ -81,7 +87,7 @@ def evaluate(
         figures = _evaluate_on_vggss(loaded, vggss, data, seed, say)
     else:
         asked = {"data": data, "pairs": pairs, "seed": seed, "instruments": split_names(instruments)}
-        asked |= {"sounds": sounds, "sources": sources, "same_class": same_class}
+        asked |= {"sounds": sounds, "sources": sources, "same_class": same_class, "dictionaries": dictionaries}
         scenes = scenes if localization else 0
         say(f"plan: evaluate {checkpoint}: {_work(loaded, asked, scenes)}{goal}")
         figures = _evaluate_on_pairs(loaded, asked, by_class, csv_file, say) if pairs else {}
@@ -93,7 +99,7 @@ def evaluate(
 
 def _work(loaded: Checkpoint, asked: dict[str, Any], scenes: int) -> str:
     """What an evaluation is going to do, and how long it takes."""
-    from sopedu.cli.plans import evaluation_seconds, spoken
+    from sopedu.cli.plans import LEARNING, evaluation_seconds, spoken
 
     data, pairs, sources = asked["data"], asked["pairs"], asked["sources"]
     mixtures = f"{pairs} held-out mixtures of {asked['sounds'] or data}" if pairs else ""
@@ -101,9 +107,18 @@ def _work(loaded: Checkpoint, asked: dict[str, Any], scenes: int) -> str:
     mixtures += f", and {pairs} of one class" if asked["same_class"] else ""
     work = [text for text in (mixtures, f"the map on {scenes} scenes" if scenes else "") if text]
     seconds = evaluation_seconds(
-        loaded, pairs * (1 + asked["same_class"]), scenes, rendered=data == "toyband" and pairs > 0, sources=sources
+        loaded,
+        pairs * (1 + asked["same_class"]),
+        scenes,
+        rendered=data == "toyband" and pairs > 0,
+        sources=sources,
+        dictionaries=asked["dictionaries"],
     )
-    return f"{' and '.join(work)}, {spoken(seconds)}"
+    more = ""
+    if pairs and asked["dictionaries"]:
+        classes = asked["instruments"] or loaded.class_names
+        more = f", {spoken(LEARNING * len(classes))} more if dictionaries are not learnt yet"
+    return f"{' and '.join(work)}, {spoken(seconds)}{more}"
 
 
 def _evaluate_on_vggss(loaded: Checkpoint, vggss: Path, data: str, seed: int, say: _Say) -> dict[str, Any]:

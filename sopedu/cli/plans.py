@@ -23,6 +23,8 @@ from sopedu.video import VideoInfo
 _START = 5.0  # seconds until a command has loaded what it needs
 _MEASURED_MIXTURES = 4  # in the training step that is measured
 _SCORING = 0.12  # seconds per held-out mixture
+_DICTIONARIES = 0.3  # seconds per held-out mixture
+LEARNING = 12.0  # seconds per class, to learn the dictionaries
 _RENDERING = 5.0  # seconds for the solos that a model is scored on
 _LOCALIZATION = 0.08  # seconds per scene
 _SEPARATION = 0.5  # seconds per second of sound
@@ -61,7 +63,12 @@ def training_seconds(config: Config, steps: int) -> float:
 
 
 def evaluation_seconds(
-    checkpoint: Checkpoint, pairs: int, scenes: int = 0, rendered: bool = True, sources: int = 2
+    checkpoint: Checkpoint,
+    pairs: int,
+    scenes: int = 0,
+    rendered: bool = True,
+    sources: int = 2,
+    dictionaries: bool = False,
 ) -> float:
     """Estimate the seconds of an evaluation from one prediction of the model.
 
@@ -71,14 +78,15 @@ def evaluation_seconds(
         scenes: scenes of the localization; 0: none.
         rendered: the solos are rendered first (toy band).
         sources: per mixture.
+        dictionaries: pairs are also separated by dictionaries, which are in the cache already.
     """
     config = checkpoint.config
     size, device = config.frames.size, next(checkpoint.model.parameters()).device
     waveform = torch.zeros(1, config.spectrogram.samples, device=device)
     frames = torch.zeros(1, 2, config.frames.count, 3, size, size, dtype=torch.uint8)
     prediction = _duration(lambda: predict_masks(checkpoint.model, waveform, frames))
-    scoring = _SCORING * (sources / 2) ** 2
-    seconds = pairs * (scoring + 4 * prediction) + scenes * (_LOCALIZATION + 6 * prediction)
+    each = _SCORING * (sources / 2) ** 2 + 5 * prediction + (_DICTIONARIES if dictionaries else 0.0)
+    seconds = pairs * each + scenes * (_LOCALIZATION + 6 * prediction)
     return _START + seconds + (_RENDERING if rendered else 0.0)
 
 

@@ -10,6 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "dictionaries": ("Dictionaries", "choose_dictionaries", "classes_seen", "find_activations", "learn_spectra"),
         "localization": ("evaluate_localization", "localization_table", "map_table"),
         "pairs": ("TestPairs", "held_out_pairs", "predict_masks", "separate_pairs"),
         "report": ("write_report",),

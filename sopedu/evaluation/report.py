@@ -35,7 +35,12 @@ from sopedu.video.resizing import resize_frames, size_in_proportion
 _EXPLANATIONS = {
     "mixture": "Nothing is separated: improvements are measured from here. Its SAR is no merit.",
     "static_mask": "One fixed filter per class, from its mean spectrum: no picture, no learning.",
+    "nmf_by_class": "One dictionary of spectra per class, learnt from solos; the classes are told. Supervised NMF.",
+    "nmf_seen": "The same, with the classes read from the pictures by the model’s frame net.",
+    "nmf_by_class_best": "The same as the first, with the window, hop and mask that suit it best.",
+    "nmf_seen_best": "And with the classes read from the pictures.",
     "model": "Masks predicted from the mixture and a picture of every source.",
+    "same_class_picture": "The model with pictures of other players of the same classes: what it needs is the class.",
     "ideal_binary_mask": "Every cell goes to the louder source. Needs the true sources.",
     "ideal_ratio_mask": "Every cell is shared as the true sources share it. Needs them too.",
     "swapped": "The model with the pictures exchanged: it must fail, or pictures play no part.",
@@ -77,7 +82,7 @@ def write_report(
     """
     table, intervals = figures["table"], figures.get("intervals", {})
     notes = {"trained_on": checkpoint.trained_on, "config": to_dict(checkpoint.config)}
-    named = [(row, plots.ROW_NAMES[row], text) for row, text in _EXPLANATIONS.items()]
+    named = [(row, plots.ROW_NAMES[row], text) for row, text in _EXPLANATIONS.items() if row in table]
     return write_page(
         path,
         "report.html",
@@ -152,6 +157,8 @@ def _examples(
             "the model’s estimate": estimates,
             "static mask, to compare": rows["static_mask"][index],
         }
+        if "nmf_by_class" in rows:
+            kinds["supervised NMF, to compare"] = rows["nmf_by_class"][index]
         scores = bss_eval(sources[:, : sound.counted_samples].numpy(), estimates.numpy()).sdr
         target = model.mask_kind.target(Spectra.of_sources(sources[None], sound))[0]
         predicted = predict_masks(model, mixture[None], pairs.frames[index][None])[0]

@@ -1,8 +1,9 @@
 """Scores of separation beside their baselines: a score means nothing without them.
 
 The baselines are the mixture as it is, a fixed mask per class
-(``static_mask``), the ideal masks, and the model with exchanged pictures, which must fail. Leakage is the
-sound that remains for a picture in which nobody plays.
+(``static_mask``), supervised NMF (:mod:`sopedu.evaluation.dictionaries`), the ideal masks, and the model with other
+pictures: those of other players of the same classes, and exchanged ones, with which it must fail. Leakage is the sound
+that remains for a picture in which nobody plays.
 
 Notebook: 03_measuring_separation.
 """
@@ -25,6 +26,7 @@ from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.opening import open_clips
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError, whole_number
+from sopedu.evaluation.dictionaries import dictionary_rows
 from sopedu.evaluation.pairs import TestPairs, held_out_pairs, separate_pairs
 from sopedu.evaluation.statistics import LEVEL, RESAMPLES, summarise
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
@@ -68,13 +70,38 @@ def static_masks(spectra: np.ndarray, labels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(power / power.sum(axis=1, keepdims=True)).float()[..., None]
 
 
-def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray) -> dict[str, torch.Tensor]:
-    """Compute the estimates of every row of the table.
+def same_class_frames(clips: ClipDataset, pairs: TestPairs, seed: int = 0) -> torch.Tensor | None:
+    """Choose for every picture that of another clip of its class: another player, another room.
+
+    Args:
+        clips: that the pairs were drawn from.
+        pairs: with the pictures.
+        seed: chooses the clips.
+
+    Returns:
+        frames of the shape of ``pairs.frames``; None if a class has no other clip.
+    """
+    generator, found = np.random.default_rng([seed, 43]), []
+    for shown, label in zip(pairs.frames.flatten(0, 1), pairs.labels.ravel(), strict=True):
+        places = generator.permutation(np.flatnonzero(clips.labels == label))
+        frames = (clips[int(place)].frames for place in places)
+        other = next((picture for picture in frames if not torch.equal(picture, shown)), None)
+        if other is None:
+            return None
+        found.append(other)
+    return torch.stack(found).view_as(pairs.frames)
+
+
+def estimates_by_row(
+    checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray, others: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
+    """Compute the estimates of every row of the table, except for those by dictionaries.
 
     Args:
         checkpoint: the model.
         pairs: to separate.
         spectra: of the classes, for the static mask.
+        others: frames of other clips of the same classes, as :func:`same_class_frames` chooses them.
 
     Returns:
         waveforms by row: ``(P, N, (T − 1) · hop_length)``; of ``blank`` and ``absent`` ``(P, 1, …)``.
@@ -98,6 +125,8 @@ def estimates_by_row(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarr
         "swapped": separated_by(pairs.frames.roll(1, 1)),  # every source gets the picture of the one before
         "blank": separated_by(pairs.blank[:, None]),
     }
+    if others is not None:
+        rows["same_class_picture"] = separated_by(others)
     if pairs.absent is not None:
         rows["absent"] = separated_by(pairs.absent[:, None])
     return rows
@@ -112,6 +141,7 @@ def evaluate(
     sounds: str | Path | None = None,
     sources: int = 2,
     same_class: bool = False,
+    dictionaries: bool = True,
 ) -> dict[str, Any]:
     """Separate held-out pairs, and return the model's scores beside all baselines.
 
@@ -126,6 +156,8 @@ def evaluate(
         sources: solos per mixture; each is divided by this number.
         same_class: also separate as many mixtures of solos of one class by different players. They have figures of
             their own, under ``same_class`` of the result.
+        dictionaries: also separate by supervised NMF, see :mod:`sopedu.evaluation.dictionaries`. Its dictionaries are
+            learnt once, in some minutes, and kept in the cache.
 
     Returns:
         figures by name, in dB; ``table`` holds the means of all scores of all rows, ``protocol`` describes how they
@@ -135,7 +167,9 @@ def evaluate(
     Raises:
         SopeduError: no such checkpoint or data, nothing sounds, or too few solos or classes for such mixtures.
     """
-    return evaluate_with_examples(checkpoint, data, pairs, seed, instruments, sounds, sources, same_class)[0]
+    return evaluate_with_examples(
+        checkpoint, data, pairs, seed, instruments, sounds, sources, same_class, dictionaries
+    )[0]
 
 
 def evaluate_with_examples(
@@ -147,6 +181,7 @@ def evaluate_with_examples(
     sounds: str | Path | None = None,
     sources: int = 2,
     same_class: bool = False,
+    dictionaries: bool = True,
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Evaluate like :func:`evaluate`; also return pairs and estimates, to look at and listen to.
 
@@ -159,6 +194,7 @@ def evaluate_with_examples(
         sounds: as there.
         sources: as there.
         same_class: as there.
+        dictionaries: as there.
 
     Returns:
         figures, pairs, and estimates by row.
@@ -174,9 +210,11 @@ def evaluate_with_examples(
     test = held_out_pairs(clips, pairs, seed, sources)
     alike = held_out_pairs(clips, pairs, seed, sources, same_class=True) if same_class else None
     spectra = class_spectra(known)
-    rows = estimates_by_row(checkpoint, test, spectra)
+    rows = estimates_by_row(checkpoint, test, spectra, same_class_frames(clips, test, seed))
+    nmf, found = dictionary_rows(checkpoint, test, known) if dictionaries else ({}, {})
+    rows |= nmf
     table, counts, summary = _scored(test, rows, config.spectrogram)
-    figures = _figures(test, rows, table, config.spectrogram) | counts
+    figures = _figures(test, rows, table, config.spectrogram) | counts | found
     figures |= {"seed": seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
     figures |= summary
     if alike is not None:
@@ -211,9 +249,8 @@ def _figures(
     pairs: TestPairs, rows: dict[str, torch.Tensor], table: dict[str, dict[str, float]], sound: SpectrogramConfig
 ) -> dict[str, Any]:
     """The figures that a reader looks for first, by name."""
-    figures = _of_model(table)
-    for row in ("mixture", "static_mask", "ideal_binary_mask", "ideal_ratio_mask", "swapped"):
-        figures[f"sdr_{row}"] = table[row]["sdr"]
+    figures = _of_model(table) | {"sdr_same_class_picture": None}  # unless each class has two clips
+    figures |= {f"sdr_{row}": scores["sdr"] for row, scores in table.items() if row != "model"}
     return figures | {
         "leak_blank": leak(rows["blank"], rows["mixture"]),
         "leak_absent": leak(rows["absent"], rows["mixture"]) if "absent" in rows else None,

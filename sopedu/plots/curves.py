@@ -19,7 +19,12 @@ from sopedu.plots.figures import BLUE, GREY, VERMILION, NotebookFigure, as_array
 ROW_NAMES = {
     "mixture": "mixture",
     "static_mask": "static mask",
+    "nmf_by_class": "NMF, classes told",
+    "nmf_seen": "NMF, classes seen",
+    "nmf_by_class_best": "NMF at its best, told",
+    "nmf_seen_best": "NMF at its best, seen",
     "model": "model",
+    "same_class_picture": "other players' pictures",
     "ideal_binary_mask": "ideal binary mask",
     "ideal_ratio_mask": "ideal ratio mask",
     "swapped": "swapped pictures",

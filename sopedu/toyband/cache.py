@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -105,21 +105,38 @@ def rendered_set(description: SetDescription, workers: int = 1, progress: bool =
     Returns:
         The arrays of the set.
     """
+    name = f"toyband-{description.split}-{_key(description)}"
+    return RenderedSet(**kept(name, RenderedSet.__annotations__, lambda: _render(description, workers, progress)))
+
+
+def kept(name: str, arrays: Iterable[str], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Load arrays from a file of the cache, or make and keep them; print one note if they cannot be kept.
+
+    Args:
+        name: of the file, without a suffix; it should hold a checksum of everything that the arrays depend on.
+        arrays: their names. A file that holds others, or is damaged, is replaced.
+        make: makes them.
+
+    Returns:
+        The arrays by name.
+    """
     folder = cache_folder()
-    path = folder and folder / f"toyband-{description.split}-{_key(description)}.safetensors"
+    path = folder and folder / f"{name}.safetensors"
     if path is not None:
-        with contextlib.suppress(OSError, SafetensorError, TypeError):  # not there yet, or damaged: render it
-            return RenderedSet(**load_file(path))
-    arrays = _render(description, workers, progress)
+        with contextlib.suppress(OSError, SafetensorError):  # not there yet, or damaged: make them
+            found = load_file(path)
+            if set(found) == set(arrays):
+                return found
+    made = make()
     if path is None:
         _note_without_cache("this user has no home folder")
     else:
         try:
-            write_tensors(path, arrays)
+            write_tensors(path, made)
         except SopeduError as error:
             reason = error.__cause__ or error
             _note_without_cache(f"{folder}: {getattr(reason, 'strerror', None) or reason}")
-    return RenderedSet(**arrays)
+    return made
 
 
 def _note_without_cache(why: str) -> None:

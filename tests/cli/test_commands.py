@@ -31,8 +31,8 @@ OPTIONS = {
     "demo": "out seed steps json",
     "train": "preset data out set from heads-of resume validation-pairs keep tensorboard find-rate",
     "sweep": "out grid seeds preset data set from heads-of pairs evaluation-seeds processes budget resume json",
-    "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes vggss device "
-    "json",
+    "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes "
+    "dictionaries vggss device json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
     "device json",
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",
@@ -154,19 +154,19 @@ def test_interruption_is_said_in_one_line(monkeypatch):
 
 def test_a_trained_model_is_judged_and_its_figures_are_written(checkpoint):
     assert {path.name for path in Path("run").iterdir()} == {"checkpoint", "history.jsonl", "resume", "run.json"}
-    status, out, _ = sopedu(f"evaluate {checkpoint} --pairs 4 --seed 3 --json new/figures.json")
+    status, out, _ = sopedu(f"evaluate {checkpoint} --pairs 4 --seed 3 --no-dictionaries --json new/figures.json")
     assert status == 0 and "(violin, tuba, xylophone) for 4 steps" in out
     figures = json.loads(Path("new/figures.json").read_text())
     assert set(FIGURES.split()) <= set(figures)
     assert (figures["pairs"], figures["seed"], figures["instruments"]) == (4, 3, ["violin", "tuba", "xylophone"])
     assert figures["sdr_ideal_ratio_mask"] > figures["sdr_static_mask"] > figures["sdr_mixture"]
     assert re.search(rf"\nmodel +{figures['sdr']:.2f} ", out)
-    sopedu(f"evaluate {checkpoint} --pairs 2 --instruments violin,tuba --json two.json")
+    sopedu(f"evaluate {checkpoint} --pairs 2 --no-dictionaries --instruments violin,tuba --json two.json")
     assert json.loads(Path("two.json").read_text())["leak_absent"] is None  # nobody is left to be absent
 
 
 def test_an_evaluation_prints_and_writes_what_was_asked_for(checkpoint):
-    asked = "--pairs 3 --sources 3 --by-class --same-class --csv new/pairs.csv --json more.json"
+    asked = "--no-dictionaries --pairs 3 --sources 3 --by-class --same-class --csv new/pairs.csv --json more.json"
     status, out, err = sopedu(f"evaluate {checkpoint} {asked}")
     figures = json.loads(Path("more.json").read_text())
     assert status == 0 and (figures["pairs"], figures["sources"], figures["same_class"]["pairs"]) == (3, 3, 3)
@@ -187,14 +187,14 @@ def test_a_map_scored_alone_has_its_figures_at_the_top_and_where_they_are_beside
     found = figures.pop("localization")
     assert status == 0 and found == figures and found["scenes"] == 2 and "sdr" not in figures
     assert "plan: evaluate run/checkpoint: the map on 2 scenes, about" in out and out.count("protocol: ") == 1
-    sopedu(f"evaluate {checkpoint} --pairs 1 --localization --scenes 2 --json both.json")
+    sopedu(f"evaluate {checkpoint} --pairs 1 --no-dictionaries --localization --scenes 2 --json both.json")
     both = json.loads(Path("both.json").read_text())
     assert both["localization"] == found and "peak_in_player" not in both and "sdr" in both
 
 
 #: Every command with a checkpoint, in a cheap form.
 CHECKPOINTS = {
-    "evaluate": "evaluate {} --pairs 1",
+    "evaluate": "evaluate {} --pairs 1 --no-dictionaries",
     "separate": "separate film.mp4 --end 0.5 --checkpoint {} --out {}-heard",
     "train": "train --preset tiny --from {} --out {}-tuned",
 }
@@ -301,7 +301,7 @@ def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_beg
 
 
 def test_figures_may_go_to_standard_output_alone(checkpoint):
-    status, out, err = sopedu(f"evaluate {checkpoint} --pairs 1 --json -")
+    status, out, err = sopedu(f"evaluate {checkpoint} --pairs 1 --no-dictionaries --json -")
     assert status == 0 and json.loads(out)["pairs"] == 1 and "\nmodel " in err and "plan: evaluate" in err
     status, out, err = sopedu("compare run --json -")
     assert status == 0 and json.loads(out)["runs"][0]["steps"] == 4 and "plan: compare run, a few seconds" in err

@@ -141,7 +141,7 @@ MISTAKES = {
 def test_bad_input_is_one_line_that_names_it(spoil, folder, checkpoint):
     spoil(folder)
     with pytest.raises(SopeduError, match=MISTAKES[spoil]) as caught:
-        evaluate(checkpoint, pairs=2, sounds=folder)
+        evaluate(checkpoint, pairs=2, sounds=folder, dictionaries=False)
     assert "\n" not in str(caught.value)
 
 
@@ -153,8 +153,8 @@ def test_sounds_do_not_go_with_an_index(folder, checkpoint):
 def test_evaluation_puts_them_beside_the_usual_rows(folder, checkpoint, monkeypatch, tmp_path):
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(evaluation, "_SOLOS_PER_CLASS", 3)
-    figures, pairs, rows = evaluation.evaluate_with_examples(checkpoint, pairs=3, sounds=folder)
-    toyband = evaluate(checkpoint, pairs=3)
+    figures, pairs, rows = evaluation.evaluate_with_examples(checkpoint, pairs=3, sounds=folder, dictionaries=False)
+    toyband = evaluate(checkpoint, pairs=3, dictionaries=False)
     assert set(figures) == {*toyband, "notes"} and set(figures["table"]) == set(toyband["table"])
     assert figures["protocol"].startswith("3 held-out mixtures of 2 solos, all pairs of 3 classes")
     assert f"in {folder}, 2 clips per class" in figures["protocol"] and figures["notes"][0].count("singer") == 1
@@ -164,5 +164,5 @@ def test_evaluation_puts_them_beside_the_usual_rows(folder, checkpoint, monkeypa
     # Tones half a kilohertz apart: masks that know them part them, those of an untrained model leave the mixture.
     assert figures["sdr_ideal_ratio_mask"] > 25 and figures["sdr"] == pytest.approx(figures["sdr_mixture"], abs=1)
     assert pairs.blank.float().std() > 1 and len(torch.unique(pairs.blank, dim=0)) == 3  # drawn rooms
-    some = evaluate(checkpoint, pairs=1, sounds=folder, instruments=("tuba", "violin"))
+    some = evaluate(checkpoint, pairs=1, sounds=folder, instruments=("tuba", "violin"), dictionaries=False)
     assert some["instruments"] == ["tuba", "violin"] and some["leak_absent"] is None
