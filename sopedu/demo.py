@@ -24,6 +24,7 @@ from sopedu.training.loop import train
 from sopedu.training.run import Run
 
 _NO_RIVALS = (
+    "model_normalised",
     "same_class_picture",
     "mixture",
     "ideal_binary_mask",
@@ -155,6 +156,7 @@ def score_table(figures: dict[str, Any]) -> str:
         "nmf_by_class_best": "NMF at its best, told",
         "nmf_seen_best": "NMF at its best, seen",
         "model": "model",
+        "model_normalised": "model, masks normalised",
         "same_class_picture": "model, other players",
         "ideal_binary_mask": "ideal binary mask",
         "ideal_ratio_mask": "ideal ratio mask",

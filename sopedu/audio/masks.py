@@ -167,11 +167,7 @@ def threshold(mask: torch.Tensor, at: float = 0.5) -> torch.Tensor:
 
 
 def apply_mask(
-    mask: torch.Tensor,
-    mixture: torch.Tensor,
-    config: SpectrogramConfig,
-    binary: bool = False,
-    normalise: bool = False,
+    mask: torch.Tensor, mixture: torch.Tensor, config: SpectrogramConfig, binary: bool = False, normalise: bool = False
 ) -> torch.Tensor:
     """Separate: unwarp the mask, multiply the mixture's complex spectrogram by it, and transform back.
 
@@ -182,15 +178,16 @@ def apply_mask(
         mixture: complex STFT ``(…, F, T)``; leading axes broadcast with the mask's.
         config: of the spectrograms.
         binary: threshold the unwarped mask at 0.5 first.
-        normalise: divide the unwarped masks ``(…, N, Q, T)`` by their sum over N, so that the N estimates add up to
-            the mixture; then no mask is thresholded. Where all masks are 0, each source gets the same share.
+        normalise: divide the squares of the unwarped masks ``(…, N, Q, T)`` by their sum over N, like a Wiener filter
+            of powers, so that the N estimates add up to the mixture. Complex masks are not squared, and no mask is
+            thresholded. Where all masks are 0, each source gets the same share.
 
     Returns:
         waveform ``(…, (T − 1) · hop_length)`` float32.
     """
     linear = unwarp(mask if mask.is_complex() else mask.float(), config)
     if normalise:
-        linear = linear + 1e-9
+        linear = (linear if linear.is_complex() else linear.square()) + 1e-9
         linear = linear / linear.sum(-3, keepdim=True)
     elif binary:
         linear = threshold(linear)

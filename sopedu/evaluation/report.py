@@ -40,6 +40,7 @@ _EXPLANATIONS = {
     "nmf_by_class_best": "The same as the first, with the window, hop and mask that suit it best.",
     "nmf_seen_best": "And with the classes read from the pictures.",
     "model": "Masks predicted from the mixture and a picture of every source.",
+    "model_normalised": "The same masks, squared and divided by their sum, as NMF’s are: all that play must be shown.",
     "same_class_picture": "The model with pictures of other players of the same classes: what it needs is the class.",
     "ideal_binary_mask": "Every cell goes to the louder source. Needs the true sources.",
     "ideal_ratio_mask": "Every cell is shared as the true sources share it. Needs them too.",

@@ -27,7 +27,7 @@ from sopedu.data.opening import open_clips
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.evaluation.dictionaries import dictionary_rows
-from sopedu.evaluation.pairs import TestPairs, held_out_pairs, separate_pairs
+from sopedu.evaluation.pairs import TestPairs, held_out_pairs, predict_masks, separate_pairs
 from sopedu.evaluation.statistics import LEVEL, RESAMPLES, summarise
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 
@@ -114,10 +114,12 @@ def estimates_by_row(
     def separated_by(frames: torch.Tensor) -> torch.Tensor:
         return separate_pairs(model, pairs.mixture, frames)
 
+    masks = predict_masks(model, pairs.mixture, pairs.frames)
     rows = {
         "mixture": istft(complex_mixture, sound).expand(-1, pairs.labels.shape[1], -1),
         "static_mask": istft(static_masks(spectra, pairs.labels) * complex_mixture, sound),
-        "model": separated_by(pairs.frames),
+        "model": model.separate(masks, complex_mixture),
+        "model_normalised": model.separate(masks, complex_mixture, normalise=True),
         "ideal_binary_mask": apply_mask(ideal_binary_mask(source, mixture), complex_mixture, sound, True),
         "ideal_ratio_mask": istft(
             unwarp(ideal_ratio_mask(source, mixture).clamp(max=1), sound) * complex_mixture, sound

@@ -24,6 +24,7 @@ ROW_NAMES = {
     "nmf_by_class_best": "NMF at its best, told",
     "nmf_seen_best": "NMF at its best, seen",
     "model": "model",
+    "model_normalised": "model, masks normalised",
     "same_class_picture": "other players' pictures",
     "ideal_binary_mask": "ideal binary mask",
     "ideal_ratio_mask": "ideal ratio mask",
@@ -169,7 +170,7 @@ def plot_scores(
     """
     names = [name for name in ROW_NAMES if name in table]
     axes = new_axes(axes, (8, 0.42 * len(names) + 1), "Signal-to-distortion ratio, mean over all sources")
-    colours = [VERMILION if name == "model" else GREY for name in names]
+    colours = [VERMILION if name in ("model", "model_normalised") else GREY for name in names]
     labels, values = [ROW_NAMES[name] for name in names], [table[name]["sdr"] for name in names]
     # Matplotlib's own numbers have a real minus sign on the axis, so the labels get one too.
     bars, ends = axes.barh(labels, values, color=colours), list(values)

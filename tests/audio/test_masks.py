@@ -126,3 +126,26 @@ def test_a_binary_mask_is_applied_after_the_threshold():
 def test_threshold_is_strict_and_takes_its_height():
     assert threshold(torch.tensor([0.4, 0.5, 0.6])).tolist() == [0, 0, 1]
     assert threshold(torch.tensor([0.1, 0.3]), at=0.2).tolist() == [0, 1]
+
+
+def test_normalised_masks_share_the_mixture_by_their_squares():
+    """As a Wiener filter: masks of 0.8 and 0.4 stand for powers of 4 to 1."""
+    config = preset("tiny").spectrogram
+    torch.manual_seed(0)
+    mixture = stft(torch.randn(config.samples), config)
+    masks = torch.tensor([0.8, 0.4])[:, None, None].expand(2, config.log_frequency_bins, config.time_frames)
+    whole = istft(mixture, config)
+    shares = apply_mask(masks, mixture, config, normalise=True)
+    torch.testing.assert_close(shares, torch.tensor([0.8, 0.2])[:, None] * whole, atol=1e-5, rtol=1e-4)
+    halves = apply_mask(torch.zeros_like(masks), mixture, config, normalise=True)
+    torch.testing.assert_close(halves, torch.stack([whole, whole]) / 2, atol=1e-5, rtol=1e-4)
+
+
+def test_normalised_complex_masks_add_up_without_squares():
+    config = preset("tiny").spectrogram
+    torch.manual_seed(0)
+    mixture = stft(torch.randn(config.samples), config)
+    one = torch.full((config.log_frequency_bins, config.time_frames), 0.75 + 0.25j)
+    shares = apply_mask(torch.stack([one, 1 - one]), mixture, config, normalise=True)
+    torch.testing.assert_close(shares.sum(0), istft(mixture, config), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(shares[0], istft(one[0, 0] * mixture, config), atol=1e-5, rtol=1e-4)
