@@ -22,6 +22,7 @@ NOT_ON_A_TRAINING_MACHINE = (
     "av",
     "librosa",
     "mir_eval",
+    "sklearn",
     "soundfile",
     "typer",
     "IPython",

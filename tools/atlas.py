@@ -246,7 +246,7 @@ def answers(results: Sequence[SweepResult], usual: Config, topics: dict[str, Top
 
 
 def pack(out: Path, usual: dict[str, Config], trunk: str | Checkpoint, topics: dict[str, Topic], folder: Path) -> None:
-    """Write figures, learning curves and heads as :func:`sopedu.training.experiments.experiments` reads them.
+    """Write figures, learning curves and heads as :func:`sopedu.training.experiments.finished_experiments` reads them.
 
     Args:
         out: folder of the sweeps.

@@ -134,11 +134,11 @@ def _config(preset: str | None, heads_of: str | None, changes: list[str]) -> Any
 def _report(swept: Sweep, plan: SweepPlan, say: Any) -> dict[str, Any]:
     """Write and print tables and figures of what is finished; return the figures as JSON can hold them."""
     from sopedu.training.sweep_plots import write_plots
-    from sopedu.training.sweep_table import row_figures, summarise_sweep, sweep_table, write_tables
+    from sopedu.training.sweep_table import format_sweep, row_figures, summarise_sweep, write_tables
 
     rows = summarise_sweep(swept.results) if swept.results else []
     if rows:
-        say(sweep_table(rows))
+        say(format_sweep(rows))
         for path in [*write_tables(swept.out, rows, swept.failed), *write_plots(swept.out, rows, plan.axes)]:
             say(f"  {path}")
     for name, reason in swept.failed.items():

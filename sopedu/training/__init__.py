@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = exports(
         ),
         "callbacks": ("JsonLinesHistory", "KeepCheckpoint", "LivePlot", "Progress", "TensorBoard", "read_history"),
         "compare": ("compare_runs", "comparison_table", "plot_comparison"),
-        "experiments": ("experiment_rows", "experiment_topics", "experiments"),
+        "experiments": ("experiment_rows", "experiment_topics", "finished_experiments"),
         "loop": ("train",),
         "loss": ("LOSSES", "loss_weight", "mask_loss", "mixture_loss"),
         "optimizer": ("make_optimizer",),
@@ -32,7 +32,7 @@ __getattr__, __dir__, __all__ = exports(
         "sweep": ("plan_sweep", "resume_sweep", "run_sweep"),
         "sweep_plan": ("read_plan", "read_results"),
         "sweep_plots": ("plot_sweep", "plot_trade_off", "write_plots"),
-        "sweep_table": ("summarise_sweep", "sweep_table", "write_tables"),
+        "sweep_table": ("format_sweep", "summarise_sweep", "write_tables"),
         "validation": ("Validation",),
     },
 )

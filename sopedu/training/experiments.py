@@ -1,6 +1,6 @@
 """The finished experiments that come with sopedu: their settings, figures and learning curves, and models to listen to.
 
-    >>> for run in experiments("heads"):
+    >>> for run in finished_experiments("heads"):
     ...     print(run.values, run.seed, run.figures["sdr"])
     >>> plot_sweep(experiment_rows("heads", "components"), ("model.components",))
 
@@ -28,7 +28,7 @@ from sopedu.model.modes import untrained
 from sopedu.shipped import sample_path
 from sopedu.training.sweep_table import SweepRow
 
-#: Version of the format that :func:`experiments` reads.
+#: Version of the format that :func:`finished_experiments` reads.
 FORMAT_VERSION = 1
 
 
@@ -81,7 +81,7 @@ class Experiment:
         return Checkpoint(model.eval(), tuple(self._notes["class_names"]), notes | {"level_db": model.level_db})
 
 
-def experiments(kind: str | None = None, folder: str | Path | None = None) -> list[Experiment]:
+def finished_experiments(kind: str | None = None, folder: str | Path | None = None) -> list[Experiment]:
     """Return the finished experiments.
 
     Args:
@@ -108,7 +108,7 @@ def experiments(kind: str | None = None, folder: str | Path | None = None) -> li
 
 
 def experiment_rows(kind: str, topic: str, folder: str | Path | None = None) -> list[SweepRow]:
-    """Return the rows of a question's table, for :func:`sopedu.training.sweep_table` and its plots.
+    """Return the rows of a question's table, for :func:`sopedu.training.format_sweep` and its plots.
 
     Args:
         kind: ``heads`` or ``scratch``.

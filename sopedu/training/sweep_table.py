@@ -119,7 +119,7 @@ def varying_fields(rows: Sequence[SweepRow]) -> list[str]:
     return [field for field in fields if len({row.values.get(field) for row in rows}) > 1]
 
 
-def sweep_table(rows: Sequence[SweepRow], form: str = "text") -> str:
+def format_sweep(rows: Sequence[SweepRow], form: str = "text") -> str:
     """Format a sweep as a table.
 
     Args:
@@ -167,7 +167,7 @@ def write_tables(out: str | Path, rows: Sequence[SweepRow], failed: Mapping[str,
     paths = {out / "table.csv": "csv", out / "table.md": "markdown", out / "table.tex": "latex"}
     for path, form in paths.items():
         with written_aside(path, parents=True) as unfinished:
-            unfinished.write_text(sweep_table(rows, form), encoding="utf-8")
+            unfinished.write_text(format_sweep(rows, form), encoding="utf-8")
     write_json(out / "table.json", {"rows": [row_figures(row) for row in rows], "failed": dict(failed or {})})
     return [*paths, out / "table.json"]
 

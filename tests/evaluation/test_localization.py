@@ -252,7 +252,8 @@ def test_the_command_prints_the_table_and_writes_the_figures(checkpoint, tmp_pat
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("sopedu.evaluation.separation._SOLOS_PER_CLASS", 2)
     monkeypatch.setattr(localization_metrics, "evaluate_localization", partial(evaluate_localization, duets=1))
-    arguments = ["evaluate", "checkpoint", "--pairs", "1", "--localization", "--scenes", "2", "--json", "figures.json"]
+    arguments = ["evaluate", "checkpoint", "--pairs", "1", "--no-dictionaries", "--localization", "--scenes", "2"]
+    arguments += ["--json", "figures.json"]
     monkeypatch.chdir(tmp_path)
     cli.app(arguments, standalone_mode=False)
     said = capsys.readouterr().out

@@ -214,7 +214,8 @@ def test_scores_are_written_on_their_bars() -> None:
 
 
 def test_intervals_lie_on_their_bars_and_beside_no_number() -> None:
-    table = {name: {"sdr": value} for name, value in zip(plots.ROW_NAMES, (0.3, 2, 5.456, 12, 13, -4.25), strict=True)}
+    some = ("mixture", "static_mask", "model", "ideal_binary_mask", "ideal_ratio_mask", "swapped")
+    table = {name: {"sdr": value} for name, value in zip(some, (0.3, 2, 5.456, 12, 13, -4.25), strict=True)}
     intervals = {name: {"sdr": [row["sdr"] - 1, row["sdr"] + 2]} for name, row in table.items()}
     intervals["static_mask"]["sdr"] = [None, None]  # of one mixture alone
     figure = plots.plot_scores(table, intervals=intervals)

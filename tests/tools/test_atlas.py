@@ -18,7 +18,7 @@ from sopedu.model.modes import untrained
 from sopedu.plots import encode_figure
 from sopedu.training import sweep_pool
 from sopedu.training.callbacks import read_history
-from sopedu.training.experiments import experiment_rows, experiment_topics, experiments
+from sopedu.training.experiments import experiment_rows, experiment_topics, finished_experiments
 from sopedu.training.sweep_plan import read_results
 from sopedu.training.sweep_plots import plot_sweep
 from sopedu.training.sweep_table import summarise_sweep
@@ -64,7 +64,7 @@ def test_every_variant_is_another_configuration_and_every_topic_finds_its_rows()
 def test_what_is_packed_has_the_figures_and_curves_of_the_runs(made):
     out, _ = made
     for kind, steps in (("heads", 3), ("scratch", 2)):
-        packed, results = experiments(kind, out / "packed"), read_results(out / kind)
+        packed, results = finished_experiments(kind, out / "packed"), read_results(out / kind)
         assert len(packed) == len(results) == 10
         for run, result in zip(packed, results, strict=True):
             assert (run.name, run.seed, run.values) == (result.run.name, result.run.seed, result.run.values)
@@ -72,13 +72,13 @@ def test_what_is_packed_has_the_figures_and_curves_of_the_runs(made):
             assert run.figures["sdr"] == pytest.approx(result.mean("sdr"), abs=1e-3)
             losses = [entry["loss"] for entry in read_history(out / kind / run.name)]
             assert [entry["loss"] for entry in run.history] == pytest.approx(losses, rel=1e-3)
-    assert len(experiments(folder=out / "packed")) == 20
+    assert len(finished_experiments(folder=out / "packed")) == 20
     assert sum(path.stat().st_size for path in (out / "packed").iterdir()) < 10 * 2**20
 
 
 def test_a_packed_model_is_the_model_of_its_run_in_half_precision(made):
     out, trunk = made
-    for run in experiments("heads", out / "packed")[:3]:
+    for run in finished_experiments("heads", out / "packed")[:3]:
         whole, loaded = load_checkpoint(out / "heads" / run.name), run.load()
         assert loaded.class_names == whole.class_names and loaded.config == whole.config
         assert loaded.model.level_db == whole.model.level_db and not loaded.model.training
@@ -93,7 +93,7 @@ def test_a_packed_model_is_the_model_of_its_run_in_half_precision(made):
 def test_only_figures_are_kept_of_what_was_trained_from_scratch(made):
     out, _ = made
     with pytest.raises(SopeduError, match="only the figures of this experiment are kept"):
-        experiments("scratch", out / "packed")[0].load()
+        finished_experiments("scratch", out / "packed")[0].load()
 
 
 def test_a_topic_has_a_row_per_value_with_the_intervals_of_the_sweep(made):
@@ -126,13 +126,13 @@ def test_heads_of_another_trunk_are_not_packed(made, tmp_path):
 
 def test_damaged_and_missing_experiments_are_named(made, tmp_path):
     with pytest.raises(SopeduError, match="index.json: no such file, so there are no experiments"):
-        experiments(folder=tmp_path)
+        finished_experiments(folder=tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"format_version": 99}))
     with pytest.raises(SopeduError, match="format 99 are not known"):
-        experiments(folder=tmp_path)
+        finished_experiments(folder=tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"format_version": 1, "runs": [{}]}))
     with pytest.raises(SopeduError, match="not readable as experiments"):
-        experiments(folder=tmp_path)
+        finished_experiments(folder=tmp_path)
 
 
 def test_an_unknown_topic_is_refused():

@@ -14,7 +14,7 @@ from sopedu.plots import encode_figure
 from sopedu.training.sweep_grid import combined, parse_axis, runs_of
 from sopedu.training.sweep_plan import SweepResult
 from sopedu.training.sweep_plots import plot_sweep, plot_trade_off, write_plots
-from sopedu.training.sweep_table import TITLES, row_figures, summarise_sweep, sweep_table, write_tables
+from sopedu.training.sweep_table import TITLES, format_sweep, row_figures, summarise_sweep, write_tables
 
 PAIRS, SEEDS = 40, (0, 1, 2)
 
@@ -57,11 +57,11 @@ def test_a_row_holds_mean_spread_and_interval_as_computed_by_hand(rows):
 
 def test_one_seed_has_no_spread_and_no_result_no_table():
     (row,) = summarise_sweep(results_of("model.components=4", seeds=(3,)))
-    assert np.isnan(row.spread("sdr")) and "±" not in sweep_table([row]).splitlines()[1]
+    assert np.isnan(row.spread("sdr")) and "±" not in format_sweep([row]).splitlines()[1]
     with pytest.raises(SopeduError, match="no result yet"):
         summarise_sweep([])
     with pytest.raises(SopeduError, match="no table in the form 'html'"):
-        sweep_table([row], "html")
+        format_sweep([row], "html")
 
 
 def test_all_forms_of_the_table_hold_the_same_figures(rows, tmp_path):
@@ -86,7 +86,7 @@ def test_all_forms_of_the_table_hold_the_same_figures(rows, tmp_path):
 
 def test_only_what_varies_is_in_the_table():
     rows = summarise_sweep(results_of("model.components=4,16", "model.pooling=max"))
-    assert sweep_table(rows).splitlines()[0].split()[:2] == ["components", "SDR"]
+    assert format_sweep(rows).splitlines()[0].split()[:2] == ["components", "SDR"]
 
 
 def test_each_axis_gets_a_figure_with_a_dot_per_seed_and_the_interval(tmp_path):
