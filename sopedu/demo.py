@@ -34,13 +34,13 @@ _NO_RIVALS = (
 
 
 def demo_config(steps: int | None = None, seed: int = 0) -> Config:
-    """Make the configuration of the demo: preset ``tiny`` on four instruments, from the warm start.
+    """Make the configuration of the demo: preset ``tiny`` on four instruments, lifelike sounds, from the warm start.
 
     Args:
         steps: length of the training; None for that of preset ``tiny``.
         seed: of the training.
     """
-    config = with_values(preset("tiny"), [f"training.seed={seed}"])
+    config = with_values(preset("tiny"), [f"training.seed={seed}", "toyband.properties=all"])
     config = replace(config, toyband=replace(config.toyband, instruments=DEMO_INSTRUMENTS))
     return config if steps is None else with_values(config, [f"training.steps={steps}"])
 
