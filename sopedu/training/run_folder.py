@@ -85,7 +85,7 @@ def train_run(
     )  # fmt: skip
     if main and not resume:
         require_new_run(out)
-    with explain_lost_process(), _locked(out) if main else nullcontext():
+    with explain_lost_process(), locked(out) if main else nullcontext():
         from_state = resume and holds_state(out / "resume")  # before the main process writes one
         place.wait_for_everyone()
         if resume and not from_state:
@@ -306,8 +306,16 @@ def _weights_of(request: Request, say: Callable[[str], object]) -> SoundOfPixels
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Lock the folder against a second run; the lock ends with the process."""
+def locked(out: Path, work: str = "training") -> Iterator[None]:
+    """Lock a folder against a second run or sweep; the lock ends with the process.
+
+    Args:
+        out: the folder; made if it is not there, removed if nothing was written to it.
+        work: what the folder is of, for the message.
+
+    Raises:
+        SopeduError: another process holds the lock, or the folder cannot be written to.
+    """
     from filelock import FileLock, Timeout
 
     with writing(out):
@@ -316,13 +324,11 @@ def _locked(out: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
-            raise SopeduError(
-                f"{out}: another training is writing there; wait for it or choose another --out"
-            ) from error
+            raise SopeduError(f"{out}: another {work} is writing there; wait for it or choose another --out") from error
     try:
         yield
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
         if not any(out.iterdir()):
-            out.rmdir()  # the training did not begin
+            out.rmdir()  # the work did not begin

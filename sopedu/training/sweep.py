@@ -8,8 +8,7 @@ A sweep that was stopped or killed goes on when it is started again: finished ru
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,12 @@ from sopedu.config import Config, preset
 from sopedu.data.clips import ToyBandClips
 from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
-from sopedu.files import require_new_folder, through_links, writing
+from sopedu.files import require_new_folder, through_links
 from sopedu.machine import usable_cores
 from sopedu.model.checkpoints import as_checkpoint
 from sopedu.model.heads import heads_config, new_heads
 from sopedu.toyband import INSTRUMENTS
+from sopedu.training.run_folder import locked
 from sopedu.training.sweep_grid import SweepRun, Values, axes_of, combined, fields_of, runs_of
 from sopedu.training.sweep_plan import SweepPlan, SweepResult, read_plan, read_result, write_plan
 from sopedu.training.sweep_pool import SweepPool
@@ -138,7 +138,7 @@ def run_sweep(
         processes = 1 if torch.cuda.is_available() else usable_cores()
     processes = whole_number(processes, "processes", 1)
     _require_free(out)
-    with _locked(out):
+    with locked(out, "sweep"):
         write_plan(out, plan)
         todo = [run for run in plan.runs if read_result(out, run) is None]
         pool = SweepPool(out, plan, todo, processes, budget, say)
@@ -191,22 +191,3 @@ def _require_free(out: Path) -> None:
     """Check that a folder holds a sweep or nothing; hidden files of a sweep that was killed at once do not count."""
     if not (out / "sweep.json").exists() and (not out.is_dir() or any(p.name[0] != "." for p in out.iterdir())):
         require_new_folder(out)
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Lock the folder against a second sweep; the lock ends with the process."""
-    from filelock import FileLock, Timeout
-
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise SopeduError(f"{out}: another sweep is working there; wait for it or choose another --out") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
