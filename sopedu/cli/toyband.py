@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sopedu.cli.options import SeedOption, SplitOption
+from sopedu.cli.options import SeedOption, SplitOption, split_names
 
 app = typer.Typer(help="The rendered data set: draw its instruments, write solos and duets to files.")
 
@@ -38,6 +38,9 @@ def render(
     seconds: Annotated[float, typer.Option(help="Length of a solo.", min=1.0, max=600.0)] = 6.0,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=64, max=1024)] = 224,
     seed: SeedOption = 0,
+    properties: Annotated[
+        str, typer.Option(help="Of the sounds: all, plain, or some by name with commas: tuning,room …")
+    ] = "all",
 ) -> None:
     """Write solos as audio/, frames/ and an index CSV, or as videos.
 
@@ -46,18 +49,20 @@ def render(
     from sopedu.cli.plans import rendering_seconds, spoken
     from sopedu.files import require_place
     from sopedu.toyband.export import render_dataset, render_videos
+    from sopedu.toyband.performance import check_properties
     from sopedu.toyband.splits import check_split
 
     check_split(split)
+    named = check_properties(split_names(properties))
     require_place(out / "files")
     duration = spoken(rendering_seconds(solos, seconds, size, 25.0 if video else 8.0))
     what = "videos" if video else "sound, pictures and an index"
     typer.echo(f"plan: render {solos} solos of {seconds:g} s as {what}, {duration}; they go to {out}", err=True)
     if video:
-        paths = render_videos(out, solos, split, seconds=seconds, size=size, seed=seed)
+        paths = render_videos(out, solos, split, seconds=seconds, size=size, seed=seed, properties=named)
         typer.echo(f"{len(paths)} videos in {out}")
     else:
-        typer.echo(render_dataset(out, solos, split, seconds=seconds, size=size, seed=seed))
+        typer.echo(render_dataset(out, solos, split, seconds=seconds, size=size, seed=seed, properties=named))
 
 
 @app.command()

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
-def added(default: Any) -> Any:
-    """Declare a field that older checkpoints do not have; they are read with its default."""
-    return field(default=default, metadata={"added": True})
+def added(default: Any, before: Any = None) -> Any:
+    """Declare a field that older checkpoints do not have; they are read with ``before``, if given, or its default."""
+    return field(default=default, metadata={"added": default if before is None else before})
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class ToyBandConfig:
     instruments: tuple[str, ...] = ()  #: empty: all eleven
     solos: int = 2000
     empty_scenes: int = 100
-    properties: tuple[str, ...] = added(())  #: of the sounds: "all", or names in sopedu.toyband.PROPERTIES
+    properties: tuple[str, ...] = added(("all",), before=())  #: of the sounds: names in toyband.PROPERTIES
 
 
 @dataclass(frozen=True)

@@ -109,12 +109,14 @@ def _build_group(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, Mapping):
         raise SopeduError(f"configuration: {where or 'the whole'} must be a group of fields, not {value!r}")
     hints = typing.get_type_hints(kind)
-    later = {entry.name for entry in dataclasses.fields(kind) if "added" in entry.metadata}
-    for state, wrong in (("unknown", set(value) - set(hints)), ("missing", set(hints) - set(value) - later)):
+    later = {one.name: one.metadata["added"] for one in dataclasses.fields(kind) if "added" in one.metadata}
+    for state, wrong in (("unknown", set(value) - set(hints)), ("missing", set(hints) - set(value) - set(later))):
         if wrong:
             names = " ".join(", ".join(sorted(f"{where}{name}" for name in wrong)).split())
             raise SopeduError(f"configuration: {state} field {names:.200}")
-    return kind(**{name: _build(hints[name], value[name], f"{where}{name}.") for name in hints if name in value})
+    return kind(
+        **later | {name: _build(hints[name], value[name], f"{where}{name}.") for name in hints if name in value}
+    )
 
 
 def _number(kind: type[int] | type[float], value: Any, name: str) -> int | float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError, real_number, whole_number
 from sopedu.files import folder_written_aside, written_aside
 from sopedu.toyband.instruments import BAND, INSTRUMENTS
+from sopedu.toyband.performance import check_properties
 from sopedu.toyband.scenes import SAMPLE_RATE, Scene, duet, solo
 from sopedu.toyband.splits import check_split
 from sopedu.video.writing import write_video
@@ -100,6 +101,7 @@ def render_dataset(
     frame_rate: float = 8.0,
     size: int = 224,
     seed: int = 0,
+    properties: Collection[str] = ("all",),
     progress: bool = True,
 ) -> Path:
     """Render solos as a data set in the layout of prepared real data.
@@ -116,6 +118,7 @@ def render_dataset(
         frame_rate: frames per second.
         size: height and width of the frames in pixels.
         seed: chooses the solos.
+        properties: of the sounds, see :func:`sopedu.toyband.scene`.
         progress: whether to show a bar.
 
     Returns:
@@ -128,12 +131,13 @@ def render_dataset(
 
     check_split(split)
     solos, seconds, frame_rate, size, seed = _checked(solos, seconds, frame_rate, size, seed, instruments)
+    properties = check_properties(properties)
     out = _folder(out)
     index = out / ("val.csv" if split == "validation" else f"{split}.csv")
     if index.exists():
         raise SopeduError(f"{index}: already there; choose another --out or move it away")
     rows = []
-    for number, name, scene in _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):
+    for number, name, scene in _solos(solos, split, instruments, seconds, frame_rate, size, seed, properties, progress):
         clip = f"{split}{seed}-{number:06d}"
         audio, frames = out / "audio" / name / f"{clip}.wav", out / "frames" / name / clip
         audio.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +161,7 @@ def render_videos(
     frame_rate: float = 25.0,
     size: int = 224,
     seed: int = 0,
+    properties: Collection[str] = ("all",),
     progress: bool = True,
 ) -> list[Path]:
     """Render solos as mp4 files ``<split><seed>-<number>-<instrument>.mp4`` into a folder.
@@ -170,6 +175,7 @@ def render_videos(
         frame_rate: frames per second.
         size: height and width of the frames in pixels.
         seed: chooses the solos.
+        properties: of the sounds, see :func:`sopedu.toyband.scene`.
         progress: whether to show a bar.
 
     Returns:
@@ -180,8 +186,9 @@ def render_videos(
     """
     check_split(split)
     solos, seconds, frame_rate, size, seed = _checked(solos, seconds, frame_rate, size, seed, instruments)
+    properties = check_properties(properties)
     out, paths = _folder(out), []
-    for number, name, scene in _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):
+    for number, name, scene in _solos(solos, split, instruments, seconds, frame_rate, size, seed, properties, progress):
         path = out / f"{split}{seed}-{number:06d}-{name}.mp4"
         write_scene_video(path, scene, frame_rate)
         paths.append(path)
@@ -255,9 +262,9 @@ def _folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def _solos(solos, split, instruments, seconds, frame_rate, size, seed, progress):
+def _solos(solos, split, instruments, seconds, frame_rate, size, seed, properties, progress):
     times = tuple(np.arange(0, seconds, 1 / frame_rate))
+    how = {"samples": round(seconds * SAMPLE_RATE), "size": size, "times": times, "properties": properties}
     for number in tqdm(range(solos), desc="rendering", unit="solo", disable=not progress):
         name = instruments[number % len(instruments)]
-        how = {"samples": round(seconds * SAMPLE_RATE), "size": size, "times": times}
         yield number, name, solo(seed * 1_000_000 + number, split, name, **how)

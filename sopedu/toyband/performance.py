@@ -39,7 +39,7 @@ def check_properties(properties: Collection[str]) -> tuple[str, ...]:
     """Return properties in their usual order.
 
     Args:
-        properties: names in :data:`PROPERTIES`; ``all`` stands for all of them.
+        properties: names in :data:`PROPERTIES`; ``all`` stands for all of them, ``plain`` for none.
 
     Returns:
         the names.
@@ -51,10 +51,11 @@ def check_properties(properties: Collection[str]) -> tuple[str, ...]:
         properties = (properties,)
     if "all" in properties:
         properties = {*PROPERTIES, *properties} - {"all"}
+    properties = set(properties) - {"plain"}
     unknown = set(properties) - set(PROPERTIES)
     if unknown:
         raise SopeduError(
-            f"unknown property {sorted(unknown)[0]!r} of sounds: choose from all, {', '.join(PROPERTIES)}"
+            f"unknown property {sorted(unknown)[0]!r} of sounds: choose from all, plain, {', '.join(PROPERTIES)}"
         )
     return tuple(name for name in PROPERTIES if name in properties)
 

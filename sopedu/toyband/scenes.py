@@ -85,7 +85,7 @@ def scene(
     sample_rate: int = SAMPLE_RATE,
     size: int | tuple[int, int] = 224,
     times: Sequence[float] = PAPER_TIMES,
-    properties: Collection[str] = (),
+    properties: Collection[str] = ("all",),
 ) -> Scene:
     """Render performers side by side on one stage, all or some of them playing.
 
@@ -100,8 +100,8 @@ def scene(
         sample_rate: in Hz.
         size: height and width of the frames in pixels, or one number for both.
         times: of the frames, in seconds.
-        properties: of the sounds, names in :data:`sopedu.toyband.performance.PROPERTIES`, or ``all``. Without any, they
-            follow the plain formulas.
+        properties: of the sounds, names in :data:`sopedu.toyband.performance.PROPERTIES`, or ``all``. Without any
+            (``plain``), they follow the plain formulas.
 
     Returns:
         The scene; the same arguments give the same bytes on every machine.
