@@ -107,7 +107,7 @@ def recorded(
     if "room" in properties:
         transfer *= rfft(room, size)
     if "bodies" in properties:
-        transfer *= response(frequency, 2.5, body)
+        transfer *= response(frequency, 3.5, body)
     if "microphone" in properties:
         transfer *= response(frequency, 3.0, place)
         cut = place.uniform(30.0, 150.0)

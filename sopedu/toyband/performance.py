@@ -112,17 +112,17 @@ def _build(instrument: str, individual: int, wide: bool) -> Voice:
         return float(np.exp(generator.uniform(-spread, spread)))
 
     formants = [
-        (centre * factor(0.15), gain * factor(0.5), width * factor(0.3)) for centre, gain, width in build.formants
+        (centre * factor(0.2), gain * factor(0.6), width * factor(0.4)) for centre, gain, width in build.formants
     ]
     for _ in range(int(generator.integers(0, 3))):
         centre = float(np.exp(generator.uniform(np.log(300), np.log(3500))))
-        formants.append((centre, float(generator.uniform(0.3, 1.5)), centre * float(generator.uniform(0.08, 0.3))))
+        formants.append((centre, float(generator.uniform(0.3, 2.5)), centre * float(generator.uniform(0.08, 0.3))))
     return replace(
         build,
         formants=tuple(formants),
-        tilt=build.tilt + float(generator.uniform(-0.15, 0.25)),
-        even=min(1.2, build.even * factor(0.4)),
-        brightness=1 - min(0.8, (1 - build.brightness) * factor(0.4)),
+        tilt=build.tilt + float(generator.uniform(-0.25, 0.4)),
+        even=min(1.2, build.even * factor(0.4) + float(generator.uniform(0.0, 0.15))),
+        brightness=1 - min(0.8, (1 - build.brightness) * factor(0.55)),
         swell=min(0.9, build.swell * factor(0.5)),
         detune=build.detune * factor(1.0),
         octave=float(generator.uniform(0.0, 0.8)) if build.detune else 0.0,
@@ -213,5 +213,5 @@ def _ornamented(build: Voice, habits: dict[str, float], generator: np.random.Gen
 @lru_cache(maxsize=1024)
 def _partials(instrument: str, individual: int, pitch: int) -> tuple[float, ...]:
     """Draw how strongly an individual instrument sounds each harmonic of one pitch: no two keys sound alike."""
-    gains = generator_for("partials", instrument, individual, pitch).normal(0.0, 1.5, 24)
+    gains = generator_for("partials", instrument, individual, pitch).normal(0.0, 2.5, 24)
     return tuple((10 ** (gains / 20)).tolist())
