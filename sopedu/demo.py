@@ -40,7 +40,7 @@ def demo_config(steps: int | None = None, seed: int = 0) -> Config:
         steps: length of the training; None for that of preset ``tiny``.
         seed: of the training.
     """
-    config = with_values(preset("tiny"), [f"training.seed={seed}", "toyband.properties=all"])
+    config = with_values(preset("tiny"), [f"training.seed={seed}"])
     config = replace(config, toyband=replace(config.toyband, instruments=DEMO_INSTRUMENTS))
     return config if steps is None else with_values(config, [f"training.steps={steps}"])
 

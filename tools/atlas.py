@@ -50,6 +50,8 @@ USUAL = (
     "toyband.empty_scenes=200",
     "training.precision=float32",
 )
+#: From scratch, plain sounds: 400 steps of lifelike ones show nothing yet.
+PLAIN = "toyband.properties="
 SCRATCH_STEPS = 400
 _LARGEST = 10 * 2**20  # bytes of what is packed
 
@@ -104,7 +106,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the sweeps; existing runs are kept.")] = Path("runs/atlas"),
-    trunk: Annotated[str, typer.Option(help="Checkpoint whose trunk the heads share.")] = "toyband-tiny",
+    trunk: Annotated[str, typer.Option(help="Checkpoint whose trunk the heads share.")] = "toyband",
     topics: Annotated[str, typer.Option(help=f"Of {', '.join(TOPICS)}, with commas; default: all.")] = "",
     seeds: Annotated[str, typer.Option(help="With commas.")] = "0,1,2",
     heads_steps: Annotated[int, typer.Option(help="Steps of new heads; 0: none.", min=0)] = HEAD_STEPS,
@@ -186,7 +188,7 @@ def usual_config(kind: str, trunk: str | Checkpoint, steps: int, changes: Sequen
     validated = (*USUAL, f"training.validate_every={max(1, steps // (2 if kind == 'heads' else 4))}")
     if kind == "heads":
         return heads_config(trunk, [*validated, *changes], steps)
-    return with_values(preset("tiny"), [*validated, f"training.steps={steps}", *changes])
+    return with_values(preset("tiny"), [*validated, PLAIN, f"training.steps={steps}", *changes])
 
 
 def atlas_plan(

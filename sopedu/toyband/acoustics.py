@@ -112,7 +112,7 @@ def recorded(
         transfer *= response(frequency, 3.0, place)
         cut = place.uniform(30.0, 150.0)
         transfer *= frequency**2 / (frequency**2 + cut**2)
-    if len(properties):
+    if {"room", "bodies", "microphone"} & set(properties):
         sound = irfft(rfft(sound, size) * transfer, size)[: len(sound)]
     if "background" in properties:
         air = background(len(sound), sample_rate, noise) * 10 ** (place.uniform(-45.0, -25.0) / 20)

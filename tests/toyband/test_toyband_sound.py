@@ -39,17 +39,17 @@ HASHES = {
 
 # The same with all properties of lifelike sounds.
 LIFELIKE_HASHES = {
-    "accordion": "eb0b120ba5f4eea8",
-    "acoustic_guitar": "087233ceae1969ad",
-    "cello": "5974f4fc4c0d2d76",
-    "clarinet": "96db5bc9bf8f06fe",
-    "erhu": "f7f9414b7e792e02",
-    "flute": "d1231840439d922b",
-    "saxophone": "03064c19dbfc4e83",
-    "trumpet": "f6816c2f5f690cc9",
-    "tuba": "abc36c2f424b2092",
-    "violin": "12772e512330ca9f",
-    "xylophone": "29a535cebf750297",
+    "accordion": "717a03146a437906",
+    "acoustic_guitar": "4a010ae589652e0d",
+    "cello": "fb406cac49d6eda8",
+    "clarinet": "d09124656976e989",
+    "erhu": "b0abe07201996712",
+    "flute": "3c247b22721cbd6d",
+    "saxophone": "73e7520fd8f2c817",
+    "trumpet": "83d39d2d7d350855",
+    "tuba": "22568eaa4e4e01d3",
+    "violin": "27b474080f598288",
+    "xylophone": "b3a020dc1e96fd18",
 }
 
 
