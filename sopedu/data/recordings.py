@@ -159,5 +159,5 @@ def drawn_player(instrument: str, seed: int, config: Config) -> np.ndarray:
     """
     seconds, settings = config.spectrogram.seconds, config.frames
     # Eight samples per second can hold no note, so none is synthesized; the player still moves to all of them.
-    how = {"samples": math.ceil(8 * seconds), "sample_rate": 8}
+    how = {"samples": math.ceil(8 * seconds), "sample_rate": 8, "properties": config.toyband.properties}
     return solo(seed, "validation", instrument, size=settings.size, times=settings.times(seconds / 2), **how).frames

@@ -95,7 +95,7 @@ def recorded_run(name: str) -> dict[str, Any]:
 
 
 def lesson_config(**values: Any) -> Config:
-    """Make the configuration of notebook 09: preset `tiny` on four instruments and a few hundred solos.
+    """Make the configuration of notebook 09: preset `tiny` on four instruments and a few hundred solos with plain sounds.
 
     Args:
         values: changes, with `__` for the point: `training__steps=30`.
@@ -104,6 +104,6 @@ def lesson_config(**values: Any) -> Config:
         SopeduError: a name or a value is unknown.
     """
     changes = {"toyband.solos": 400, "toyband.empty_scenes": 32, "training.steps": 300, "training.precision": "float32"}
-    changes["toyband.instruments"] = ",".join(DEMO_INSTRUMENTS)
+    changes |= {"toyband.instruments": ",".join(DEMO_INSTRUMENTS), "toyband.properties": ""}
     changes |= {name.replace("__", "."): value for name, value in values.items()}
     return with_values(preset("tiny"), [f"{name}={value}" for name, value in changes.items()])

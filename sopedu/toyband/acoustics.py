@@ -45,13 +45,15 @@ def impulse_response(sample_rate: int, generator: np.random.Generator) -> np.nda
         Moorer, "About this reverberation business", 1979 (decaying noise as the tail of a room).
     """
     seconds, direct = generator.uniform(0.15, 0.6), 10 ** (generator.uniform(3.0, 15.0) / 20)
-    time = np.arange(int(0.8 * seconds * sample_rate)) / sample_rate
+    early, late = int(0.002 * sample_rate), int(0.03 * sample_rate)
+    late = max(late, early + 1)  # at the few samples per second at which only the pictures matter
+    time = np.arange(max(int(0.8 * seconds * sample_rate), late + 1)) / sample_rate
     noise = generator.standard_normal((2, len(time)))
     # 60 dB are a factor of exp(-6.9) in amplitude.
     tail = lfilter([0.3], [1, -0.7], noise[0]) * np.exp(-6.9 * time / seconds)
     tail += 0.5 * noise[1] * np.exp(-13.8 * time / seconds)
     tail *= np.minimum(time / 0.02, 1.0)
-    at = generator.integers(int(0.002 * sample_rate), int(0.03 * sample_rate), 6)
+    at = generator.integers(early, late, 6)
     np.add.at(tail, at, generator.choice([-1.0, 1.0], 6) * generator.uniform(0.5, 2.0, 6))
     tail /= direct * np.sqrt(np.sum(tail**2))
     tail[0] = 1.0

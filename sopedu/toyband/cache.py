@@ -57,7 +57,7 @@ class SetDescription:
     instruments: tuple[str, ...] = INSTRUMENTS
     sample_rate: int = SAMPLE_RATE
     seed: int = 0
-    properties: tuple[str, ...] = ()
+    properties: tuple[str, ...] = ("all",)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def test_every_property_changes_sounds_and_repeats(name):
     changed = 0
     for seed, instrument in enumerate(INSTRUMENTS):
         plain, one = (
-            solo(seed, "train", instrument, **SMALL),
+            solo(seed, "train", instrument, properties=(), **SMALL),
             solo(seed, "train", instrument, properties=(name,), **SMALL),
         )
         again = solo(seed, "train", instrument, properties=(name,), **SMALL)
@@ -55,6 +55,16 @@ def test_with_all_properties_players_sound_within_the_scale(instrument):
         assert 0.03 < np.sqrt(np.mean(sound**2)) < 0.14
 
 
+@pytest.mark.parametrize("sample_rate", [1, 8, 100, 48000])
+def test_sounds_of_any_sample_rate_and_length_are_finite(sample_rate):
+    for instrument in INSTRUMENTS:
+        for samples in (1, 2, 1000):
+            how = SMALL | {"samples": samples, "sample_rate": sample_rate}
+            assert solo(3, "validation", instrument, **how).mixture.shape == (samples,)
+    at_rest = solo(3, "train", "cello", **SMALL | {"samples": 9, "sample_rate": 8}).frames
+    assert at_rest.any()  # pictures need no sound
+
+
 def test_stems_add_up_to_the_mixture_with_all_properties():
     both = duet(4, "test", properties=("all",), **SMALL)
     np.testing.assert_array_equal(both.mixture, both.stems.sum(axis=0))
@@ -65,7 +75,9 @@ def test_properties_are_named_and_checked():
     assert check_properties(()) == ()
     assert check_properties("all") == check_properties(["all", "room"]) == tuple(PROPERTIES)
     assert check_properties(["room", "tuning"]) == ("tuning", "room")
-    with pytest.raises(SopeduError, match="unknown property 'echo' of sounds: choose from all, phrasing, tuning"):
+    with pytest.raises(
+        SopeduError, match="unknown property 'echo' of sounds: choose from all, plain, phrasing, tuning"
+    ):
         solo(1, properties=["echo"], **SMALL)
 
 
