@@ -6,13 +6,13 @@ import queue
 import time
 from pathlib import Path
 
-from sopedu.training.sweep_grid import SweepRun
-from sopedu.training.sweep_plan import read_plan
-from sopedu.training.sweep_worker import answer
+from sopedu.experiments.grid import SweepRun
+from sopedu.experiments.plan import read_plan
+from sopedu.experiments.worker import answer
 
 
 class WorkerHere:
-    """Takes the place of ``sopedu.training.sweep_pool._Worker``, and works in the test's process."""
+    """Takes the place of ``sopedu.experiments.pool._Worker``, and works in the test's process."""
 
     def __init__(self, out: Path, answers: queue.Queue) -> None:
         self.out, self.answers, self.run, self.began = out, answers, None, 0.0

@@ -173,8 +173,8 @@ def compare(
 
     Python: sopedu.compare_runs(folders)
     """
+    from sopedu.experiments import compare_runs, comparison_table, plot_comparison
     from sopedu.plots import save_figure
-    from sopedu.training import compare_runs, comparison_table, plot_comparison
 
     say, goals = printer(json_file), [f"{path}" for path in (plot, json_file) if path is not None]
     goal = f"; results go to {' and '.join(goals)}" if goals else ""

@@ -20,11 +20,11 @@ import torch
 from tqdm.auto import tqdm
 
 from sopedu.errors import SopeduError
+from sopedu.experiments.grid import SweepRun
+from sopedu.experiments.plan import SweepPlan, read_result
 from sopedu.files import writing
 from sopedu.training.benchmark import measure_step
 from sopedu.training.resume import RESUME_STATUS
-from sopedu.training.sweep_grid import SweepRun
-from sopedu.training.sweep_plan import SweepPlan, read_result
 
 _START = 6.0  # seconds until a process has loaded what it needs
 _OPENING = 1.0  # seconds to read the clips of a run and to write its files
@@ -95,7 +95,7 @@ class _Worker:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with writing(out / "logs"), (out / "logs" / "processes.txt").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sopedu.training.sweep_worker", str(out)],
+                [sys.executable, "-m", "sopedu.experiments.worker", str(out)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env=os.environ | threads | {"PYTHONPATH": os.pathsep.join(paths), "TQDM_MININTERVAL": "10"},
             )  # fmt: skip

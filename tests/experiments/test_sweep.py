@@ -18,14 +18,14 @@ import torch
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.evaluation.separation import evaluate
+from sopedu.experiments import pool as sweep_pool
+from sopedu.experiments.grid import axes_of, combined, parse_axis, runs_of
+from sopedu.experiments.plan import read_plan, read_result, read_results, write_plan
+from sopedu.experiments.pool import SweepPool, estimated_seconds, spoken
+from sopedu.experiments.sweep import plan_sweep, prepare_data, resume_sweep, run_sweep
+from sopedu.experiments.worker import answer, train_and_score
 from sopedu.model.checkpoints import load_checkpoint
-from sopedu.training import sweep_pool
 from sopedu.training.resume import newest_step
-from sopedu.training.sweep import plan_sweep, prepare_data, resume_sweep, run_sweep
-from sopedu.training.sweep_grid import axes_of, combined, parse_axis, runs_of
-from sopedu.training.sweep_plan import read_plan, read_result, read_results, write_plan
-from sopedu.training.sweep_pool import SweepPool, estimated_seconds, spoken
-from sopedu.training.sweep_worker import answer, train_and_score
 
 VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
 toyband.solos=12 toyband.empty_scenes=2 toyband.instruments=violin,tuba,xylophone training.steps=30
@@ -33,7 +33,7 @@ training.batch_size=4 training.precision=float32 training.save_every=3"""
 TINY = with_values(preset("tiny"), VALUES.split())
 GRID = ["model.components=2,4"]
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["sopedu.training.sweep_worker", "sopedu.training.sweep"])
+processes.set_forkserver_preload(["sopedu.experiments.worker", "sopedu.experiments.sweep"])
 
 
 @pytest.fixture(scope="module", autouse=True)
