@@ -28,6 +28,7 @@ LAYERS = (
     {"pages"},
     {"objects", "evaluation"},
     {"training", "separation"},
+    {"experiments"},
     {"lessons"},
     {"demo"},
     {"cli"},

@@ -22,19 +22,19 @@ from sopedu.cli.options import split_names
 from sopedu.cli.sweep import parse_duration, parse_numbers
 from sopedu.config import Config, preset, to_dict, with_values
 from sopedu.errors import SopeduError
+from sopedu.experiments.finished import FORMAT_VERSION, heads_of, rows_of_topic, trunk_of
+from sopedu.experiments.grid import runs_of
+from sopedu.experiments.plan import SweepPlan, SweepResult, read_results
+from sopedu.experiments.plots import plot_sweep, plot_trade_off
+from sopedu.experiments.sweep import Sweep, run_sweep
+from sopedu.experiments.table import row_figures, summarise_sweep, write_tables
 from sopedu.files import folder_written_aside, write_json, write_tensors
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint, load_checkpoint
 from sopedu.model.heads import HEAD_STEPS, heads_config
 from sopedu.plots import save_figure
 from sopedu.toyband import DEMO_INSTRUMENTS
 from sopedu.training.callbacks import read_history
-from sopedu.training.experiments import FORMAT_VERSION, heads_of, rows_of_topic, trunk_of
 from sopedu.training.resume import RESUME_STATUS
-from sopedu.training.sweep import Sweep, run_sweep
-from sopedu.training.sweep_grid import runs_of
-from sopedu.training.sweep_plan import SweepPlan, SweepResult, read_results
-from sopedu.training.sweep_plots import plot_sweep, plot_trade_off
-from sopedu.training.sweep_table import row_figures, summarise_sweep, write_tables
 
 #: What all variants share beside the recipe of their kind.
 USUAL = (
@@ -248,7 +248,7 @@ def answers(results: Sequence[SweepResult], usual: Config, topics: dict[str, Top
 
 
 def pack(out: Path, usual: dict[str, Config], trunk: str | Checkpoint, topics: dict[str, Topic], folder: Path) -> None:
-    """Write figures, learning curves and heads as :func:`sopedu.training.experiments.finished_experiments` reads them.
+    """Write figures, learning curves and heads as :func:`sopedu.experiments.finished.finished_experiments` reads them.
 
     Args:
         out: folder of the sweeps.

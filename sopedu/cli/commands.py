@@ -115,14 +115,15 @@ def train(
 
 
 def _find_rate(config: Config, out: Path, data: str, start_from: str | None) -> None:
-    from sopedu.cli.plans import spoken, training_seconds
+    from sopedu.cli.plans import training_seconds
     from sopedu.files import require_new_folder
     from sopedu.training import find_rate
+    from sopedu.training.estimate import spoken
 
     require_new_folder(out)
     typer.echo(
         f"plan: try learning rates of preset {config.name} on {data}, 100 steps of {config.training.batch_size} "
-        f"mixtures, {spoken(training_seconds(config, 100))} once the clips are read; results go to {out}"
+        f"mixtures, about {spoken(training_seconds(config, 100))} once the clips are read; results go to {out}"
     )
     found = find_rate(out, config, data, start_from, say=typer.echo)
     typer.echo(
@@ -133,8 +134,9 @@ def _find_rate(config: Config, out: Path, data: str, start_from: str | None) -> 
 
 
 def _print_training_plan(config: Config, out: Path, data: str, resume: bool) -> None:
-    from sopedu.cli.plans import spoken, training_seconds
+    from sopedu.cli.plans import training_seconds
     from sopedu.training import newest_step, requested, require_new_run
+    from sopedu.training.estimate import spoken
 
     done, data = (newest_step(out / "resume"), requested(out).data) if resume else (0, data)
     if not resume and os.environ.get("WORLD_SIZE", "1") == "1":  # else the other processes would wait
@@ -142,7 +144,7 @@ def _print_training_plan(config: Config, out: Path, data: str, resume: bool) -> 
     steps, batch = max(0, config.training.steps - done), config.training.batch_size
     typer.echo(
         f"plan: train preset {config.name} on {data}, {steps} steps of {batch} mixtures, "
-        f"{spoken(training_seconds(config, steps))} once the clips are read; results go to {out}"
+        f"about {spoken(training_seconds(config, steps))} once the clips are read; results go to {out}"
     )
 
 
@@ -173,8 +175,8 @@ def compare(
 
     Python: sopedu.compare_runs(folders)
     """
+    from sopedu.experiments import compare_runs, comparison_table, plot_comparison
     from sopedu.plots import save_figure
-    from sopedu.training import compare_runs, comparison_table, plot_comparison
 
     say, goals = printer(json_file), [f"{path}" for path in (plot, json_file) if path is not None]
     goal = f"; results go to {' and '.join(goals)}" if goals else ""
@@ -250,14 +252,15 @@ def _length_and_duration(
     video: Path, regions: int, picture_stream: int | None, sound_stream: int | None, start: float, end: float | None
 ) -> str:
     """Return the part of a plan with the length of the video and the estimated duration."""
-    from sopedu.cli.plans import separation_seconds, spoken
+    from sopedu.cli.plans import separation_seconds
     from sopedu.files import printable
     from sopedu.separation.parts import VideoPart
+    from sopedu.training.estimate import spoken
     from sopedu.video import probe
 
     part = VideoPart(probe(video, picture_stream, sound_stream), start, end)
     duration = spoken(separation_seconds(part.info, part.seconds, 1 + regions))
-    return f"{part.seconds:.1f} s of {printable(str(video))}, {duration}"
+    return f"{part.seconds:.1f} s of {printable(str(video))}, about {duration}"
 
 
 @app.command()
@@ -324,14 +327,15 @@ def benchmark(
 
     Python: sopedu.run_benchmark(config)
     """
-    from sopedu.cli.plans import benchmark_seconds, spoken
+    from sopedu.cli.plans import benchmark_seconds
     from sopedu.config import preset as preset_named
     from sopedu.config import with_values
     from sopedu.training import run_benchmark
+    from sopedu.training.estimate import spoken
 
     say, config = printer(json_file), with_values(preset_named(preset), changes or [])
     duration = spoken(benchmark_seconds(steps))
-    say(f"plan: measure loader and training step of preset {config.name} on this machine, {duration}"
+    say(f"plan: measure loader and training step of preset {config.name} on this machine, about {duration}"
         f"{goal_of(json_file)}")  # fmt: skip
     figures = run_benchmark(config, steps, data)
     for name, value in figures.items():

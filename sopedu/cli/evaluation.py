@@ -99,7 +99,8 @@ def evaluate(
 
 def _work(loaded: Checkpoint, asked: dict[str, Any], scenes: int) -> str:
     """What an evaluation is going to do, and how long it takes."""
-    from sopedu.cli.plans import LEARNING, evaluation_seconds, spoken
+    from sopedu.cli.plans import LEARNING, evaluation_seconds
+    from sopedu.training.estimate import spoken
 
     data, pairs, sources = asked["data"], asked["pairs"], asked["sources"]
     mixtures = f"{pairs} held-out mixtures of {asked['sounds'] or data}" if pairs else ""
@@ -117,8 +118,8 @@ def _work(loaded: Checkpoint, asked: dict[str, Any], scenes: int) -> str:
     more = ""
     if pairs and asked["dictionaries"]:
         classes = asked["instruments"] or loaded.class_names
-        more = f", {spoken(LEARNING * len(classes))} more if dictionaries are not learnt yet"
-    return f"{' and '.join(work)}, {spoken(seconds)}{more}"
+        more = f", about {spoken(LEARNING * len(classes))} more if dictionaries are not learnt yet"
+    return f"{' and '.join(work)}, about {spoken(seconds)}{more}"
 
 
 def _evaluate_on_vggss(loaded: Checkpoint, vggss: Path, data: str, seed: int, say: _Say) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 
@@ -17,11 +16,10 @@ from sopedu.config import Config
 from sopedu.evaluation import predict_masks
 from sopedu.model import Checkpoint
 from sopedu.toyband import solo
-from sopedu.training import measure_step
+from sopedu.training.estimate import seconds_per_mixture
 from sopedu.video import VideoInfo
 
 _START = 5.0  # seconds until a command has loaded what it needs
-_MEASURED_MIXTURES = 4  # in the training step that is measured
 _SCORING = 0.12  # seconds per held-out mixture
 _DICTIONARIES = 0.3  # seconds per held-out mixture
 LEARNING = 12.0  # seconds per class, to learn the dictionaries
@@ -30,18 +28,6 @@ _LOCALIZATION = 0.08  # seconds per scene
 _SEPARATION = 0.5  # seconds per second of sound
 _DECODING, _WRITING = 0.02, 0.03  # seconds per million pixels: decoded three times, and written to one video
 _BENCHMARK = 15.0  # seconds of a benchmark
-
-
-def spoken(seconds: float) -> str:
-    """Return a duration in words: ``about 20 s``, ``about 3 min``, ``about 2.5 h``, ``about 12 days``.
-
-    Args:
-        seconds: the duration.
-    """
-    for limit, unit, step, name in ((90, 1, 5, "s"), (5400, 60, 1, "min"), (172_800, 3600, 0.5, "h")):
-        if seconds < limit:
-            return f"about {max(step, round(seconds / unit / step) * step):g} {name}"
-    return f"about {seconds / 86400:.0f} days"
 
 
 def training_seconds(config: Config, steps: int) -> float:
@@ -53,12 +39,7 @@ def training_seconds(config: Config, steps: int) -> float:
         config: of the training.
         steps: training steps; several processes share the work.
     """
-    settings = config.training
-    few = min(settings.batch_size, max(_MEASURED_MIXTURES, config.mixing.sources))
-    small = replace(config, training=replace(settings, batch_size=few, compile="none"))
-    with torch.random.fork_rng():
-        precision = None if torch.cuda.is_available() else "float32"
-        seconds = measure_step(small, 1, precision) * settings.batch_size / few
+    seconds = seconds_per_mixture(config) * config.training.batch_size
     return seconds * steps / int(os.environ.get("WORLD_SIZE", 1))
 
 

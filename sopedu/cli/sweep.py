@@ -14,8 +14,8 @@ from sopedu.config import PRESETS
 from sopedu.errors import SopeduError
 
 if TYPE_CHECKING:
-    from sopedu.training.sweep import Sweep
-    from sopedu.training.sweep_plan import SweepPlan
+    from sopedu.experiments.plan import SweepPlan
+    from sopedu.experiments.sweep import Sweep
 
 _SOME_FAILED = 1
 _GRID_HELP = (
@@ -60,10 +60,10 @@ def sweep(
 
     Killed or stopped at any time, the same command again goes on: finished runs stay, others resume exactly.
 
-    Python: sopedu.training.run_sweep(folder, config, grid, seeds)
+    Python: sopedu.experiments.run_sweep(folder, config, grid, seeds)
     """
-    from sopedu.training.sweep import plan_sweep, run_sweep
-    from sopedu.training.sweep_plan import read_plan
+    from sopedu.experiments.plan import read_plan
+    from sopedu.experiments.sweep import plan_sweep, run_sweep
 
     say, seconds = printer(json_file), None if budget is None else parse_duration(budget)
     asked = (grid, seeds, preset, data, changes, start_from, heads_of, pairs, evaluation_seeds)
@@ -133,8 +133,8 @@ def _config(preset: str | None, heads_of: str | None, changes: list[str]) -> Any
 
 def _report(swept: Sweep, plan: SweepPlan, say: Any) -> dict[str, Any]:
     """Write and print tables and figures of what is finished; return the figures as JSON can hold them."""
-    from sopedu.training.sweep_plots import write_plots
-    from sopedu.training.sweep_table import format_sweep, row_figures, summarise_sweep, write_tables
+    from sopedu.experiments.plots import write_plots
+    from sopedu.experiments.table import format_sweep, row_figures, summarise_sweep, write_tables
 
     rows = summarise_sweep(swept.results) if swept.results else []
     if rows:

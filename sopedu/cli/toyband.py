@@ -46,18 +46,19 @@ def render(
 
     Python: sopedu.toyband.export.render_dataset(…)
     """
-    from sopedu.cli.plans import rendering_seconds, spoken
+    from sopedu.cli.plans import rendering_seconds
     from sopedu.files import require_place
     from sopedu.toyband.export import render_dataset, render_videos
     from sopedu.toyband.performance import check_properties
     from sopedu.toyband.splits import check_split
+    from sopedu.training.estimate import spoken
 
     check_split(split)
     named = check_properties(split_names(properties))
     require_place(out / "files")
     duration = spoken(rendering_seconds(solos, seconds, size, 25.0 if video else 8.0))
     what = "videos" if video else "sound, pictures and an index"
-    typer.echo(f"plan: render {solos} solos of {seconds:g} s as {what}, {duration}; they go to {out}", err=True)
+    typer.echo(f"plan: render {solos} solos of {seconds:g} s as {what}, about {duration}; they go to {out}", err=True)
     if video:
         paths = render_videos(out, solos, split, seconds=seconds, size=size, seed=seed, properties=named)
         typer.echo(f"{len(paths)} videos in {out}")

@@ -286,8 +286,8 @@ def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_beg
     begun = "|".join(
         ("sopedu.demo.ToyBandClips", "sopedu.training.run_folder.train_run", "sopedu.evaluation.separation.evaluate")
     )
-    begun += "|sopedu.training.run_folder.find_rate|sopedu.training.sweep.run_sweep"
-    begun += "|sopedu.separation.video.separate_video|sopedu.training.compare.compare_runs"
+    begun += "|sopedu.training.run_folder.find_rate|sopedu.experiments.sweep.run_sweep"
+    begun += "|sopedu.separation.video.separate_video|sopedu.experiments.compare.compare_runs"
     begun += "|sopedu.model.original.import_original|sopedu.toyband.export.contact_sheet"
     begun += "|sopedu.training.benchmark.run_benchmark|sopedu.toyband.export.render_dataset"
     for work in begun.split("|"):  # the plan is all that is said before the work

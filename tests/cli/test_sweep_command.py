@@ -15,7 +15,7 @@ from sweeping import WorkerHere
 
 from sopedu.cli.sweep import parse_duration
 from sopedu.errors import SopeduError
-from sopedu.training import sweep_pool
+from sopedu.experiments import pool as sweep_pool
 
 TRAINING = """model.audio_channels=4,4,4 model.frame_width=4 model.components=4 model.frame_weights=none
 training.batch_size=4 training.precision=float32 training.steps=3 toyband.solos=12 toyband.empty_scenes=2

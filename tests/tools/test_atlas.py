@@ -13,15 +13,15 @@ from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.evaluation.pair_scores import pairs_for
 from sopedu.evaluation.pairs import predict_masks
+from sopedu.experiments import pool as sweep_pool
+from sopedu.experiments.finished import experiment_rows, experiment_topics, finished_experiments
+from sopedu.experiments.plan import read_results
+from sopedu.experiments.plots import plot_sweep
+from sopedu.experiments.table import summarise_sweep
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from sopedu.model.modes import untrained
 from sopedu.plots import encode_figure
-from sopedu.training import sweep_pool
 from sopedu.training.callbacks import read_history
-from sopedu.training.experiments import experiment_rows, experiment_topics, finished_experiments
-from sopedu.training.sweep_plan import read_results
-from sopedu.training.sweep_plots import plot_sweep
-from sopedu.training.sweep_table import summarise_sweep
 from tools import atlas
 from tools.atlas import TOPICS, pack, usual_config, variants
 

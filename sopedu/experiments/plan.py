@@ -12,8 +12,8 @@ import numpy as np
 
 from sopedu.config import from_dict, to_dict
 from sopedu.errors import SopeduError
+from sopedu.experiments.grid import SweepRun
 from sopedu.files import write_json
-from sopedu.training.sweep_grid import SweepRun
 
 #: Scores of each pair that are energies relative to the mixture; their means are given in dB.
 LEAKS = ("leak_blank", "leak_absent")

@@ -19,15 +19,15 @@ from sopedu.config import Config, preset
 from sopedu.data.clips import ToyBandClips
 from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
+from sopedu.experiments.grid import SweepRun, Values, axes_of, combined, fields_of, runs_of
+from sopedu.experiments.plan import SweepPlan, SweepResult, read_plan, read_result, write_plan
+from sopedu.experiments.pool import SweepPool
 from sopedu.files import require_new_folder, through_links
 from sopedu.machine import usable_cores
 from sopedu.model.checkpoints import as_checkpoint
 from sopedu.model.heads import heads_config, new_heads
 from sopedu.toyband import INSTRUMENTS
 from sopedu.training.run_folder import locked
-from sopedu.training.sweep_grid import SweepRun, Values, axes_of, combined, fields_of, runs_of
-from sopedu.training.sweep_plan import SweepPlan, SweepResult, read_plan, read_result, write_plan
-from sopedu.training.sweep_pool import SweepPool
 
 #: Field → values, or a list of axes, each as text or as a list of alternatives.
 Grid = Mapping[str, Sequence[Any]] | Iterable[str | Sequence[Values]]
@@ -68,7 +68,7 @@ def plan_sweep(
 
     Args:
         config: what is not varied; None: preset ``tiny``, or with ``heads_of`` the trunk's with a short training.
-        grid: field → values; or axes as text or as alternatives, see :mod:`sopedu.training.sweep_grid`.
+        grid: field → values; or axes as text or as alternatives, see :mod:`sopedu.experiments.grid`.
         seeds: of the trainings.
         data: ``toyband`` or an index CSV.
         start_from: checkpoint with the weights to begin with.

@@ -19,8 +19,8 @@ import numpy as np
 
 from sopedu.errors import SopeduError
 from sopedu.evaluation.statistics import bootstrap_interval
+from sopedu.experiments.plan import LEAKS, SweepResult
 from sopedu.files import write_json, written_aside
-from sopedu.training.sweep_plan import LEAKS, SweepResult
 
 #: Scores of the tables: name → title.
 TITLES = {

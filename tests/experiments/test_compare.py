@@ -10,9 +10,9 @@ import pytest
 
 from sopedu.config import preset, to_dict, with_values
 from sopedu.errors import SopeduError
+from sopedu.experiments.compare import _smoothed, compare_runs, comparison_table, plot_comparison
 from sopedu.model.checkpoints import FORMAT_VERSION
 from sopedu.plots import encode_figure, save_figure
-from sopedu.training.compare import _smoothed, compare_runs, comparison_table, plot_comparison
 
 
 def entry(step: int, loss: float, **more: float) -> dict:

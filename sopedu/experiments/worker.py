@@ -1,4 +1,4 @@
-"""A process that trains and scores runs of a sweep, in turn: ``python -m sopedu.training.sweep_worker OUT``.
+"""A process that trains and scores runs of a sweep, in turn: ``python -m sopedu.experiments.worker OUT``.
 
 Names of runs come in on standard input, one per line; for each, one line of JSON goes out on standard output. What the
 training prints goes to ``logs/NAME.txt``. When the process that started this one is gone, also by ``kill -9``, standard
@@ -24,10 +24,10 @@ from filelock import FileLock, Timeout
 
 from sopedu.errors import SopeduError
 from sopedu.evaluation.pair_scores import pairs_for, scores_by_pair
+from sopedu.experiments.plan import SweepPlan, SweepResult, read_plan, read_result, write_result
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.training.resume import RESUME_STATUS
 from sopedu.training.run_folder import train_run
-from sopedu.training.sweep_plan import SweepPlan, SweepResult, read_plan, read_result, write_result
 
 _PATIENCE = 120.0  # seconds for the process of an earlier sweep, which has lost its parent, to write its state and end
 

@@ -22,11 +22,11 @@ from safetensors.torch import load_file
 
 from sopedu.config import Config, from_dict, with_values
 from sopedu.errors import SopeduError
+from sopedu.experiments.table import SweepRow
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.heads import head_names
 from sopedu.model.modes import untrained
 from sopedu.shipped import sample_path
-from sopedu.training.sweep_table import SweepRow
 
 #: Version of the format that :func:`finished_experiments` reads.
 FORMAT_VERSION = 1
@@ -108,7 +108,7 @@ def finished_experiments(kind: str | None = None, folder: str | Path | None = No
 
 
 def experiment_rows(kind: str, topic: str, folder: str | Path | None = None) -> list[SweepRow]:
-    """Return the rows of a question's table, for :func:`sopedu.training.format_sweep` and its plots.
+    """Return the rows of a question's table, for :func:`sopedu.experiments.format_sweep` and its plots.
 
     Args:
         kind: ``heads`` or ``scratch``.
@@ -187,7 +187,7 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _row(figures: dict[str, Any]) -> SweepRow:
-    """A row from what :func:`sopedu.training.sweep_table.row_figures` wrote."""
+    """A row from what :func:`sopedu.experiments.table.row_figures` wrote."""
 
     def number(value: float | None) -> float:
         return float("nan") if value is None else float(value)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from sopedu.experiments.table import TITLES, SweepRow, varying_fields
 from sopedu.plots import NotebookFigure, save_figure
-from sopedu.training.sweep_table import TITLES, SweepRow, varying_fields
 
 # Okabe and Ito's colours without yellow, which is faint on white; the marker changes with the colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00")
@@ -26,9 +26,9 @@ def plot_sweep(rows: Sequence[SweepRow], fields: Sequence[str], scores: Sequence
     without intervals.
 
     Args:
-        rows: from :func:`sopedu.training.sweep_table.summarise_sweep`.
+        rows: from :func:`sopedu.experiments.table.summarise_sweep`.
         fields: on the horizontal axis.
-        scores: one panel each, names of :data:`sopedu.training.sweep_table.TITLES`; empty: SDR and the leak for a
+        scores: one panel each, names of :data:`sopedu.experiments.table.TITLES`; empty: SDR and the leak for a
             picture of an absent instrument, or for an empty room where none is absent.
     """
     if not scores:
@@ -70,7 +70,7 @@ def plot_trade_off(rows: Sequence[SweepRow], leak: str = "leak_absent") -> Noteb
     """Draw SDR against leak, one point per variant: better is to the left and up.
 
     Args:
-        rows: from :func:`sopedu.training.sweep_table.summarise_sweep`.
+        rows: from :func:`sopedu.experiments.table.summarise_sweep`.
         leak: ``leak_absent`` or ``leak_blank``.
     """
     figure = NotebookFigure(figsize=(7, 4.2 + 0.14 * len(rows)), layout="constrained")
@@ -97,7 +97,7 @@ def write_plots(out: str | Path, rows: Sequence[SweepRow], axes: Sequence[Sequen
 
     Args:
         out: folder of the sweep.
-        rows: from :func:`sopedu.training.sweep_table.summarise_sweep`.
+        rows: from :func:`sopedu.experiments.table.summarise_sweep`.
         axes: of the grid: the fields of each.
 
     Returns:

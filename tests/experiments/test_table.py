@@ -10,11 +10,11 @@ import pytest
 
 from sopedu.config import preset
 from sopedu.errors import SopeduError
+from sopedu.experiments.grid import combined, parse_axis, runs_of
+from sopedu.experiments.plan import SweepResult
+from sopedu.experiments.plots import plot_sweep, plot_trade_off, write_plots
+from sopedu.experiments.table import TITLES, format_sweep, row_figures, summarise_sweep, write_tables
 from sopedu.plots import encode_figure
-from sopedu.training.sweep_grid import combined, parse_axis, runs_of
-from sopedu.training.sweep_plan import SweepResult
-from sopedu.training.sweep_plots import plot_sweep, plot_trade_off, write_plots
-from sopedu.training.sweep_table import TITLES, format_sweep, row_figures, summarise_sweep, write_tables
 
 PAIRS, SEEDS = 40, (0, 1, 2)
 

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,15 @@ import torch
 from tqdm.auto import tqdm
 
 from sopedu.errors import SopeduError
+from sopedu.experiments.grid import SweepRun
+from sopedu.experiments.plan import SweepPlan, read_result
 from sopedu.files import writing
-from sopedu.training.benchmark import measure_step
+from sopedu.training.estimate import seconds_per_mixture, spoken
 from sopedu.training.resume import RESUME_STATUS
-from sopedu.training.sweep_grid import SweepRun
-from sopedu.training.sweep_plan import SweepPlan, read_result
 
 _START = 6.0  # seconds until a process has loaded what it needs
 _OPENING = 1.0  # seconds to read the clips of a run and to write its files
 _SCORING = 0.15  # seconds per held-out mixture
-_MEASURED_MIXTURES = 4  # in the training step that is measured
 _MEASURED_STEPS = 3  # of which the median counts: a busy machine makes single ones slow
 _LOOK = 1.0  # seconds between two looks at the steps of the running trainings
 _PATIENCE = 60.0  # seconds for the processes to write their states when the sweep is stopped
@@ -51,32 +49,16 @@ def estimated_seconds(plan: SweepPlan, runs: Iterable[SweepRun]) -> dict[str, fl
     try:
         for run in runs:
             config, settings = run.config, run.config.training
-            few = min(settings.batch_size, max(_MEASURED_MIXTURES, config.mixing.sources))
-            small = replace(config, training=replace(settings, batch_size=few, compile="none"))
             # What the time of a step depends on; of a loss it hardly does.
             sizes = (config.model, config.spectrogram, config.frames, config.mixing.absent, settings.freeze)
             key = repr((sizes, settings.optimizer, settings.average_decay > 0, config.mixing.pasted_share))
             if key not in steps:
-                with torch.random.fork_rng():
-                    precision = None if torch.cuda.is_available() else "float32"
-                    steps[key] = measure_step(small, _MEASURED_STEPS, precision) / few
+                steps[key] = seconds_per_mixture(config, _MEASURED_STEPS)
             scoring = _SCORING * plan.pairs * len(plan.evaluation_seeds)
             seconds[run.name] = _OPENING + steps[key] * settings.batch_size * settings.steps + scoring
     finally:
         torch.set_num_threads(threads)
     return seconds
-
-
-def spoken(seconds: float) -> str:
-    """Return a duration as a short text.
-
-    Args:
-        seconds: the duration.
-    """
-    for limit, unit, name, form in ((90, 1, "s", ".0f"), (5400, 60, "min", ".0f"), (172_800, 3600, "h", ".1f")):
-        if seconds < limit:
-            return f"{seconds / unit:{form}} {name}"
-    return f"{seconds / 86400:.0f} days"
 
 
 class _Worker:
@@ -95,7 +77,7 @@ class _Worker:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with writing(out / "logs"), (out / "logs" / "processes.txt").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sopedu.training.sweep_worker", str(out)],
+                [sys.executable, "-m", "sopedu.experiments.worker", str(out)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env=os.environ | threads | {"PYTHONPATH": os.pathsep.join(paths), "TQDM_MININTERVAL": "10"},
             )  # fmt: skip
