@@ -50,7 +50,7 @@ def _other_phrasing(
 ) -> tuple[Style, tuple[int, int]]:
     """Draw a style and a register: the usual ones, or slower, faster, plainer, an octave higher or lower."""
     slower = float(np.exp(generator.uniform(-0.5, 0.7)))
-    kind, octave = generator.random(), int(generator.choice([-12, 0, 0, 0, 0, 12, 12, 12]))
+    kind, octave = generator.random(), int(generator.choice([-12, -12, 0, 0, 0, 0, 12, 12]))
     if kind < 0.2:
         style = Style("line", (0.3, 0.5, 0.9), hold=float(generator.uniform(0.6, 1.0)), ring=style.ring, leap=3)
     elif kind < 0.3:

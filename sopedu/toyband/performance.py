@@ -18,7 +18,7 @@ from sopedu.toyband.acoustics import recorded
 from sopedu.toyband.instruments import Articulation, instrument_named
 from sopedu.toyband.splits import generator_for
 from sopedu.toyband.synthesis import PlayedNote, normalized, sound_of, voice
-from sopedu.toyband.voices import Note, Voice, sustained
+from sopedu.toyband.voices import Note, Voice, free_reeds, sustained
 
 #: What can differ from one recording to the next, and how.
 PROPERTIES: dict[str, str] = {
@@ -114,15 +114,17 @@ def _build(instrument: str, individual: int, wide: bool) -> Voice:
     formants = [
         (centre * factor(0.2), gain * factor(0.6), width * factor(0.4)) for centre, gain, width in build.formants
     ]
-    for _ in range(int(generator.integers(0, 3))):
-        centre = float(np.exp(generator.uniform(np.log(300), np.log(3500))))
-        formants.append((centre, float(generator.uniform(0.3, 2.5)), centre * float(generator.uniform(0.08, 0.3))))
+    # Recorded winds and strings are brighter than the plain formulas, plucked and struck ones are not.
+    duller = 0.3 if instrument_named(instrument).tone in (sustained, free_reeds) else 1.2
+    for _ in range(int(generator.integers(1, 4))):
+        centre = float(np.exp(generator.uniform(np.log(500), np.log(4000))))
+        formants.append((centre, float(generator.uniform(0.5, 4.0)), centre * float(generator.uniform(0.08, 0.3))))
     return replace(
         build,
         formants=tuple(formants),
-        tilt=build.tilt + float(generator.uniform(-0.25, 0.4)),
+        tilt=build.tilt + float(generator.uniform(-0.5, 0.25)),
         even=min(1.2, build.even * factor(0.4) + float(generator.uniform(0.0, 0.15))),
-        brightness=1 - min(0.8, (1 - build.brightness) * factor(0.55)),
+        brightness=1 - min(0.8, (1 - build.brightness) * duller * factor(0.55)),
         swell=min(0.9, build.swell * factor(0.5)),
         detune=build.detune * factor(1.0),
         octave=float(generator.uniform(0.0, 0.8)) if build.detune else 0.0,
@@ -166,7 +168,7 @@ def played_notes(
         "slide": own.uniform(0.0, 0.4),
     }
     habits |= {"noise": np.exp(own.uniform(-1.0, 1.5)), "click": 10 ** (own.uniform(-40.0, -22.0) / 20)}
-    habits |= {"dynamics": own.uniform(0.4, 0.8)}
+    habits |= {"dynamics": own.uniform(0.1, 0.45)}
     generator = generator_for("playing", instrument, melody)
     loudest, softest = generator.uniform(-6.0, 0.0), generator.uniform(-20.0, -8.0)
     way, left, played = typical, 0, list[PlayedNote]()

@@ -39,17 +39,17 @@ HASHES = {
 
 # The same with all properties of lifelike sounds.
 LIFELIKE_HASHES = {
-    "accordion": "717a03146a437906",
-    "acoustic_guitar": "4a010ae589652e0d",
-    "cello": "fb406cac49d6eda8",
-    "clarinet": "d09124656976e989",
-    "erhu": "b0abe07201996712",
-    "flute": "3c247b22721cbd6d",
-    "saxophone": "73e7520fd8f2c817",
-    "trumpet": "83d39d2d7d350855",
-    "tuba": "22568eaa4e4e01d3",
-    "violin": "27b474080f598288",
-    "xylophone": "b3a020dc1e96fd18",
+    "accordion": "5f342c49b333b41d",
+    "acoustic_guitar": "ebb6bf962dae4016",
+    "cello": "a16ed1cb6fde437b",
+    "clarinet": "687a37ad5af117f0",
+    "erhu": "36bf3a131d72cafe",
+    "flute": "fb7219d4b3b4dc8e",
+    "saxophone": "7a44bb9c3ddc0b59",
+    "trumpet": "f7c1746f6bafac8b",
+    "tuba": "159a182007f2209f",
+    "violin": "a9ed2f85e2bc10c5",
+    "xylophone": "617681a3e72397cc",
 }
 
 
