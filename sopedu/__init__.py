@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 # OpenMP's threads wait for each other by spinning: while anything else runs on the machine, a training step then takes
@@ -70,6 +71,8 @@ def __getattr__(name: str) -> Any:
             raise SopeduError(
                 f"sopedu.{name} needs {error.name}, which is not installed: pip install 'sopedu[notebooks]'"
             ) from error
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")  # a room, such as sopedu.toyband
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +160,9 @@ def test_no_function_is_longer_than_sixty_lines_of_code():
 def test_the_public_names_are_few_and_each_room_keeps_its_word():
     assert len(sopedu.__all__) <= 60
     assert {module.split(".")[0] for module in sopedu._NAMES} <= set(HEIGHT)
+
+
+def test_rooms_are_there_after_importing_the_package_alone():
+    code = f"import sopedu; print(*[getattr(sopedu, room).__name__ for room in {ROOMS!r}])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"sopedu.{room}" for room in ROOMS]

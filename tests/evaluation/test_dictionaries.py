@@ -30,7 +30,7 @@ from sopedu.model.sound_of_pixels import SoundOfPixels
 
 NAMES = ("low", "middle", "high")
 VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
-spectrogram.samples=8191 toyband.instruments=tuba,xylophone,violin"""
+spectrogram.samples=8191 toyband.instruments=tuba,xylophone,violin toyband.properties="""  # six solos tell little
 CONFIG = with_values(preset("tiny"), VALUES.split())
 SOUND = CONFIG.spectrogram
 

@@ -120,7 +120,9 @@ def test_no_step_waits_for_a_value(name, sources, pairing, pasted, monkeypatch):
     average, (waveforms, frames, labels) = MovingAverage(model, 0.9), batch_of(config, "meta")
     optimizer = make_optimizer(model, config.training)
     labels[-1] = NOBODY  # an empty room, on whose picture others are pasted
-    warp(torch.empty(1, 512, 2, device="meta"), config.spectrogram)  # copies its matrix once and keeps it
+    warp(
+        torch.empty(1, config.spectrogram.linear_bins, 2, device="meta"), config.spectrogram
+    )  # copies its matrix once and keeps it
     with _NothingReadBack():
         loss, _ = mixture_loss(
             model, waveforms, frames, labels, config, np.random.default_rng(0), pasted_scene_loss if pasted else None
