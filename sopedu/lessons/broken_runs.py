@@ -95,7 +95,7 @@ def recorded_run(name: str) -> dict[str, Any]:
 
 
 def lesson_config(**values: Any) -> Config:
-    """Make the configuration of notebook 09: preset `tiny` on four instruments and a few hundred solos with plain sounds.
+    """Make the configuration of notebook 09: preset `tiny`, four instruments, a few hundred plain solos.
 
     Args:
         values: changes, with `__` for the point: `training__steps=30`.
