@@ -137,9 +137,10 @@ def test_left_is_left_and_pictures_have_the_map_of_their_time(exported, stretch)
         sound = exported[1].sound(data["cells"][row * columns + 4 * half + column])
         assert alike(sound, own) > 0.9 > 0.5 > abs(alike(sound, other))
     assert 2 <= len(data["moments"]) <= 8
-    maps, top = stretch.maps(), max(stretch.maps().max(), 0.1)
-    for moment in data["moments"]:
-        number = int(np.argmin(np.abs(stretch.times - moment["time"])))
+    maps = stretch.maps()
+    numbers = [int(np.argmin(np.abs(stretch.times - moment["time"]))) for moment in data["moments"]]
+    top = max(maps[numbers].max(), 0.1)  # of the pictures on the page
+    for moment, number in zip(data["moments"], numbers, strict=True):
         assert len(moment["map"]) == rows * columns and 0 <= min(moment["map"]) <= max(moment["map"]) <= 255
         assert np.array(moment["map"]) / 255 * top == pytest.approx(maps[number].ravel(), abs=0.01)
 
