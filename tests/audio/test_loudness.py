@@ -196,8 +196,8 @@ def loudest_cell(pixels: PixelSounds) -> float:
 
 
 def test_less_noise_passes_in_a_pause_than_before(checkpoint):
-    # Players rest while noise is heard, 60 dB below the music: the mean of the loudest cells over eight scenes falls from
-    # 0.82 to 0.27, single ones spread by 0.25.
+    # Players rest while noise is heard, 60 dB below the music: the mean of the loudest cells over eight scenes falls
+    # from 0.82 to 0.27, single ones spread by 0.25.
     model, before, generator = checkpoint.model, load_checkpoint(SHIPPED).model, np.random.default_rng(1)
     before.level_db, music, loudest = None, model.level_db, []
     for number in range(8):
