@@ -115,7 +115,7 @@ def _build(instrument: str, individual: int, wide: bool) -> Voice:
         (centre * factor(0.2), gain * factor(0.6), width * factor(0.4)) for centre, gain, width in build.formants
     ]
     # Recorded winds and strings are brighter than the plain formulas, plucked and struck ones are not.
-    duller = 0.3 if instrument_named(instrument).tone in (sustained, free_reeds) else 1.2
+    darkness = 0.3 if instrument_named(instrument).tone in (sustained, free_reeds) else 1.2
     for _ in range(int(generator.integers(1, 4))):
         centre = float(np.exp(generator.uniform(np.log(500), np.log(4000))))
         formants.append((centre, float(generator.uniform(0.5, 4.0)), centre * float(generator.uniform(0.08, 0.3))))
@@ -124,7 +124,7 @@ def _build(instrument: str, individual: int, wide: bool) -> Voice:
         formants=tuple(formants),
         tilt=build.tilt + float(generator.uniform(-0.5, 0.25)),
         even=min(1.2, build.even * factor(0.4) + float(generator.uniform(0.0, 0.15))),
-        brightness=1 - min(0.8, (1 - build.brightness) * duller * factor(0.55)),
+        brightness=1 - min(0.8, (1 - build.brightness) * darkness * factor(0.55)),
         swell=min(0.9, build.swell * factor(0.5)),
         detune=build.detune * factor(1.0),
         octave=float(generator.uniform(0.0, 0.8)) if build.detune else 0.0,

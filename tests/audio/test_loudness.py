@@ -160,7 +160,7 @@ def test_a_soft_film_of_16_bits_is_separated_like_the_loud_one(checkpoint, duet,
         assert result["level_db"] == pytest.approx(-22.2 + 20 * np.log10(gain), abs=0.5)
         heard = [read(tmp_path / name / f"{label}.wav", stems.shape[1]) for label in duet.labels]
         scores.append(si_sdr(stems, np.stack(heard)))
-    np.testing.assert_allclose(scores[1], scores[0], atol=0.8)
+    np.testing.assert_allclose(scores[1], scores[0], atol=0.5)
 
 
 def write_lossless(path: Path, pictures: np.ndarray, samples: np.ndarray) -> None:
@@ -208,7 +208,7 @@ def test_less_noise_passes_in_a_pause_than_before(checkpoint):
         loudest.append([loudest_cell(clip) for clip in clips])
         assert not any(clip.sound_map().any() or clip.sound_map("log").any() for clip in clips)
     as_it_was, now = np.mean(loudest, axis=0)
-    assert now < as_it_was - 0.2 and now < 0.5
+    assert now < as_it_was - 0.2 and now < 0.35
 
 
 @pytest.mark.parametrize("level", [-80, -60, -45, -30])
