@@ -39,6 +39,7 @@ from sopedu.training.resume import RESUME_STATUS
 #: What all variants share beside the recipe of their kind.
 USUAL = (
     "model.components=16",
+    "model.synthesizer=product",
     "model.pooling=max",
     "model.visual_activation=sigmoid",
     "loss.target=ratio",
@@ -50,7 +51,7 @@ USUAL = (
     "toyband.empty_scenes=200",
     "training.precision=float32",
 )
-#: From scratch, plain sounds: 400 steps of lifelike ones show nothing yet.
+#: Plain sounds: toyband-tiny was trained on them, and 400 steps from scratch on lifelike ones show nothing yet.
 PLAIN = "toyband.properties="
 SCRATCH_STEPS = 400
 _LARGEST = 10 * 2**20  # bytes of what is packed
@@ -92,6 +93,9 @@ TOPICS = {
         ("loss.kind", *_SILENCE),
         (("l1", "0.08", "1"), ("l1", "0", "0"), ("bce", "0.08", "1"), ("bce", "0", "0")),
     ),
+    "synthesizer": Topic(
+        "Inner product, or a picture that attends to the sound?", ("model.synthesizer",), (("product",), ("attention",))
+    ),
     "pooling": Topic("Maximum or mean over the cells?", ("model.pooling",), (("max",), ("mean",))),
     "activation": Topic(
         "Which activation of the visual features?",
@@ -106,7 +110,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the sweeps; existing runs are kept.")] = Path("runs/atlas"),
-    trunk: Annotated[str, typer.Option(help="Checkpoint whose trunk the heads share.")] = "toyband",
+    trunk: Annotated[str, typer.Option(help="Checkpoint whose trunk the heads share.")] = "toyband-tiny",
     topics: Annotated[str, typer.Option(help=f"Of {', '.join(TOPICS)}, with commas; default: all.")] = "",
     seeds: Annotated[str, typer.Option(help="With commas.")] = "0,1,2",
     heads_steps: Annotated[int, typer.Option(help="Steps of new heads; 0: none.", min=0)] = HEAD_STEPS,
@@ -185,10 +189,10 @@ def usual_config(kind: str, trunk: str | Checkpoint, steps: int, changes: Sequen
         steps: of the training.
         changes: of single fields.
     """
-    validated = (*USUAL, f"training.validate_every={max(1, steps // (2 if kind == 'heads' else 4))}")
+    validated = (*USUAL, PLAIN, f"training.validate_every={max(1, steps // (2 if kind == 'heads' else 4))}")
     if kind == "heads":
         return heads_config(trunk, [*validated, *changes], steps)
-    return with_values(preset("tiny"), [*validated, PLAIN, f"training.steps={steps}", *changes])
+    return with_values(preset("tiny"), [*validated, f"training.steps={steps}", *changes])
 
 
 def atlas_plan(

@@ -10,6 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "checks": ("check", "compare"),
         "loss_lab": ("LossLab", "judge_quickly"),
         "pixel_page": ("export_html",),
         "pixel_probe": ("PixelProbe",),
