@@ -24,7 +24,7 @@ from sopedu.config import Config, preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.experiments.finished import FORMAT_VERSION, heads_of, rows_of_topic, trunk_of
 from sopedu.experiments.grid import runs_of
-from sopedu.experiments.plan import SweepPlan, SweepResult, read_results
+from sopedu.experiments.plan import LEAKS, SweepPlan, SweepResult, read_results
 from sopedu.experiments.plots import plot_sweep, plot_trade_off
 from sopedu.experiments.sweep import Sweep, run_sweep
 from sopedu.experiments.table import row_figures, summarise_sweep, write_tables
@@ -233,8 +233,9 @@ def write_answers(
         write_tables(out / name, rows)
         save_figure(out / name / "figure.png", plot_sweep(rows, topics[name].fields))
         if set(_SILENCE) & set(topics[name].fields):
-            leak = "leak_blank" if math.isnan(rows[0].mean("leak_absent")) else "leak_absent"
-            save_figure(out / name / "trade_off.png", plot_trade_off(rows, leak))
+            for leak in LEAKS:
+                if not math.isnan(rows[0].mean(leak)):
+                    save_figure(out / name / f"trade_off_{leak}.png", plot_trade_off(rows, leak))
     return {name: [row_figures(row) for row in rows] for name, rows in tables.items()}
 
 

@@ -57,8 +57,9 @@ class SweepRow:
     pairs: int
 
     def mean(self, score: str) -> float:
-        """Return the mean over the seeds, NaN if there is none."""
-        return float(np.mean(self.means[score]))
+        """Return the mean over the seeds, NaN if there is none; energies are averaged before they become dB."""
+        means = np.array(self.means[score])
+        return float(10 * np.log10(np.mean(10 ** (means / 10)))) if score in LEAKS else float(np.mean(means))
 
     def spread(self, score: str) -> float:
         """Return the standard deviation over the seeds (n − 1), NaN for one seed."""
@@ -220,7 +221,8 @@ def _cell(row: SweepRow, score: str, form: str) -> str:
         return "–"
     plus, sign = (r"\pm", "-") if form == "latex" else ("±", "−")
     text = f"{mean:.2f}" + (f" {plus} {spread:.2f}" if math.isfinite(spread) else "")
-    text += f" [{low:.1f}, {high:.1f}]" if math.isfinite(low) else ""
+    digits = 2 if score == "correlation" else 1
+    text += f" [{low:.{digits}f}, {high:.{digits}f}]" if math.isfinite(low) else ""
     return f"${text}$" if form == "latex" else text.replace("-", sign)
 
 

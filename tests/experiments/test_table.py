@@ -89,6 +89,17 @@ def test_only_what_varies_is_in_the_table():
     assert format_sweep(rows).splitlines()[0].split()[:2] == ["components", "SDR"]
 
 
+def test_the_mean_of_a_leak_over_the_seeds_lies_in_its_interval():
+    """One seed with little leak must not pull the mean in dB below what its own energies say."""
+    results = results_of("model.components=4", seeds=(0, 1))
+    for result, leak in zip(results, (1e-9, 1e-2), strict=True):
+        result.scores["leak_blank"] = leak * np.linspace(0.5, 1.5, PAIRS)
+    row = summarise_sweep(results)[0]
+    low, high = row.intervals["leak_blank"]
+    assert row.mean("leak_blank") == pytest.approx(10 * np.log10(0.5e-2), abs=0.01)
+    assert low < row.mean("leak_blank") < high
+
+
 def test_each_axis_gets_a_figure_with_a_dot_per_seed_and_the_interval(tmp_path):
     linked = "loss.target=binary+loss.kind=bce,loss.target=ratio+loss.kind=bce,loss.target=ratio+loss.kind=l1"
     rows = summarise_sweep(results_of("model.components=4,16", linked))

@@ -111,7 +111,7 @@ def test_a_topic_has_a_row_per_value_with_the_intervals_of_the_sweep(made):
     with pytest.raises(SopeduError, match="no experiments 'heads' on 'volume': choose of"):
         experiment_rows("heads", "volume", out / "packed")
     for kind in ("heads", "scratch"):
-        for name in ("pooling/table.md", "pooling/figure.png", "article/trade_off.png"):
+        for name in ("pooling/table.md", "pooling/figure.png", "article/trade_off_leak_blank.png"):
             assert (out / kind / "answers" / name).stat().st_size > 100
 
 
