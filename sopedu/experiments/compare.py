@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 
 from sopedu.errors import SopeduError
-from sopedu.plots import NotebookFigure
+from sopedu.plots import INK, NotebookFigure
 from sopedu.training.callbacks import read_history
 
 #: Folders of runs or files of their histories; or names → these or histories like ``Run.history``.
 Runs = Sequence[str | Path] | Mapping[str, str | Path | Sequence[Mapping[str, float]]]
 
-# Okabe and Ito's colours without yellow, which is faint on white; the line style changes with the colour.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00")
+# Okabe and Ito's colours without yellow, which is faint on white, and grey instead of black; the line style
+# changes with the colour.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", INK, "#E69F00")
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from sopedu.experiments.table import TITLES, SweepRow, varying_fields
-from sopedu.plots import NotebookFigure, save_figure
+from sopedu.plots import INK, NotebookFigure, save_figure
 
-# Okabe and Ito's colours without yellow, which is faint on white; the marker changes with the colour.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00")
+# Okabe and Ito's colours without yellow, which is faint on white, and grey instead of black; the marker
+# changes with the colour.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", INK, "#E69F00")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _EXPLANATION = "small: one seed; large: mean of the seeds;\nbar: 95 % interval over held-out pairs"
 _OTHERS = "all other settings"

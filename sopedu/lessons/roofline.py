@@ -19,7 +19,7 @@ from torch import nn
 
 from sopedu.config import Config
 from sopedu.model.modes import untrained
-from sopedu.plots import NotebookFigure
+from sopedu.plots import INK, NotebookFigure
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> 
     axes, balance = figure.subplots(), rate / bandwidth
     ends = [cost.intensity for cost in costs] + [balance]
     roof = np.geomspace(min(ends) / 2, max(ends) * 2, 200)
-    axes.loglog(roof, np.minimum(rate, bandwidth * roof) / 1e12, color="black", label="the device")
-    axes.axvline(balance, color="grey", linestyle=":", label=f"its balance: {balance:.0f} FLOP per byte")
+    axes.loglog(roof, np.minimum(rate, bandwidth * roof) / 1e12, color=INK, label="the device")
+    axes.axvline(balance, color=INK, linestyle=":", label=f"its balance: {balance:.0f} FLOP per byte")
     total = sum(cost.flop for cost in costs)
     for net, colour, marker in (("frame_net", "#D55E00", "o"), ("audio_net", "#0072B2", "s")):
         own = [cost for cost in costs if cost.name.startswith(net)]

@@ -5,13 +5,14 @@
     ...     return View(plots.plot_mask(mask, config), text=f"{mask.mean():.0%} of the cells are let through")
     >>> explorer = Explorer(draw, threshold=slider("threshold", 0.5, 0, 1))
 
-The picture is replaced in place. ``explorer.view`` is what is shown, for a static figure in the saved notebook;
-``explorer.set(threshold=0.9)`` moves the control from Python.
+The picture is replaced in place. A saved notebook keeps what the explorer showed when its cell ran: picture, text and
+players. ``explorer.set(threshold=0.9)`` moves the control from Python, ``explorer.view`` is what is shown now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -20,7 +21,7 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from sopedu.audio.player import Player
-from sopedu.plots import encode_figure
+from sopedu.plots import NOTEBOOK_DPI, encode_figure, figure_width
 
 _CONTROL = {"continuous_update": False, "style": {"description_width": "9em"}, "layout": {"width": "28em"}}
 
@@ -46,11 +47,18 @@ class Explorer(widgets.VBox):
     Args:
         draw: called with the controls' values by name; returns a :class:`View`. An error in it is shown instead of the
             text, and the picture before it stays.
+        enabled: called with the controls' values by name; returns the names of controls that change something now, and
+            the others are disabled. By default all are enabled.
         controls: any ipywidgets with a ``value``, see :func:`slider` and :func:`choice`.
     """
 
-    def __init__(self, draw: Callable[..., View], **controls: widgets.Widget) -> None:
-        self._draw, self.controls, self.view = draw, controls, View()
+    def __init__(
+        self,
+        draw: Callable[..., View],
+        enabled: Callable[..., Collection[str]] | None = None,
+        **controls: widgets.Widget,
+    ) -> None:
+        self._draw, self._enabled, self.controls, self.view = draw, enabled, controls, View()
         self.picture, self.sounds = widgets.Image(format="png", layout={"max_width": "100%"}), widgets.HTML()
         self.words = widgets.HTML()
         super().__init__([*controls.values(), self.words, self.picture, self.sounds])
@@ -84,6 +92,10 @@ class Explorer(widgets.VBox):
 
     def refresh(self) -> None:
         """Draw again with the current values."""
+        if self._enabled is not None:
+            useful = self._enabled(**self.values)
+            for name, control in self.controls.items():
+                control.disabled = name not in useful
         try:
             view = self._draw(**self.values)
         except Exception as error:  # tracebacks in the log of a widget are not visible
@@ -92,8 +104,26 @@ class Explorer(widgets.VBox):
         self.view = view
         self.words.value = f'<p aria-live="polite">{escape(view.text)}</p>'
         if view.figure is not None:
-            self.picture.value = encode_figure(view.figure, "png")
+            # Twice the pixels of the page, for dense screens, and never wider than it was drawn.
+            self.picture.layout.width = f"{figure_width(view.figure)}px"
+            self.picture.value = encode_figure(view.figure, "png", dpi=2 * NOTEBOOK_DPI)
         self.sounds.value = "\n".join(sound._repr_html_() for sound in view.sounds)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, and for saved notebooks what it shows now."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, "text/html": self._still()}, metadata
+
+    def _still(self) -> str:
+        """Text, picture and players as HTML."""
+        parts, figure = [self.words.value], self.view.figure
+        if figure is not None:
+            colours = getattr(figure, "colours", 64)
+            picture = b64encode(encode_figure(figure, "png", dpi=NOTEBOOK_DPI, colours=colours)).decode("ascii")
+            titles = ", ".join(filter(None, (axes.get_title() for axes in figure.axes))) or "picture of the explorer"
+            parts.append(f'<img alt="{escape(titles)}" src="data:image/png;base64,{picture}">')
+        return "\n".join([*parts, self.sounds.value])
 
     def _changed(self, _: Any) -> None:
         if not self._quiet:

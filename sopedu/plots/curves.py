@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sopedu.errors import SopeduError
-from sopedu.plots.figures import BLUE, GREY, VERMILION, NotebookFigure, as_array, line_style, new_axes, two_digits
+from sopedu.plots.figures import BLUE, GREY, INK, VERMILION, NotebookFigure, as_array, line_style, new_axes, two_digits
 
 #: Rows of an evaluation's table in the order shown: key → name for people.
 ROW_NAMES = {
@@ -55,7 +55,7 @@ def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = Non
         figure = NotebookFigure(figsize=(8, 4), layout="constrained")
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         rates = [entry.get("learning_rate", math.nan) for entry in history]
-        below.plot(steps, rates, color="black", linewidth=1, marker=marker)
+        below.plot(steps, rates, color=INK, linewidth=1, marker=marker)
         below.set(xlabel="step", ylabel="learning\nrate", ylim=(0, 1.1 * np.nanmax([1e-12, *rates])))
         below.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
         below.grid(alpha=0.3)
@@ -66,9 +66,7 @@ def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = Non
         means = np.convolve(losses, np.ones(window) / window, "valid")  # of the window that ends at each step
         axes.plot(steps[window - 1 :], means, color=VERMILION, label=f"mean of the last {window} records")
     if judged:
-        axes.plot(
-            *zip(*judged, strict=True), "o--", color="black", markersize=4, linewidth=1, label="held-out mixtures"
-        )
+        axes.plot(*zip(*judged, strict=True), "o--", color=INK, markersize=4, linewidth=1, label="held-out mixtures")
     axes.set(title=f"Learning curve: loss {losses[-1]:.2g} at step {steps[-1]:g}{sdr.replace('-', '−')}", ylabel="loss")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
@@ -90,7 +88,7 @@ def plot_rates(found: Mapping[str, Any], axes: Axes | None = None) -> Figure:
     axes = new_axes(axes, (8, 3.6), "Learning-rate range test")
     axes.plot(rates, losses, ".", color=GREY, markersize=5, label="loss of one step")
     axes.plot(rates[: len(smooth)], smooth, color=BLUE, label="averaged with its neighbours")
-    for name, style, colour in (("configured", "-", "black"), ("suggestion", "--", VERMILION), ("unstable", ":", GREY)):
+    for name, style, colour in (("configured", "-", INK), ("suggestion", "--", VERMILION), ("unstable", ":", GREY)):
         axes.axvline(found[name], linestyle=style, color=colour, linewidth=1.2, label=f"{name} {found[name]:.1e}")
     low, high = smooth.min(), np.quantile(smooth, 0.95)
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - 0.3 * (high - low), high + (high - low)))
@@ -164,7 +162,7 @@ def plot_scores(
     Args:
         table: row → scores by name, as :func:`sopedu.evaluate` returns it.
         axes: to draw into; by default those of a new figure.
-        intervals: row → ends of the interval of each score, as there; drawn as black lines on the bars.
+        intervals: row → ends of the interval of each score, as there; drawn as lines on the bars.
 
     Notebook: 03_measuring_separation.
     """
@@ -177,14 +175,14 @@ def plot_scores(
     for number, name in enumerate(names):
         interval = [end for end in (intervals or {}).get(name, {}).get("sdr", ()) if end is not None]
         if len(interval) == 2:
-            axes.plot(interval, [number, number], "|-", color="black", linewidth=1, markersize=6)
+            axes.plot(interval, [number, number], "|-", color=INK, linewidth=1, markersize=6)
             ends[number] = max(interval) if values[number] > 0 else min(interval)
     for value, end, bar in zip(values, ends, bars, strict=True):
         side, place = ("left", 4) if value >= 0 else ("right", -4)
         middle = bar.get_y() + bar.get_height() / 2
         how = {"textcoords": "offset points", "va": "center", "ha": side}
         axes.annotate(two_digits(value), (end, middle), (place, 0), **how)
-    axes.axvline(0, color="black", linewidth=0.8)
+    axes.axvline(0, color=INK, linewidth=0.8)
     axes.invert_yaxis()  # the first row on top, as in the table
     axes.margins(x=0.14)
     axes.set_xlabel("SDR in dB")
@@ -209,7 +207,7 @@ def plot_classes(
     axes = new_axes(axes, (max(6.0, 2.8 + 0.56 * count), 2.2 + 0.42 * count), "SDR improvement of the model, in dB")
     known = cells[np.isfinite(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    colours = colormaps["cividis"].with_extremes(bad="white")
+    colours = colormaps["cividis"].with_extremes(bad="none")
     image = axes.imshow(cells, cmap=colours, vmin=min(low, 0.0), vmax=max(high, 1.0), aspect="auto")
     for (row, column), value in np.ndenumerate(cells):
         if np.isfinite(value):

@@ -324,7 +324,7 @@ class TensorBoard(Callback):
 
         self._drawn_at = run.step
         figure, estimates = self._pair.draw_separation(run.result)
-        drawn = Image.open(io.BytesIO(encode_figure(figure, "png", dpi=90)))
+        drawn = Image.open(io.BytesIO(encode_figure(figure, "png", dpi=90, ground="white")))
         self.writer.add_image("one held-out pair", np.asarray(drawn.convert("RGB")), run.step, dataformats="HWC")
         for name, estimate in zip(self._pair.names, estimates, strict=True):
             self._play(run, f"{name}, estimated", estimate)

@@ -126,7 +126,8 @@ def test_exercises(path, notebook):
 def test_every_figure_has_alternative_text_and_a_caption(notebook):
     cells = notebook["cells"]
     for cell, after in zip(cells, [*cells[1:], {"source": ""}], strict=True):
-        if any("image/png" in output.get("data", ()) for output in cell.get("outputs", ())):
+        shown = [output.get("data", {}) for output in cell.get("outputs", ())]
+        if any("image/png" in data or "<img " in "".join(data.get("text/html", ())) for data in shown):
             assert len(cell["metadata"].get("alt", "")) >= 40, f"no alternative text: {cell['source']}"
             assert re.match(r"\*\*Figure \d+\.\*\*", after["source"]), f"no caption below: {cell['source']}"
     numbers = [int(n) for n in re.findall(r"^\*\*Figure (\d+)\.\*\*", prose(notebook), re.MULTILINE)]

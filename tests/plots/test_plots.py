@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -17,6 +17,7 @@ from sopedu import plots
 from sopedu.audio.spectrogram import row_hertz, stft, warp
 from sopedu.config import preset
 from sopedu.errors import SopeduError
+from sopedu.plots.figures import BLUE
 
 PAPER = preset("paper").spectrogram
 TINY = preset("tiny").spectrogram
@@ -292,8 +293,74 @@ def test_nothing_is_cut_off() -> None:
     others = (plots.plot_history(HISTORY), plots.plot_spectrogram(magnitude, TINY), plots.plot_rates(rates_found()))
     for figure in (plots.plot_scores(table), classes, *others):
         with Image.open(io.BytesIO(plots.encode_figure(figure, "png"))) as picture:
-            pixels = np.asarray(picture.convert("L"))
-        assert min(edge.min() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])) == 255
+            opacity = np.asarray(picture.convert("RGBA"))[..., 3]
+        assert max(edge.max() for edge in (opacity[0], opacity[-1], opacity[:, 0], opacity[:, -1])) == 0
+
+
+def luminance(colour: object) -> float:
+    """Relative luminance of WCAG 2.2."""
+    channels = np.array(to_rgb(colour))
+    return float(np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4) @ _WEIGHTS)
+
+
+_WEIGHTS = (0.2126, 0.7152, 0.0722)
+
+
+def contrast(one: object, other: object) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#111111"], ids=["light", "dark"])
+def test_text_and_lines_can_be_read_on_a_page(page: str) -> None:
+    """No colour reaches 4.5 on both grounds: their own contrast is 18.9, whose root is 4.35."""
+    assert contrast("white", "black") == pytest.approx(21)
+    assert contrast(plots.INK, page) >= 4.2
+    figure = plots.plot_history([entry | {"validation_loss": 1.0} for entry in HISTORY])
+    figure.axes[0].text(0.5, 0.5, "a learner's own words", color="black")
+    figure.axes[0].axhline(0.5, color="black")
+    with Image.open(io.BytesIO(plots.encode_figure(figure, "png"))) as picture:
+        pixels = np.asarray(picture.convert("RGBA")).reshape(-1, 4)
+    colours = {tuple(pixel[:3] / 255) for pixel in pixels[pixels[:, 3] > 250]}
+    assert len(colours) > 3 and min(contrast(colour, page) for colour in colours) >= 3  # WCAG: graphical objects
+    assert (pixels[:, 3] == 0).mean() > 0.7  # the page shows through
+
+
+def test_what_lies_on_a_picture_keeps_its_colour() -> None:
+    figure = plots.plot_frames(np.full((1, 40, 60, 3), 200, np.uint8), [[(0.1, 0.1, 0.9, 0.9)]], ["title"])
+    figure.axes[0].text(5, 5, "on the picture", color="black")
+    plots.encode_figure(figure)
+    axes = figure.axes[0]
+    assert (axes.texts[-1].get_color(), axes.title.get_color()) == ("black", plots.INK)
+    assert to_hex(axes.patches[0].get_edgecolor()) == "#000000"
+
+
+def test_colours_of_axes_that_were_chosen_stay() -> None:
+    axes = plots.plot_waveform(sine(440, TINY), TINY.sample_rate).axes[0]
+    axes.tick_params(axis="y", labelcolor=BLUE)
+    axes.xaxis.label.set_color(BLUE)
+    plots.encode_figure(axes.figure)
+    assert {label.get_color() for label in axes.get_yticklabels()} == {BLUE} == {axes.xaxis.label.get_color()}
+    assert {label.get_color() for label in axes.get_xticklabels()} == {plots.INK} == {axes.yaxis.label.get_color()}
+
+
+def test_a_palette_keeps_colours_and_opacity() -> None:
+    """What a notebook keeps differs from the exact drawing by no more than a palette's steps."""
+    figure = plots.plot_sound_map(np.full((32, 48, 3), 90, np.uint8), np.random.default_rng(0).random((4, 6)))
+    exact = io.BytesIO()
+    plots.encode_figure(figure)  # the first drawing settles the layout
+    kept = plots.encode_figure(figure, "png", dpi=90)
+    figure.savefig(exact, format="png", dpi=90, transparent=True)
+    one, other = (np.asarray(Image.open(data).convert("RGBA")).astype(int) for data in (exact, io.BytesIO(kept)))
+    assert np.abs(one[..., 3] - other[..., 3]).max() < 32
+    assert np.abs(one - other)[one[..., 3] == 255].mean() < 4
+
+
+def test_a_file_stands_on_white(tmp_path) -> None:
+    path = plots.save_figure(tmp_path / "curve.png", plots.plot_history(HISTORY))
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGBA"))
+    assert pixels[..., 3].min() == 255 and tuple(pixels[0, 0]) == (255, 255, 255, 255)
 
 
 @pytest.mark.parametrize(
