@@ -95,13 +95,13 @@ def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> 
         own = [cost for cost in costs if cost.name.startswith(net)]
         reached = [min(rate, bandwidth * cost.intensity) / 1e12 for cost in own]
         area = [15 + 1500 * cost.flop / total for cost in own]
-        style = {"s": area, "color": colour, "marker": marker, "alpha": 0.5, "linewidths": 0}
+        style = {"s": area, "color": colour, "marker": marker, "alpha": 0.7, "linewidths": 0}
         axes.scatter([cost.intensity for cost in own], reached, **style, zorder=3)
         axes.scatter([], [], **style | {"s": 40}, label=f"a layer of the {net.replace('_', ' ')}")
     axes.set(xlabel="FLOP per byte moved", ylabel="TFLOP per second within reach")
     axes.set_title("Left of the balance memory is the limit, right of it arithmetic")
     axes.legend(loc="lower right", framealpha=0.9)
-    axes.grid(alpha=0.3, which="both")
+    axes.grid(alpha=0.3)
     return figure
 
 

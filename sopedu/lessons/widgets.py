@@ -113,7 +113,7 @@ class Explorer(widgets.VBox):
         """The widget, and for saved notebooks what it shows now."""
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "text/html": self._still()}, metadata
+        return {**data, "text/plain": self.view.text or "Explorer", "text/html": self._still()}, metadata
 
     def _still(self) -> str:
         """Text, picture and players as HTML."""

@@ -61,7 +61,7 @@ def plot_history(history: Sequence[Mapping[str, float]], axes: Axes | None = Non
         below.grid(alpha=0.3)
     else:
         axes.set_xlabel("step")
-    axes.plot(steps, losses, color=BLUE, alpha=0.45, linewidth=0.8, marker=marker, label="as recorded")
+    axes.plot(steps, losses, color=BLUE, alpha=0.7, linewidth=0.8, marker=marker, label="as recorded")
     if window > 1:
         means = np.convolve(losses, np.ones(window) / window, "valid")  # of the window that ends at each step
         axes.plot(steps[window - 1 :], means, color=VERMILION, label=f"mean of the last {window} records")
@@ -171,11 +171,11 @@ def plot_scores(
     colours = [VERMILION if name in ("model", "model_normalised") else GREY for name in names]
     labels, values = [ROW_NAMES[name] for name in names], [table[name]["sdr"] for name in names]
     # Matplotlib's own numbers have a real minus sign on the axis, so the labels get one too.
-    bars, ends = axes.barh(labels, values, color=colours), list(values)
+    bars, ends = axes.barh(labels, values, color=colours, alpha=0.55), list(values)  # intervals show on them
     for number, name in enumerate(names):
         interval = [end for end in (intervals or {}).get(name, {}).get("sdr", ()) if end is not None]
         if len(interval) == 2:
-            axes.plot(interval, [number, number], "|-", color=INK, linewidth=1, markersize=6)
+            axes.plot(interval, [number, number], "|-", color=INK, linewidth=1.6, markersize=7)
             ends[number] = max(interval) if values[number] > 0 else min(interval)
     for value, end, bar in zip(values, ends, bars, strict=True):
         side, place = ("left", 4) if value >= 0 else ("right", -4)

@@ -128,7 +128,9 @@ def _draw_in_ink(figure: Figure) -> None:
         for part in artist.findobj()
     }
     for axis in figure.findobj(Axis):  # ticks that are made while drawing, too
-        axis.set_tick_params(which="both", **({"color": INK, "labelcolor": INK} | axis.get_tick_params()))
+        axis.set_tick_params(
+            which="both", **({"color": INK, "labelcolor": INK, "grid_color": INK} | axis.get_tick_params())
+        )
     for artist in figure.findobj(lambda one: id(one) not in on_pictures):
         for name in ("color", "edgecolor", "facecolor"):
             _replace_black(artist, name)
@@ -150,15 +152,22 @@ def _with_palette(picture: Image.Image, colours: int) -> bytes:
     """
     pixels = np.array(picture).reshape(-1, 4)
     opaque = pixels[:, 3] == 255
-    pixels[:, 3] = np.where(opaque, 255, pixels[:, 3] // 32 * 32)
+    edges = ~opaque & (pixels[:, 3] >= 32)
     reduced = np.zeros_like(pixels)
-    for chosen, count in ((opaque, min(colours, 192)), (~opaque & (pixels[:, 3] > 0), 8)):
-        if chosen.any():
-            strip = Image.fromarray(pixels[None, chosen, :3]).quantize(count, dither=Image.Dither.NONE)
-            reduced[chosen, :3], reduced[chosen, 3] = np.asarray(strip.convert("RGB"))[0], pixels[chosen, 3]
+    reduced[edges, :3], reduced[edges, 3] = _fewer_colours(pixels[edges, :3], 7), pixels[edges, 3] // 32 * 32
+    left = 256 - len(np.unique(reduced.view(np.uint32)))
+    reduced[opaque, :3], reduced[opaque, 3] = _fewer_colours(pixels[opaque, :3], min(colours, left)), 255
     palette, numbers = np.unique(reduced.view(np.uint32).ravel(), return_inverse=True)
     palette = palette.view(np.uint8).reshape(-1, 4)
     image, encoded = Image.fromarray(numbers.astype(np.uint8).reshape(picture.size[::-1]), "P"), io.BytesIO()
     image.putpalette(palette[:, :3].tobytes())
     image.save(encoded, "png", optimize=True, **({} if opaque.all() else {"transparency": palette[:, 3].tobytes()}))
     return encoded.getvalue()
+
+
+def _fewer_colours(pixels: np.ndarray, count: int) -> np.ndarray:
+    """Return RGB pixels ``(n, 3)`` in at most ``count`` different colours."""
+    if not len(pixels):
+        return pixels
+    strip = Image.fromarray(pixels[None]).quantize(count, dither=Image.Dither.NONE)
+    return np.asarray(strip.convert("RGB"))[0]

@@ -43,7 +43,7 @@ def plot_waveform(waveform: Any, sample_rate: int, axes: Axes | None = None, tit
     """
     samples = as_waveform(waveform)
     axes = new_axes(axes, (8, 2), title)
-    axes.plot(np.arange(len(samples)) / sample_rate, samples, color=BLUE, linewidth=0.6)
+    axes.plot(np.arange(len(samples)) / sample_rate, samples, color=BLUE, linewidth=0.9)
     reach = 1.05 * max(float(np.abs(samples).max()), 1e-6)
     axes.set(xlim=(0, len(samples) / sample_rate), ylim=(-reach, reach), xlabel="time in s", ylabel="amplitude")
     return axes.figure
