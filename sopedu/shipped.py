@@ -4,6 +4,7 @@
     >>> sopedu.load_checkpoint("toyband")
 
 In an installation they lie inside the package, in a checkout in the folders beside it. Only this module knows both.
+What is made or fetched later lies in the cache.
 """
 
 from __future__ import annotations
@@ -18,6 +19,23 @@ from sopedu.files import folder_written_aside
 
 # The notebooks and the pages that they link to keep their folders, so that the links work.
 _COPIED = ("notebooks/*.ipynb", "docs/*.*", "data_samples/**/*.md")
+#: Checkpoints that do not come with sopedu: ``sopedu weights NAME`` fetches them into the cache.
+FETCHED = ("music",)
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of what can be made or fetched again: ``$SOPEDU_CACHE``, or ``sopedu`` in the user's cache.
+
+    Returns:
+        The folder, which may not exist yet; None if the user has no home folder.
+    """
+    for name, below in (("SOPEDU_CACHE", ""), ("XDG_CACHE_HOME", "sopedu")):
+        if os.environ.get(name):
+            return Path(os.environ[name]) / below
+    try:
+        return Path.home() / ".cache" / "sopedu"
+    except RuntimeError:  # no entry for the user in the system, as in some containers
+        return None
 
 
 def shipped_path(name: str) -> Path:
@@ -52,16 +70,39 @@ def checkpoint_names() -> list[str]:
     return sorted(path.parent.name for path in shipped_path("data_samples/checkpoints").glob("*/config.json"))
 
 
+def fetched_folder(name: str) -> Path:
+    """Return the folder of the cache for a checkpoint that others published; it may not exist yet.
+
+    Args:
+        name: one of :data:`FETCHED`.
+
+    Raises:
+        SopeduError: the user has no home folder, so there is no cache.
+    """
+    cache = cache_folder()
+    if cache is None:
+        raise SopeduError(f"{name}: this user has no home folder to keep it in; SOPEDU_CACHE=FOLDER names a place")
+    return cache / "checkpoints" / name
+
+
 def checkpoint_folder(checkpoint: str | Path) -> Path:
     """Return the folder of a checkpoint.
 
     Args:
         checkpoint: the folder itself, the folder of a run (which holds ``checkpoint/``), or the name of a checkpoint
-            that comes with sopedu. A folder of that name in the working directory takes precedence.
+            that comes with sopedu or was fetched. A folder of that name in the working directory takes precedence.
+
+    Raises:
+        SopeduError: the name is one of those that can be fetched, and it was not.
     """
     folder, name = Path(checkpoint), os.fspath(checkpoint)
     if name in checkpoint_names() and not os.path.isdir(folder):
         return shipped_path("data_samples/checkpoints") / name
+    if name in FETCHED and not os.path.isdir(folder):
+        folder = fetched_folder(name)
+        if not os.path.exists(folder / "config.json"):
+            raise SopeduError(f"{name}: is not on this machine yet; sopedu weights {name} fetches it once")
+        return folder
     inside = folder / "checkpoint"
     is_run = os.path.exists(inside / "config.json") and not os.path.exists(folder / "config.json")
     return inside if is_run else folder

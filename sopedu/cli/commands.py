@@ -25,6 +25,7 @@ from sopedu.cli.options import (
     write_figures,
 )
 from sopedu.cli.terminal import run_command
+from sopedu.cli.weights import weights
 from sopedu.config import PRESETS
 from sopedu.errors import SopeduError
 
@@ -161,6 +162,7 @@ def _print_training_end(run: Run, out: Path) -> None:
 
 
 app.command()(evaluate)
+app.command()(weights)
 
 
 @app.command()
@@ -192,7 +194,7 @@ def compare(
 def separate(
     video: Annotated[Path, typer.Argument(help="A video with picture and sound, of any format and length.")],
     checkpoint: Annotated[
-        str | None, typer.Option(help="A checkpoint's folder, a run's, or toyband (the default) or toyband-tiny.")
+        str | None, typer.Option(help="A checkpoint's folder, a run's, or toyband (the default), toyband-tiny, music.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the results; default: the next separated/VIDEO-NNN.")

@@ -33,7 +33,9 @@ SetOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
 # Text instead of a path: ./toyband is a folder, but toyband may be the name of a shipped checkpoint.
-CheckpointArgument = Annotated[str, typer.Argument(help="A checkpoint's folder, a run's, or toyband or toyband-tiny.")]
+CheckpointArgument = Annotated[
+    str, typer.Argument(help="A checkpoint's folder, a run's, or toyband, toyband-tiny, music.")
+]
 
 
 def printer(json_file: Path | None) -> Callable[[str], None]:

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = exports(
         "modes": ("count_parameters", "evaluating"),
         "nets": ("ACTIVATIONS", "AudioUNet", "FrameNet", "Synthesizer"),
         "original": ("import_original",),
+        "published": ("PUBLISHED", "fetch_weights"),
         "sound_of_pixels": ("SoundOfPixels", "normalise_frames"),
         "warm_start": ("load_warm_start",),
     },

@@ -55,17 +55,23 @@ class Checkpoint:
     def describe(self) -> str:
         """Describe in one line what the model was trained on."""
         names = ", ".join(self.class_names) or "unknown classes"
-        data, steps = self.trained_on.get("data", "unknown data"), self.trained_on.get("steps", "?")
-        return f"preset {self.config.name}, trained on {data} ({names}) for {steps} steps"
+        notes = self.trained_on
+        data, length = notes.get("data", "unknown data"), f"{notes.get('steps', '?')} steps"
+        if "steps" not in notes and "epochs" in notes:
+            length = f"{notes['epochs']} epochs"
+        return f"preset {self.config.name}, trained on {data} ({names}) for {length}"
 
 
-def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Path:
+def save_checkpoint(
+    folder: str | Path, checkpoint: Checkpoint, dtype: torch.dtype | None = None, card: str | None = None
+) -> Path:
     """Write a checkpoint to a temporary folder and rename it; an earlier one is replaced only when it is complete.
 
     Args:
         folder: where to write it.
         checkpoint: model, class names, notes; metrics are written if there are any.
         dtype: store floating-point weights in this type, e.g. ``torch.float16`` for half the size; None keeps theirs.
+        card: text for ``README.md`` beside the weights, in Markdown.
 
     Returns:
         the folder.
@@ -89,6 +95,8 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, dtype: torch.dty
         write_json(unfinished / "config.json", notes)
         if checkpoint.metrics:
             write_json(unfinished / "metrics.json", checkpoint.metrics)
+        if card is not None:
+            (unfinished / "README.md").write_text(card, encoding="utf-8")
     return folder
 
 
@@ -97,7 +105,7 @@ def load_checkpoint(folder: str | Path, device: str | torch.device = "cpu") -> C
 
     Args:
         folder: holds ``config.json`` and ``model.safetensors``; or the folder of a run, whose ``checkpoint/`` is read;
-            or the name of a checkpoint that comes with sopedu: ``toyband``, ``toyband-tiny``.
+            or the name of a checkpoint: ``toyband`` and ``toyband-tiny`` come with sopedu, ``music`` can be fetched.
         device: where the model should work: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one. On a GPU
             float32 then means float32 for the whole process, without TF32.
 

@@ -125,19 +125,21 @@ def import_original(
 
 def _read(path: Path, net: str) -> dict[str, Any]:
     """Read the named tensors of one net from a file; nothing in it is unpickled but tensors."""
+    damaged = f"{path}: is no file of torch.save, or damaged; copy or download it again"
+    with require_file(path).open("rb") as file:
+        if file.read(1) not in (b"P", b"\x80"):  # of a zip archive and of a pickle; not of a web page
+            raise SopeduError(damaged)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of odd archives; they are refused below
-            content = torch.load(require_file(path), map_location="cpu", weights_only=True)
-    except SopeduError:
-        raise
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise almost anything
         if "nsupported" in str(error) or "GLOBAL" in str(error):
             raise SopeduError(
                 f"{path}: holds more than tensors, and reading that could run foreign code; where it was made, save "
                 "the net's state_dict() alone with torch.save"
             ) from error
-        raise SopeduError(f"{path}: is no file of torch.save, or damaged; copy or download it again") from error
+        raise SopeduError(damaged) from error
     tensors = _find_state_dict(content, re.compile(_WRAPPERS + re.escape(_KNOWN_BY[net])), _DEEPEST_NESTING)
     if not tensors:
         inside = ", ".join(repr(name) for name in list(content)[:4]) if isinstance(content, dict) else "no names"

@@ -43,7 +43,8 @@ def domain_hint(checkpoint: Checkpoint) -> str:
     if checkpoint.trained_on.get("data") == "toyband":
         return (
             "this model has seen drawings and synthesized instruments only: expect the mechanics, not the quality, "
-            "of separation on a filmed video; train on MUSIC or VGGSound for that"
+            "of separation on a filmed video; sopedu weights music fetches a model of filmed instruments, then "
+            "--checkpoint music"
         )
     return f"this model knows {', '.join(checkpoint.class_names) or 'its training data'}; other sounds may go anywhere"
 

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +26,7 @@ from tqdm.auto import tqdm
 
 from sopedu.errors import SopeduError
 from sopedu.files import write_tensors
+from sopedu.shipped import cache_folder
 from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.scenes import SAMPLE_RATE, scene
 
@@ -76,21 +76,6 @@ class RenderedSet:
 
 
 _NOTED = set[str]()  # notes already printed in this process
-
-
-def cache_folder() -> Path | None:
-    """Return the folder of rendered sets: ``$SOPEDU_CACHE``, or ``sopedu`` in the user's cache folder.
-
-    Returns:
-        The folder, which may not exist yet; None if the user has no home folder.
-    """
-    for name, below in (("SOPEDU_CACHE", ""), ("XDG_CACHE_HOME", "sopedu")):
-        if os.environ.get(name):
-            return Path(os.environ[name]) / below
-    try:
-        return Path.home() / ".cache" / "sopedu"
-    except RuntimeError:  # no entry for the user in the system, as in some containers
-        return None
 
 
 def rendered_set(description: SetDescription, workers: int = 1, progress: bool = True) -> RenderedSet:

@@ -40,6 +40,7 @@ OPTIONS = {
     "compare": "plot json",
     "samples": "",
     "benchmark": "preset steps set data json",
+    "weights": "from url",
     "toyband sheet": "out split",
     "toyband render": "out solos split video seconds size seed",
     "toyband film": "pair seed split seconds",

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
+from sopedu.shipped import cache_folder
 from sopedu.toyband import cache
-from sopedu.toyband.cache import SetDescription, cache_folder, rendered_set
+from sopedu.toyband.cache import SetDescription, rendered_set
 
 SET = SetDescription("train", solos=3, empty=0, samples=500, times=(0.0,), size=16)
 # No main guard, and more solos than one process is given at a time: two processes are started.
