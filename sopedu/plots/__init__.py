@@ -10,6 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "ablation": ("plot_ablation",),
         "curves": (
             "ROW_NAMES",
             "plot_classes",
@@ -28,7 +29,7 @@ __getattr__, __dir__, __all__ = exports(
             "save_figure",
             "two_digits",
         ),
-        "pictures": ("plot_frames", "plot_sound_colours", "plot_sound_map", "plot_sound_maps"),
+        "pictures": ("plot_cell_masks", "plot_frames", "plot_sound_colours", "plot_sound_map", "plot_sound_maps"),
         "sounds": ("TICKS_HERTZ", "hertz_to_row", "plot_mask", "plot_separation", "plot_spectrogram", "plot_waveform"),
     },
 )

@@ -91,7 +91,9 @@ def plot_sound_maps(
     columns = min(columns, len(values))
     rows = math.ceil(len(values) / columns)
     lines = max((title.count("\n") for title in titles or ()), default=0)
-    figure = NotebookFigure(figsize=(1.55 * columns + 1, (1.75 + 0.2 * lines) * rows + 0.2), layout="constrained")
+    across = min(3.0, 8.5 / columns)  # inches of one map
+    down = across * min(pictures.shape[1] / pictures.shape[2], 1.5) + 0.25 + 0.2 * lines
+    figure = NotebookFigure(figsize=(across * columns + 1, down * rows + 0.2), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for number, axes in enumerate(panels.flat):
         axes.set_axis_off()
@@ -103,6 +105,33 @@ def plot_sound_maps(
     label = fill(label, 20 * rows)  # as long as the bar is high
     figure.colorbar(glow, ax=panels, label=label, format=PercentFormatter(1, decimals=0), pad=0.02)
     figure.colours = 256
+    return figure
+
+
+def plot_cell_masks(frame: Any, masks: Any) -> Figure:
+    """Draw a frame cut into cells, and beside it the mask of every cell, as a picture made of small masks.
+
+    Args:
+        frame: ``(H, W, 3)`` or ``(3, H, W)`` uint8.
+        masks: ``(h, w, Q, T)`` in 0…1; each is drawn with low frequencies at the bottom.
+
+    Notebook: 10_localize.
+    """
+    picture, values = as_pictures(as_array(frame)[None])[0], as_array(masks)
+    rows, columns, high, wide = values.shape
+    figure = NotebookFigure(figsize=(8.5, 3.7), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
+    left.imshow(picture)
+    mosaic = values[:, :, ::-1].transpose(0, 2, 1, 3).reshape(rows * high, columns * wide)
+    drawn = right.imshow(mosaic, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    for axes, (down, across) in ((left, picture.shape[:2]), (right, mosaic.shape)):
+        axes.set_xticks(np.arange(columns) * across / columns - 0.5, range(columns))
+        axes.set_yticks(np.arange(rows) * down / rows - 0.5, range(rows))
+        axes.set(xlabel="column", ylabel="row")
+        axes.grid(color="white", linewidth=0.7)
+    left.set_title("the frame, cut into cells")
+    right.set_title("the mask of each cell")
+    figure.colorbar(drawn, ax=right, label="share let through", pad=0.02)
     return figure
 
 

@@ -109,6 +109,9 @@ TYPICAL_MISTAKES = {
         "    return columns.min() / width, rows.min() / height, columns.max() / width, rows.max() / height"
     ),
     "check_volume_map": "def volume_map(cell_masks, magnitude): return cell_masks.mean((2, 3))",
+    "check_point_mask": (
+        "def point_mask(corners, across, down): return corners[round(down), round(across)]"  # the nearest cell
+    ),
     "check_energy_mean": "def energy_mean(masks, magnitude): return masks.mean(0)",
     "check_cell_of_point": "def cell_of_point(x, y, height, width): return int(x * width), int(y * height)",
     "check_noisy_or": "def noisy_or(masks, weights): return (weights[:, None, None] * masks).amax(0)",

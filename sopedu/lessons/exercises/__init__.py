@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = exports(
         "full_training": ("check_conv_flop", "check_hours_to_plan", "check_within_reach"),
         "judging": ("Verdict",),
         "listening": ("check_remix_in_db", "check_share_in_db", "check_sound_of_box"),
-        "localizing": ("check_cell_of_point", "check_energy_mean", "check_noisy_or"),
+        "localizing": ("check_cell_of_point", "check_energy_mean", "check_noisy_or", "check_point_mask"),
         "masks": (
             "check_best_real_mask",
             "check_binary_mask",

@@ -1,4 +1,4 @@
-"""Checks for notebook 10_localize."""
+"""Checks for notebooks 10_localize and 14_limits_of_localization."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from sopedu.lessons.exercises.judging import Verdict, judge
+
+
+def check_point_mask(function: Callable[[Any, float, float], Any]) -> Verdict:
+    """Mask of a point from those of the four cells around it (notebook 10_localize)."""
+    import torch
+
+    generator, cases = torch.Generator().manual_seed(1), []
+    for across, down in ((0.25, 0.5), (0.0, 1.0), (0.9, 0.3), (0.5, 0.5)):
+        corners = torch.rand(2, 2, 3, 4, generator=generator)
+        rows = torch.lerp(corners[:, 0], corners[:, 1], across)
+        cases.append(((corners, across, down), torch.lerp(rows[0], rows[1], down)))
+    hint = "mix the columns of both rows with 1 − across and across, then the rows with 1 − down and down"
+    return judge(function, cases, hint, "the nearer a cell, the more it counts.", tolerance=1e-5)
 
 
 def check_energy_mean(function: Callable[[Any, Any], Any]) -> Verdict:
@@ -33,7 +46,7 @@ def check_cell_of_point(function: Callable[[float, float, int, int], Any]) -> Ve
 
 
 def check_noisy_or(function: Callable[[Any, Any], Any]) -> Verdict:
-    """Chance that some of the weighted cells lets a bin through (notebook 10_localize)."""
+    """Chance that some of the weighted cells lets a bin through (notebook 14_limits_of_localization)."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
