@@ -1,7 +1,7 @@
 """Measure what each part of the pixel recipe contributes: the same fine-tuning, one part left out at a time.
 
 Each variant is trained with three seeds from checkpoint ``toyband-tiny`` and evaluated. The shipped figures are in
-``data_samples/recorded_runs/pixel_ablation.json``. Notebook: 10_localize.ipynb.
+``data_samples/recorded_runs/pixel_ablation.json``. Notebook: 14_limits_of_localization.ipynb.
 """
 
 from __future__ import annotations

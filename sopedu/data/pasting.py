@@ -2,7 +2,7 @@
 
 Max pooling over solos trains the mask of a whole picture: one strong cell is enough for a good mask. If the
 sources of a mixture are pasted side by side, it is known which half of the picture made which sound, without any
-labels. Notebook: 10_localize. The loss is in `sopedu.training.pasted_loss`.
+labels. Notebook: 14_limits_of_localization. The loss is in `sopedu.training.pasted_loss`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Measured on held-out scenes of the toy band, where every player's box and stem are known, beside guesses that use no
 sound and the model's own map of an unrelated sound. :mod:`sopedu.evaluation.vggss` follows the published protocol for
-filmed clips. Notebook: 10_localize.
+filmed clips. Notebook: 14_limits_of_localization.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def evaluate_localization(
         SopeduError: the checkpoint does not know two instruments of the toy band; unknown kind or pooling; a number
             that is too small.
 
-    Notebook: 10_localize.
+    Notebook: 14_limits_of_localization.
     """
     checkpoint, seed = as_checkpoint(checkpoint), whole_number(seed, "seed", 0)
     scenes, duets = whole_number(scenes, "scenes", 1), whole_number(duets, "duets", 1)

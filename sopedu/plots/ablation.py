@@ -21,7 +21,7 @@ def plot_ablation(
     Args:
         runs: variant → measure → one score per seed.
         names: of the variants to draw, from top to bottom: variant → name.
-        measures: to draw side by side, at most four: measure → title with its unit, lines separated by ``\\n``.
+        measures: to draw side by side, at most four: measure → title with its unit.
 
     Raises:
         SopeduError: a variant or a measure is not in the runs.
@@ -33,7 +33,8 @@ def plot_ablation(
         raise SopeduError(f"no scores of {', '.join(missing)}: choose variants and measures that the runs have")
     figure = NotebookFigure(figsize=(9.5, 1.1 + 0.34 * len(names)), layout="constrained")
     places, variants = np.arange(len(names)), list(names)
-    for axes, (key, title) in zip(figure.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures.items()):
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, (key, title) in zip(panels, measures.items(), strict=True):
         scores = [np.asarray(runs[variant][key], float) for variant in variants]
         means = [score.mean() for score in scores]
         axes.barh(places, means, 0.62, color=[BLUE, *[GREY] * (len(variants) - 1)])

@@ -2,7 +2,7 @@
 
 :mod:`sopedu.data.pasting` explains why scenes are pasted; the recipe and its ablation are in ``docs/measurements.md``.
 
-Notebook: 10_localize.
+Notebook: 14_limits_of_localization.
 """
 
 from __future__ import annotations

@@ -398,3 +398,25 @@ def test_colours_of_sounds_have_a_legend_and_leave_quiet_places_grey():
     assert np.ptp(quiet) == 0
     swatches = [to_hex(patch.get_facecolor()).upper() for patch in legend.get_patches()]
     assert swatches == ["#0072B2", "#D55E00", "#F0F0F0"]
+
+
+def test_an_ablation_shows_means_and_the_range_of_the_seeds():
+    runs = {"full": {"sdr": [6.0, 7.0, 8.0]}, "less": {"sdr": [-1.0, -2.0, -6.0]}}
+    figure = plots.plot_ablation(runs, {"full": "all of it", "less": "a part"}, {"sdr": "SDR in dB"})
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([7, -3])
+    assert [list(line.get_xdata()) for line in axes.lines[:3]] == [[6, 8], [-6, -1], [7, 7]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["all of it", "a part"]
+    assert axes.yaxis_inverted() and axes.get_title() == "SDR in dB"
+    with pytest.raises(SopeduError, match="no scores of less sir"):
+        plots.plot_ablation(runs, {"less": "a part"}, {"sir": "SIR"})
+
+
+def test_every_cell_has_its_mask_with_low_frequencies_at_the_bottom():
+    masks = np.zeros((2, 3, 4, 5))
+    masks[1, 2, 0] = 1  # the lowest frequency of the cell in row 1, column 2
+    left, right, _ = plots.plot_cell_masks(np.full((16, 24, 3), 60, np.uint8), masks).axes
+    drawn = np.asarray(right.images[0].get_array())
+    assert drawn.shape == (8, 15) and np.array_equal(np.argwhere(drawn), [(7, column) for column in range(10, 15)])
+    assert list(right.get_xticks()) == [2, 7, 12] and list(right.get_yticks()) == [1.5, 5.5]  # the cells' middles
+    assert list(left.get_xticks(minor=True)) == [7.5, 15.5] and list(left.get_yticks(minor=True)) == [7.5]
