@@ -30,7 +30,7 @@ LAYERS = (
     {"pages"},
     {"objects", "evaluation"},
     {"training", "separation"},
-    {"experiments"},
+    {"datasets", "experiments"},
     {"lessons"},
     {"demo"},
     {"cli"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sopedu.cli import sweep, toyband
+from sopedu.cli import datasets, sweep, toyband
 from sopedu.cli.evaluation import evaluate
 from sopedu.cli.options import (
     DeviceOption,
@@ -40,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(sweep.sweep)
+app.command()(datasets.prepare)
 app.add_typer(toyband.app, name="toyband", no_args_is_help=True)
 
 

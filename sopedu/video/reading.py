@@ -17,10 +17,9 @@ from fractions import Fraction
 from itertools import chain
 from math import floor, inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from sopedu.audio.channels import Mix
 from sopedu.audio.soundfiles import resample_blocks
@@ -48,6 +47,9 @@ from sopedu.video.streams import (
     pixel_aspect_of,
     sounds,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 # Pictures further apart than this are reached by a seek instead of by decoding all between them.
 _SEEK_BEYOND_SECONDS = 4.0
@@ -266,6 +268,8 @@ def frames_tensor(pictures: np.ndarray) -> torch.Tensor:
     Returns:
         ``(S, 3, H, W)`` uint8.
     """
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 if TYPE_CHECKING:
+    import torch
+
     from sopedu.video.reading import VideoInfo
 
 # A picture much longer than wide is squeezed to this many times its shorter side for the model.
@@ -63,4 +63,6 @@ def resize_frames(
     """
     if tuple(frames.shape[-2:]) == tuple(size):
         return frames
+    import torch
+
     return torch.nn.functional.interpolate(frames, size, mode=interpolation, antialias=True)

@@ -1,0 +1,109 @@
+"""``sopedu prepare``: real films become a data set to train on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sopedu.cli.options import JsonOption, SeedOption, printer, write_figures
+from sopedu.errors import SopeduError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Executor
+
+    from sopedu.datasets.preparing import Prepared
+
+_PROTOCOLS = "music, listed or seeded; default: as is usual for the source."
+
+
+def prepare(
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="A folder of class folders with films, a list (.json, .csv), or a folder of tar parts."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the data set; one that is there is continued.")] = ...,
+    films: Annotated[Path | None, typer.Option(help="For a list: the folder with its films or tar parts.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; default: one per core.", min=1)] = None,
+    shard: Annotated[str | None, typer.Option(help="i/n: only the i-th of n parts; --merge follows the last.")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Write the indexes after all shards have ended.")] = False,
+    cluster: Annotated[str | None, typer.Option(help="Address of a scheduler of dask to work on its machines.")] = None,
+    delete_source: Annotated[
+        bool, typer.Option("--delete-source", help="Delete each film once its clips are on the disk.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also try clips again that could not be used.")] = False,
+    protocol: Annotated[str | None, typer.Option(help=f"How clips are split: {_PROTOCOLS}")] = None,
+    seed: SeedOption = 0,
+    json_file: JsonOption = None,
+) -> None:
+    """Prepare films for training: sound, frames, indexes, a ledger.
+
+    Python: sopedu.datasets.prepare(source, out)
+    """
+    from sopedu.datasets.preparing import merge_shards
+    from sopedu.datasets.preparing import prepare as prepare_films
+
+    say = printer(json_file)
+    if merge:
+        if source is not None or shard is not None:
+            raise SopeduError("--merge takes --out alone: leave out the source and --shard")
+        done = merge_shards(out)
+    elif source is None:
+        raise SopeduError("no source: name a folder of films, a list, or tar parts (see --help)")
+    else:
+        say(f"plan: prepare {source} for training; run it again after a stop; results go to {out}")
+        with _executor(cluster) as executor:
+            done = prepare_films(
+                source, out, films, jobs=jobs, executor=executor, shard=_parts(shard), delete_source=delete_source,
+                again=again, protocol=protocol, seed=seed, say=say,
+            )  # fmt: skip
+    for note in done.notes:
+        say(f"note: {note}")
+    say(f"{_listed(done.states) or 'no new clips'}; {done.seconds / 3600:.2f} h of clips in {done.out}")
+    say(_next(done, shard))
+    write_figures(
+        json_file, {"states": done.states, "splits": done.splits, "seconds": done.seconds, "notes": done.notes}
+    )
+
+
+def _next(done: Prepared, shard: str | None) -> str:
+    if shard is not None:
+        return f"next, after the last shard: sopedu prepare --out {done.out} --merge"
+    reasons = "" if set(done.states) <= {"ok"} else f"why clips are missing: {done.out / 'clips.csv'}\n"
+    if not done.splits.get("train"):
+        return f"{reasons}next: correct the source, then run this again; there is nothing to train on yet"
+    return f"{reasons}{_listed(done.splits)}\nnext: sopedu train --data {done.out / 'train.csv'} --out runs/NAME"
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())
+
+
+def _parts(shard: str | None) -> tuple[int, int] | None:
+    if shard is None:
+        return None
+    number, slash, of = shard.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal()):
+        raise SopeduError(f"--shard {shard}: write i/n, such as 3/16")
+    return int(number), int(of)
+
+
+@contextmanager
+def _executor(address: str | None) -> Iterator[Executor | None]:
+    """Yield an executor that works on a cluster of dask, or None."""
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise SopeduError("--cluster needs dask: pip install 'sopedu[cluster]'") from error
+    try:
+        client = Client(address, timeout=20)
+    except (OSError, ValueError) as error:
+        raise SopeduError(f"--cluster {address}: no scheduler answers there ({error}); check its address") from error
+    with client, client.get_executor() as executor:
+        yield executor

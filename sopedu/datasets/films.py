@@ -1,0 +1,179 @@
+"""Films on disk: folders of them, and which file belongs to a row of a published list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sopedu.datasets.lists import Wanted
+from sopedu.errors import SopeduError
+
+FILM_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts"})
+PART_ENDINGS = (".tar", ".tar.gz", ".tgz")
+_DEEPEST = 3  # folders below the folder of films that are looked into
+_NEAR_NAMES = 3  # near-misses that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A file that belongs to a row of a list.
+
+    Attributes:
+        path: of the file.
+        name: its name without the ending.
+        cut: whether its name says that it holds only the wanted seconds.
+    """
+
+    path: str
+    name: str
+    cut: bool
+
+
+def require_folder(path: str | Path, what: str) -> Path:
+    """Return the path of a folder that can be listed.
+
+    Args:
+        path: of the folder.
+        what: it should hold, for the error.
+
+    Raises:
+        SopeduError: it is missing, a file, or may not be read.
+    """
+    path = Path(path)
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        raise SopeduError(f"{path!s:.200}: cannot be listed ({error.strerror}); give a folder of {what}") from error
+    return path
+
+
+def is_film(name: str) -> bool:
+    """Return whether a file looks like a film by its name; hidden files do not.
+
+    Args:
+        name: of the file, without its folder.
+    """
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in FILM_SUFFIXES
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file looks like a tar part by its name.
+
+    Args:
+        name: of the file, without its folder.
+    """
+    return not name.startswith(".") and name.lower().endswith(PART_ENDINGS)
+
+
+def listed(folder: str | Path) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, sorted by name, without hidden entries.
+
+    Args:
+        folder: its path.
+    """
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def films_by_class(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name of the class, path) of the films in ``FOLDER/<class>/``, sorted.
+
+    Args:
+        folder: holds one folder per class.
+    """
+    for entry in listed(folder):
+        if entry.is_dir():
+            for film in listed(entry.path):
+                if is_film(film.name) and film.is_file():
+                    yield entry.name, film.path
+
+
+class FilmFolder:
+    """The films below a folder, found by the identifier and the time that a list gives.
+
+    Names are looked up among those that the folder holds, so nothing in a list can lead out of it.
+
+    Args:
+        folder: with films, also in folders below.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._folders: list[str] = []
+        self._names: dict[str, tuple[int, str]] = {}  # name without ending → (number of the folder, ending)
+        self._walk(str(folder), 0)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def _walk(self, folder: str, depth: int) -> None:
+        number = len(self._folders)
+        self._folders.append(folder)
+        for entry in listed(folder):
+            if entry.is_dir():
+                if depth < _DEEPEST:
+                    self._walk(entry.path, depth + 1)
+            elif is_film(entry.name):
+                name, ending = os.path.splitext(entry.name)
+                self._names.setdefault(name, (number, ending))
+
+    def find(self, wanted: Wanted) -> Film | None:
+        """Return the film of a row, or None.
+
+        Args:
+            wanted: the row.
+        """
+        for name, cut in film_names(wanted):
+            if name in self._names:
+                number, ending = self._names[name]
+                return Film(os.path.join(self._folders[number], name + ending), name, cut)
+        return None
+
+    def near(self, wanted: Wanted) -> list[str]:
+        """Return names of files that may be meant: other times of the video, or other capital letters.
+
+        Args:
+            wanted: a row that :meth:`find` found nothing for.
+        """
+        if not hasattr(self, "_by_video"):
+            self._by_video: dict[str, list[str]] = {}
+            for name in self._names:
+                for key in {name.lower(), video_of(name).lower()}:
+                    self._by_video.setdefault(key, []).append(name)
+        names = self._by_video.get(wanted.video.lower(), []) + self._by_video.get(wanted.clip.lower(), [])
+        return [name + self._names[name][1] for name in sorted(set(names))[:_NEAR_NAMES]]
+
+
+def video_of(name: str) -> str:
+    """Return the identifier in the name of a film: without the numbers that are joined to it by ``_``.
+
+    Args:
+        name: without ending, such as ``ID_000030`` or ``ID_30000_40000``.
+    """
+    parts = name.split("_")
+    while len(parts) > 1 and parts[-1].replace(".", "", 1).isdigit():
+        parts.pop()
+    return "_".join(parts) if any(parts) else name
+
+
+def film_names(wanted: Wanted) -> list[tuple[str, bool]]:
+    """Return the names under which people store a clip, and whether the name says that it is cut already.
+
+    Args:
+        wanted: a row of a list.
+
+    Returns:
+        (name without ending, whether it is cut), the most exact first: ``ID_000030``, ``ID_30``, ``ID_30000_40000``,
+        ``ID_30.000_40.000``, ``ID_30_40``, ``ID`` and AudioSet's ``YID``.
+    """
+    video, names = wanted.video, list[tuple[str, bool]]()
+    if wanted.start is not None:
+        start, end = wanted.start, wanted.start + (wanted.seconds or 0)
+        times = [f"{start * 1000:.0f}_{end * 1000:.0f}", f"{start:.3f}_{end:.3f}", f"{start:.1f}_{end:.1f}"]
+        if start == int(start):
+            times = [f"{int(start):06d}", f"{int(start)}", *times, f"{int(start)}_{end:g}"]
+        names = [(f"{video}_{time}", True) for time in times]
+        names += [(f"Y{name}", True) for name, _ in names]
+    return [*names, (video, False), (f"Y{video}", False)]

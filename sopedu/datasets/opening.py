@@ -1,0 +1,47 @@
+"""Find out what the source of a data set is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sopedu.datasets.films import is_part, listed, require_folder
+from sopedu.datasets.sources import ClassFolders, ListedFilms, Source
+from sopedu.datasets.tars import TarParts
+from sopedu.errors import SopeduError
+
+
+def open_source(source: str | Path, films: str | Path | None = None) -> Source:
+    """Find out what a source is.
+
+    Args:
+        source: a folder with one folder of films per class; a folder of tar parts, or one part; or a published list
+            (see :func:`sopedu.datasets.read_list`).
+        films: for a list: the folder with its films, or with tar parts.
+
+    Raises:
+        SopeduError: it is none of these, or a list is given without its films.
+    """
+    source = Path(source)
+    if source.is_dir():
+        if films is not None:
+            raise SopeduError(f"{source}: is a folder of films itself; --films belongs to a list (JSON or CSV)")
+        parts = [entry.path for entry in listed(require_folder(source, "films")) if is_part(entry.name)]
+        if not parts:
+            return ClassFolders(source)
+        lists = [entry.path for entry in listed(source) if entry.name.lower().endswith(".csv")]
+        if len(lists) > 1:
+            raise SopeduError(f"{source}: holds several lists; name one: sopedu prepare LIST.csv --films {source}")
+        return TarParts(parts, lists[0] if lists else None)
+    if is_part(source.name):
+        return TarParts([str(source)], None)
+    if source.suffix.lower() not in (".json", ".csv"):
+        raise SopeduError(
+            f"{source}: is no folder of films and no list; give a folder, a .json, a .csv or a .tar.gz part"
+        )
+    if films is None:
+        raise SopeduError(f"{source}: is a list; name the folder of its films too: --films FOLDER")
+    films = Path(films)
+    parts = [str(films)] if is_part(films.name) else []
+    if not parts:
+        parts = [entry.path for entry in listed(require_folder(films, "films")) if is_part(entry.name)]
+    return TarParts(parts, str(source)) if parts else ListedFilms(source, films)

@@ -1,0 +1,390 @@
+"""Prepare a data set for training from films: ``sopedu prepare``.
+
+Out of a source (see :func:`sopedu.datasets.opening.open_source`) come, in the layout of the original code,
+``audio/<class>/<id>.wav``, ``frames/<class>/<id>/000001.jpg`` …, the indexes ``train.csv``, ``val.csv`` and
+``test.csv``, and the ledger ``clips.csv``. Each clip appears whole; a run that was stopped or killed anywhere goes on
+when it is started again, and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from sopedu.datasets.converting import WORK, ClipFormat, ClipJob
+from sopedu.datasets.ledger import AGAIN, OK, Log, Row, read_log, write_ledger
+from sopedu.datasets.opening import open_source
+from sopedu.datasets.sources import Item, Source
+from sopedu.datasets.splits import PROTOCOLS, SPLITS, assign_splits
+from sopedu.datasets.workers import Workers
+from sopedu.errors import SopeduError, whole_number
+from sopedu.files import write_json, writing, written_aside
+
+LEDGER = "clips.csv"
+_SETTINGS = "prepare.json"
+_BYTES_PER_SECOND = 230_000  # of a clip of 16:9 pictures full of detail, measured
+_LOOKED_AT = 12  # films whose length is read to estimate the disk that is needed
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run has done.
+
+    Attributes:
+        out: folder of the data set.
+        states: state → number of clips in the ledger.
+        splits: name of a split → number of its clips; empty after a shard that is to be merged.
+        seconds: length of all clips together.
+        notes: one line each.
+    """
+
+    out: Path
+    states: dict[str, int]
+    splits: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    films: str | Path | None = None,
+    *,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    shard: tuple[int, int] | None = None,
+    delete_source: bool = False,
+    again: bool = False,
+    protocol: str | None = None,
+    seed: int = 0,
+    form: ClipFormat | None = None,
+    progress: bool = True,
+    say: Callable[[str], object] = lambda line: None,
+) -> Prepared:
+    """Prepare clips for training; run it again to go on after a stop, or to add films.
+
+    Args:
+        source: a folder with one folder of films per class; a folder of tar parts, or one part; or a published list
+            (MUSIC, MUSIC-21, duets: JSON; VGGSound, AudioSet: CSV).
+        out: folder of the data set; made if it does not exist.
+        films: for a list, the folder with its films or with tar parts. Names may be ``ID.mp4``, ``ID_000030.mp4``,
+            ``ID_30.mp4`` or ``ID_30000_40000.mp4``.
+        jobs: number of processes; None: one per core; 0 works in this process.
+        executor: any ``concurrent.futures.Executor`` instead, such as dask's ``client.get_executor()``. Its processes
+            must see the films and `out` under the same paths.
+        shard: (i, n) prepares only the i-th of n parts, from 1; afterwards :func:`merge_shards` writes the indexes.
+        delete_source: remove each film once all its clips are on the disk.
+        again: also try clips again that could not be used, such as damaged ones.
+        protocol: how clips are split, see :data:`sopedu.datasets.splits.PROTOCOLS`; None: as is usual for the source.
+        seed: of the split.
+        form: how clips are written; None: 11 025 Hz, 8 frames per second, 256 pixels on the short side.
+        progress: whether to show a bar.
+        say: gets one line about the plan.
+
+    Raises:
+        SopeduError: the source cannot be used, the disk is too small, or `out` was prepared in another form.
+    """
+    opened = open_source(source, films)
+    root, settings = _folder(Path(out)), form or ClipFormat()
+    number, of = _checked_shard(shard)
+    protocol = _checked_protocol(protocol or opened.protocol)
+    workers = Workers(_processes(jobs), executor)
+    with _locked(root, number, of):
+        _agree_on_settings(root, settings, protocol, whole_number(seed, "seed", 0))
+        if of == 1:
+            for leftover in ("clips", "films"):
+                shutil.rmtree(root / WORK / leftover, ignore_errors=True)
+        with writing(root):
+            spool = root / WORK / "films"
+            spool.mkdir(parents=True, exist_ok=True)
+        run = _Run(opened, root, settings, (number, of), again, delete_source)
+        run.look_through(spool, say)
+        with (
+            Log(_log_path(root, number, of)) as log,
+            workers,
+            tqdm(total=run.left, desc="preparing", unit="clip", disable=not progress) as bar,
+        ):
+            for row in run.rows(workers, spool):
+                log.add(row, synced=delete_source)
+                run.note(row)
+                bar.update(1)
+                bar.set_postfix(run.counts, refresh=False)
+        if of > 1:
+            _log_path(root, number, of).with_suffix(".done").touch()
+            return Prepared(root, dict(run.counts), seconds=run.seconds, notes=opened.notes)
+        return _finished(root, opened.notes)
+
+
+def merge_shards(out: str | Path) -> Prepared:
+    """Write the indexes and the ledger after all shards have ended.
+
+    Args:
+        out: folder of the data set.
+
+    Raises:
+        SopeduError: there are no shards, or some have not ended (they are named).
+    """
+    root = Path(out)
+    logs = sorted((root / WORK).glob("rows-*-of-*.csv"))
+    if not logs:
+        raise SopeduError(f"{root}: holds no shards; run sopedu prepare … --out {root} --shard 1/N first")
+    for of in {path.stem.split("-")[-1] for path in logs}:
+        ended = [number for number in range(1, int(of) + 1) if _log_path(root, number, int(of), ".done").exists()]
+        if len(ended) < int(of):
+            left = ", ".join(f"{number}/{of}" for number in range(1, int(of) + 1) if number not in ended)
+            raise SopeduError(f"{root}: these shards have not ended: {left[:200]}; run them (again) first")
+    return _finished(root, [])
+
+
+class _Run:
+    """One run over a source: what is known already, what is left, which films may be deleted."""
+
+    def __init__(
+        self, source: Source, root: Path, form: ClipFormat, shard: tuple[int, int], again: bool, delete: bool
+    ) -> None:
+        self.source, self.root, self.form, self.shard, self.delete = source, root, form, shard, delete
+        known = _known_rows(root)
+        self.fixed = {
+            key: row.state for key, row in known.items() if row.state == OK or not again and row.state not in AGAIN
+        }
+        self.seconds = 0.0
+        self.left: int | None = None
+        self.counts: Counter[str] = Counter()
+        self._films: dict[str, str] = {}  # clip → film, of those under way
+        self._uses: Counter[str] = Counter()  # film → clips that still need it, where there are several
+        self._kept: set[str] = set()  # films with a clip that could not be prepared
+
+    def _skip(self, row: Row) -> bool:
+        return row.key in self.fixed
+
+    def items(self, spool: Path) -> Iterator[Item]:
+        """Yield the clips of this shard, each once."""
+        number, of = self.shard
+        seen: set[str] = set()
+        for item in self.source.items(self._skip, spool):
+            if item.row.key not in seen and (of == 1 or _part_of(item.row.video, of) == number):
+                seen.add(item.row.key)
+                yield item
+            elif item.temporary:
+                os.unlink(item.film)
+
+    def look_through(self, spool: Path, say: Callable[[str], object]) -> None:
+        """Count the clips, estimate the disk that they need, and say so.
+
+        Raises:
+            SopeduError: the disk is too small.
+        """
+        free = shutil.disk_usage(self.root).free
+        if not self.source.counted:
+            say(f"clips are counted while the tar parts are read; {_size(free)} are free at {self.root}")
+            return
+        total, cut_seconds, whole, films = 0, 0.0, 0, list[str]()
+        self.left = 0
+        for item in self.items(spool):
+            total += 1
+            known = self.fixed.get(item.row.key)
+            if self.delete and item.film:
+                self._uses[item.film] += known is None
+                if known not in (None, OK):
+                    self._kept.add(item.film)
+            if known is not None:
+                continue
+            self.left += 1
+            if item.seconds:
+                cut_seconds += item.seconds * bool(item.film)
+            elif item.film:
+                whole += 1
+                if whole & (whole - 1) == 0 or len(films) < _LOOKED_AT:
+                    films.append(item.film)
+        for film, uses in list(self._uses.items()):
+            if not uses:
+                self._delete(film)
+        seconds = cut_seconds + whole * _mean_seconds(films)
+        needed = round(seconds * _BYTES_PER_SECOND)
+        say(
+            f"{self.left} of {total} clips to prepare, {seconds / 3600:.1f} h of film: about {_size(needed)} of disk, "
+            f"{_size(free)} are free at {self.root}"
+        )
+        if needed > free:
+            raise SopeduError(
+                f"{self.root}: about {_size(needed)} are needed, {_size(free)} are free; choose another disk"
+            )
+
+    def rows(self, workers: Workers, spool: Path) -> Iterator[Row]:
+        """Yield the row of each clip that is left, as soon as it is known."""
+        ready: list[Row] = []
+
+        def jobs() -> Iterator[ClipJob]:
+            for item in self.items(spool):
+                if self._skip(item.row):
+                    if item.temporary:
+                        os.unlink(item.film)
+                elif item.film:
+                    if self.delete and not item.temporary:
+                        self._films[item.row.key] = item.film
+                    yield ClipJob(
+                        item.film, str(self.root), item.row, item.seconds, item.cut, self.form, item.temporary
+                    )  # fmt: skip
+                else:
+                    ready.append(item.row)
+
+        for row in workers.results(jobs()):
+            yield from ready
+            ready.clear()
+            yield row
+        yield from ready
+
+    def note(self, row: Row) -> None:
+        """Count a row, and delete its film if nothing else needs it."""
+        self.counts[row.state] += 1
+        self.seconds += row.seconds or 0.0
+        film = self._films.pop(row.key, None)
+        if film is not None:
+            self._uses[film] -= 1
+            if row.state != OK:
+                self._kept.add(film)
+            if self._uses[film] <= 0:
+                self._delete(film)
+
+    def _delete(self, film: str) -> None:
+        del self._uses[film]
+        if film not in self._kept:
+            with suppress(OSError):
+                os.unlink(film)
+        self._kept.discard(film)
+
+
+def _finished(root: Path, notes: list[str]) -> Prepared:
+    """Write ledger and indexes, then remove the logs."""
+    rows = sorted(_known_rows(root).values(), key=lambda row: (row.place, row.label, row.id))
+    settings = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
+    write_ledger(root / LEDGER, rows)
+    splits = assign_splits(rows, settings["protocol"], settings["seed"])
+    for split in SPLITS:
+        _write_index(root / f"{split}.csv", splits[split])
+    shutil.rmtree(root / WORK, ignore_errors=True)
+    return Prepared(
+        root,
+        dict(sorted(Counter(row.state for row in rows).items())),
+        {split: len(splits[split]) for split in SPLITS},
+        sum(row.seconds or 0.0 for row in rows),
+        list(notes),
+    )
+
+
+def _write_index(path: Path, rows: Iterable[Row]) -> None:
+    """Write an index CSV; without rows there is none, because an empty one cannot be opened."""
+    lines = [(f"audio/{row.label}/{row.id}.wav", f"frames/{row.label}/{row.id}", row.frames) for row in rows]
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
+    with written_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
+
+
+def _known_rows(root: Path) -> dict[str, Row]:
+    """Return the newest row of each clip; one that is ``ok`` stays, whatever another shard says."""
+    rows: dict[str, Row] = {}
+    for path in (root / LEDGER, *sorted((root / WORK).glob("rows-*-of-*.csv"))):
+        for row in read_log(path) if path.exists() else ():
+            if row.key not in rows or rows[row.key].state != OK:
+                rows[row.key] = row
+    return rows
+
+
+def _folder(out: Path) -> Path:
+    try:
+        (out / WORK).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SopeduError(
+            f"{out!s:.200}: no folder can be made there ({error.strerror}); choose another --out"
+        ) from error
+    return out
+
+
+def _agree_on_settings(root: Path, form: ClipFormat, protocol: str, seed: int) -> None:
+    """Write how the data set is prepared, or compare it with what an earlier run has written.
+
+    Raises:
+        SopeduError: the clips that are there have another form.
+    """
+    path, wanted = root / _SETTINGS, asdict(form)
+    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else wanted
+    differing = [name for name in wanted if there.get(name) != wanted[name]]
+    if differing:
+        raise SopeduError(
+            f"{root}: its clips have {', '.join(f'{name} {there.get(name)}' for name in differing)}; "
+            "choose another --out, or the same settings"
+        )
+    write_json(path, {**wanted, "protocol": protocol, "seed": seed, "splits": PROTOCOLS[protocol]})
+
+
+@contextmanager
+def _locked(root: Path, number: int, of: int) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(_log_path(root, number, of, ".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise SopeduError(f"{root}: another run is preparing this; wait for it") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _log_path(root: Path, number: int, of: int, ending: str = ".csv") -> Path:
+    return root / WORK / f"rows-{number}-of-{of}{ending}"
+
+
+def _processes(jobs: int | None) -> int:
+    if jobs is None:
+        from sopedu.machine import usable_cores  # loads torch, which no process here needs
+
+        return usable_cores()
+    return whole_number(jobs, "jobs", 0, 1024)
+
+
+def _checked_shard(shard: tuple[int, int] | None) -> tuple[int, int]:
+    if shard is None:
+        return 1, 1
+    of = whole_number(shard[1], "number of shards", 1, 100_000)
+    return whole_number(shard[0], "shard", 1, of), of
+
+
+def _checked_protocol(protocol: str) -> str:
+    if protocol not in PROTOCOLS:
+        raise SopeduError(f"protocol={protocol!r:.40}: choose one of {', '.join(PROTOCOLS)}")
+    return protocol
+
+
+def _part_of(video: str, of: int) -> int:
+    """Return the shard of a video, from 1: the same on every machine."""
+    return int.from_bytes(hashlib.sha256(video.encode("utf-8", "replace")).digest()[:8], "big") % of + 1
+
+
+def _mean_seconds(films: list[str]) -> float:
+    """Return the mean length of some films; those that cannot be read do not count."""
+    from sopedu.video.reading import probe
+
+    lengths = []
+    for film in films:
+        with suppress(SopeduError):
+            lengths.append(probe(film).duration)
+    return sum(lengths) / len(lengths) if lengths else 0.0
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,157 @@
+"""Work on the clips of a data set in other processes, and survive the death of one of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from dataclasses import replace
+
+from sopedu.datasets.converting import ClipJob, prepare_clip
+from sopedu.datasets.ledger import Row
+from sopedu.errors import SopeduError
+
+_AHEAD = 4  # clips per process that wait for their turn: memory does not grow with the number of clips
+
+
+class _Here(Executor):
+    """Works in this process, at once."""
+
+    def submit(self, function, /, *args, **named):
+        """Call the function; see `concurrent.futures.Executor`."""
+        future: Future = Future()
+        try:
+            future.set_result(function(*args, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Workers:
+    """Prepares clips in processes of this machine, or through any executor.
+
+    Args:
+        jobs: number of processes; 0 works in this one.
+        executor: that is used instead; it stays open afterwards.
+    """
+
+    def __init__(self, jobs: int, executor: Executor | None = None) -> None:
+        self.jobs, self._given = jobs, executor
+        self._executor = executor
+
+    def __enter__(self) -> Workers:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._given is None:
+            self._stop()
+
+    def _start(self) -> None:
+        if self._given is None:
+            context = multiprocessing.get_context("spawn")  # forked threads of torch or FFmpeg would hang
+            self._executor = ProcessPoolExecutor(self.jobs, context, _begin_worker) if self.jobs else _Here()
+
+    def _stop(self) -> None:
+        processes = list((getattr(self._executor, "_processes", None) or {}).values())
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()  # after an error or Ctrl-C; an idle one has nothing to lose
+            process.join()
+
+    def results(self, jobs: Iterator[ClipJob]) -> Iterator[Row]:
+        """Yield the rows of all jobs, in the order in which they are ready.
+
+        Args:
+            jobs: read only as far as there are free processes.
+
+        Raises:
+            SopeduError: clips cannot be written, or the executor that was given has ended.
+        """
+        waiting: dict[Future[Row], ClipJob] = {}
+        ahead, more = _AHEAD * max(1, self.jobs), True
+        while more or waiting:
+            while more and len(waiting) < ahead:
+                job = next(jobs, None)
+                more = job is not None
+                if more:
+                    waiting[self._submitted(job)] = job
+                    if self.jobs == 0 and self._given is None:
+                        break
+            if not waiting:
+                return
+            lost = []
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                job = waiting.pop(future)
+                row = self._row(job, future)
+                if row is None:
+                    lost.append(job)
+                else:
+                    yield row
+            if lost:
+                # One film has ended its process, and with it all that were under way: find it by doing them singly.
+                lost += waiting.values()
+                waiting.clear()
+                for job in lost:
+                    yield self._alone(job)
+
+    def _submitted(self, job: ClipJob) -> Future[Row]:
+        try:
+            return self._executor.submit(prepare_clip, job)
+        except BrokenExecutor as error:
+            if self._given is not None:
+                raise SopeduError("the executor has ended; start it again and run this again") from error
+            broken: Future = Future()
+            broken.set_exception(error)
+            return broken
+        except RuntimeError as error:
+            raise SopeduError(f"the executor takes no work ({error}); start it again and run this again") from error
+
+    def _row(self, job: ClipJob, future: Future[Row]) -> Row | None:
+        """Return the row of a job, or None if its process has died with others under way."""
+        try:
+            return future.result()
+        except SopeduError:
+            raise
+        except BrokenExecutor as error:
+            if self._given is not None:
+                raise SopeduError("the executor has lost its processes; start it again and run this again") from error
+            return None
+        except CancelledError as error:
+            raise SopeduError("the executor has cancelled the work; start it again and run this again") from error
+        except Exception as error:  # of a cluster: the workers that tried this clip have died
+            return _crashed(job, f"{type(error).__name__}: {error}")
+
+    def _alone(self, job: ClipJob) -> Row:
+        """Prepare a clip with nothing else under way, in new processes."""
+        self._stop()
+        self._start()
+        row = self._row(job, self._submitted(job)) if os.path.exists(job.film) else None
+        return row if row is not None else _crashed(job, "its process died twice")
+
+
+def _crashed(job: ClipJob, reason: str) -> Row:
+    return replace(job.row, state="crashed", reason=" ".join(reason.split())[:300])
+
+
+def _begin_worker() -> None:
+    """Let the parent handle Ctrl-C, and end with it even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,131 @@
+"""From a film to a clip: one clock, exact lengths, and a state for what cannot be used."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from filming import contents, flashes_and_clicks, write_clapper
+from PIL import Image
+
+from sopedu.audio.soundfiles import load_waveform
+from sopedu.datasets import converting
+from sopedu.datasets.converting import ClipFormat, ClipJob, frames_place, prepare_clip, sound_place
+from sopedu.datasets.ledger import Row
+
+
+def prepared(film, out, start=None, **how):
+    row = prepare_clip(ClipJob(str(film), str(out), Row("clip", "flute", "", start=start), **how))
+    return row, frames_place(out, row), sound_place(out, row)
+
+
+@pytest.mark.parametrize(
+    "ending, how, begins",
+    [
+        (".mp4", {}, 0.0),
+        (".mkv", {}, 0.0),
+        (".mp4", {"late": (0.72, 0.0)}, 0.72),
+        (".mkv", {"late": (0.0, 0.7)}, 0.7),
+        (".mp4", {"times": lambda time: time - 0.5}, 0.0),
+        (".mkv", {"times": lambda time: time + 7.3}, 0.0),
+        (".mkv", {"times": lambda time: time + (1.0 if time >= 2 else 0.0)}, 0.0),
+        (".mkv", {"times": lambda time: time + 0.3 * min(time, 1.0)}, 0.0),
+    ],
+    ids=["plain", "matroska", "late-picture", "late-sound", "negative", "offset", "gap", "varying"],
+)
+def test_sound_and_pictures_are_on_one_clock(tmp_path, ending, how, begins):
+    film = write_clapper(tmp_path / f"film{ending}", 4.0, **how)
+    row, frames, sound = prepared(film, tmp_path / "out")
+    assert (row.state, row.reason) == ("ok", "")
+    assert row.start == pytest.approx(begins, abs=0.06)
+    flashes, clicks = flashes_and_clicks(frames, sound)
+    assert len(flashes) == len(clicks) >= 3
+    assert (flashes - clicks > -0.02).all() and (flashes - clicks < 0.125 + 0.02).all()
+
+
+def test_lengths_are_exact_and_the_sound_is_mono_16_bit_at_the_paper_s_rate(tmp_path):
+    import soundfile
+
+    row, frames, sound = prepared(write_clapper(tmp_path / "film.mp4", 3.0), tmp_path / "out")
+    told = soundfile.info(sound)
+    assert (told.samplerate, told.channels, told.subtype) == (11025, 1, "PCM_16")
+    assert told.frames == round(row.seconds * 11025) and row.frames == 24
+    assert sorted(path.name for path in frames.iterdir()) == [f"{n:06d}.jpg" for n in range(1, 25)]
+    assert (row.fps, row.duration) == (25.0, pytest.approx(3.0, abs=0.02))
+    assert contents(tmp_path / "out" / ".prepare") == {}
+
+
+def test_only_the_wanted_seconds_of_a_long_film_are_cut(tmp_path):
+    film = write_clapper(tmp_path / "film.mp4", 8.0)
+    row, frames, sound = prepared(film, tmp_path / "out", start=3.0, seconds=4.0)
+    whole, _, whole_sound = prepared(film, tmp_path / "whole")
+    assert (row.start, row.seconds, row.frames) == (3.0, 4.0, 32)
+    np.testing.assert_allclose(load_waveform(sound), load_waveform(whole_sound)[3 * 11025 : 7 * 11025], atol=2 / 32768)
+    at_3_s = frames_place(tmp_path / "whole", whole) / "000025.jpg"
+    assert (frames / "000001.jpg").read_bytes() == at_3_s.read_bytes()
+
+
+def test_a_film_too_short_for_its_time_was_cut_already(tmp_path):
+    row, _, _ = prepared(write_clapper(tmp_path / "film.mp4", 2.0), tmp_path / "out", start=30.0, seconds=10.0)
+    assert row.state == "ok" and row.seconds == pytest.approx(2.0, abs=0.03) and "cut already" in row.reason
+
+
+@pytest.mark.parametrize("size, wanted", [((360, 640), (256, 455)), ((640, 360), (455, 256)), ((48, 64), (48, 64))])
+def test_the_short_side_is_256_pixels_and_small_pictures_keep_their_size(tmp_path, size, wanted):
+    _, frames, _ = prepared(write_clapper(tmp_path / "film.mp4", 1.2, size=size), tmp_path / "out")
+    with Image.open(frames / "000001.jpg") as picture:
+        assert picture.size[::-1] == wanted
+
+
+def test_the_same_film_gives_the_same_bytes_also_over_what_was_there(tmp_path):
+    film = write_clapper(tmp_path / "film.mp4")
+    first, _, sound = prepared(film, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    sound.unlink()  # as if the run had been killed between frames and sound
+    second, frames, _ = prepared(film, tmp_path / "out")
+    assert second == first and contents(tmp_path / "out") == before
+    other, _, _ = prepared(write_clapper(tmp_path / "other.mp4", tone=500.0), tmp_path / "out")
+    assert other.hash != first.hash
+
+
+@pytest.mark.parametrize(
+    "how, state",
+    [({"sound": False}, "no-sound"), ({"pictures": False}, "no-picture"), ({"seconds": 0.6}, "short")],
+)
+def test_what_a_film_lacks_is_its_state(tmp_path, how, state):
+    row, frames, sound = prepared(write_clapper(tmp_path / "film.mp4", **how), tmp_path / "out")
+    assert row.state == state and row.reason and not frames.exists() and not sound.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no film at all" * 99, b"\0\0\0\x18ftypmp42" + bytes(500)])
+def test_what_is_no_film_is_damaged_and_named_without_the_folders_above_it(tmp_path, content):
+    (tmp_path / "film.mp4").write_bytes(content)
+    row, _, _ = prepared(tmp_path / "film.mp4", tmp_path / "out")
+    assert row.state == "damaged" and row.reason and str(tmp_path) not in row.reason
+    assert prepared(tmp_path / "gone.mp4", tmp_path / "out")[0].state == "missing"
+
+
+def test_limits_on_size_length_streams_and_pixels(tmp_path, monkeypatch):
+    film = write_clapper(tmp_path / "film.mp4")
+    for name, value in {"_LARGEST": 100, "_LONGEST": 1.0, "_MOST_STREAMS": 1}.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(converting, name, value)
+            assert prepared(film, tmp_path / "out")[0].state == "too-large"
+    monkeypatch.setattr("sopedu.video.streams._LARGEST_SIDE", 50)
+    assert "64×48 px" in prepared(film, tmp_path / "out")[0].reason
+
+
+def test_a_disk_that_cannot_be_written_is_an_error_and_not_a_state(tmp_path):
+    from sopedu.errors import SopeduError
+
+    film = write_clapper(tmp_path / "film.mp4")
+    (tmp_path / "out").write_bytes(b"a file where the folder should be")
+    with pytest.raises(SopeduError, match="cannot be written"):
+        prepared(film, tmp_path / "out")
+
+
+def test_a_copy_out_of_a_tar_part_is_removed(tmp_path):
+    film = write_clapper(tmp_path / "film.mp4")
+    row, _, _ = prepared(film, tmp_path / "out", temporary=True, form=ClipFormat(short_side=32))
+    assert row.state == "ok" and not os.path.exists(film)
