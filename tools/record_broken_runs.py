@@ -12,8 +12,8 @@ from sopedu.cli import run_command
 from sopedu.data.clips import ToyBandClips
 from sopedu.evaluation.pairs import held_out_pairs
 from sopedu.files import write_json
+from sopedu.lessons import judge_quickly
 from sopedu.lessons.broken_runs import CAUSES, broken, lesson_config
-from sopedu.lessons.loss_lab import judge_quickly
 from sopedu.training.callbacks import Progress
 from sopedu.training.loop import train
 

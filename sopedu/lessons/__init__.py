@@ -1,4 +1,4 @@
-"""What only the notebooks use: widgets, the loss lab, broken runs to diagnose, exercises with their checks.
+"""What only the notebooks use: widgets, the lab, broken runs to diagnose, exercises with their checks.
 
 To see how a notebook is interactive, read `widgets`; to add an exercise, `exercises/judging`.
 """
@@ -11,7 +11,8 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "checks": ("check", "compare"),
-        "loss_lab": ("LossLab", "judge_quickly"),
+        "lab": ("Lab",),
+        "lab_training": ("judge_quickly",),
         "pixel_page": ("export_html",),
         "pixel_probe": ("PixelProbe",),
         "plain_probe": ("cell_grid",),

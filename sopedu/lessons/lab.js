@@ -254,7 +254,7 @@ function render({ model, el }) {
     section.append(
       make("h4", {}, make("span", { class: "letter" }, letter), title),
       make("div", { class: "choices" }, ...lists.map((list) => list.box), runs.box),
-      missing, scores, said, silence, panels,
+      missing, scores, said, panels, silence,
     );
     return { key, letter, section, lists, runs, title, scores, said, missing, silence, reason, cure, map, sound, predicted, truth, panels };
   }
@@ -300,8 +300,9 @@ function render({ model, el }) {
     plot.append(svg("line", { x1: 12, x2: width - 12, y1: 24, y2: 24, class: "axis" }));
     for (const value of [-5, 0, 5, 10, 15]) {
       plot.append(svg("line", { x1: at(value), x2: at(value), y1: 24, y2: 28, class: "axis" }));
-      plot.append(svg("text", { x: at(value), y: 40, "text-anchor": "middle" }, minus(value) + (value === 15 ? " dB" : "")));
+      plot.append(svg("text", { x: at(value), y: 40, "text-anchor": "middle" }, minus(value)));
     }
+    plot.append(svg("text", { x: width, y: 20, "text-anchor": "end" }, "dB"));
     const mean = scores.reduce((sum, [value]) => sum + value, 0) / scores.length;
     if (scores.length) plot.append(svg("line", { x1: at(mean), x2: at(mean), y1: 3, y2: 24, stroke: SIDES[key], "stroke-width": 3 }));
     scores.forEach(([value, chosen], number) => {

@@ -50,19 +50,16 @@ def fixed_parts(finished: FinishedRuns, pairs: Sequence[tuple[str, str]]) -> dic
 
 
 def pair_on_page(pair: LabPair) -> dict[str, Any]:
-    """Return what is known of a held-out pair: names, sounds and spectrograms.
+    """Return what is known of a held-out pair: names and sounds.
 
     Args:
         pair: that is heard.
     """
     samples = pair.config.spectrogram.counted_samples
-    loudest = float(pair.magnitude.max())
     return {
         "names": [_words(name) for name in pair.names],
         "mixture": _samples(pair.mixture.numpy()[:samples]),
-        "mixture_spectrogram": _decibels(pair.magnitude, loudest),
         "sources": [_samples(source[:samples]) for source in pair.sources.numpy()],
-        "source_spectrograms": [_decibels(magnitude, loudest) for magnitude in pair.magnitudes],
     }
 
 
@@ -121,7 +118,7 @@ def said_of_scores(run: LabRun | None, alike: Sequence[LabRun]) -> str:
     if len(known) == 1:
         return text + "; one run only"
     spread = f"{_number(min(known))} to {_number(max(known))} dB"
-    return f"{text}; {len(known)} seeds: mean {_number(float(np.mean(known)))}, {spread}"
+    return f"{text}; {len(known)} runs: mean {_number(float(np.mean(known)))}, {spread}"
 
 
 def run_seen_on_page(seen: Separated, pair: LabPair, sounds: bool = True, kind: str = "ratio") -> dict[str, Any]:

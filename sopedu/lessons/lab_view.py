@@ -46,9 +46,9 @@ class LabPair:
         self.sources = torch.stack([one.waveform() / 2 for one in seen])
         self.mixture, self.frames = self.sources.sum(0), torch.stack([one.frames_tensor() for one in seen])
         spectra = Spectra.of_sources(self.sources[None], config.spectrogram)
-        #: Magnitudes on log-frequency rows: of the mixture ``(Q, T)``, and of its sources ``(2, Q, T)``.
-        self.magnitude, self.magnitudes = spectra.mixture[0, 0].numpy(), spectra.source[0].numpy()
         self._spectra = spectra
+        #: Magnitude of the mixture on log-frequency rows, ``(Q, T)``.
+        self.magnitude = spectra.mixture[0, 0].numpy()
 
     @cached_property
     def pictures(self) -> np.ndarray:
