@@ -120,12 +120,13 @@ def varying_fields(rows: Sequence[SweepRow]) -> list[str]:
     return [field for field in fields if len({row.values.get(field) for row in rows}) > 1]
 
 
-def format_sweep(rows: Sequence[SweepRow], form: str = "text") -> str:
+def format_sweep(rows: Sequence[SweepRow], form: str = "text", scores: Sequence[str] = tuple(TITLES)) -> str:
     """Format a sweep as a table.
 
     Args:
         rows: from :func:`summarise_sweep`.
         form: ``text``, ``markdown``, ``latex`` or ``csv``, which has a column per number.
+        scores: one column each, names of :data:`TITLES`; a CSV has all.
 
     Raises:
         SopeduError: no such form.
@@ -134,10 +135,10 @@ def format_sweep(rows: Sequence[SweepRow], form: str = "text") -> str:
         return _csv(rows)
     fields = varying_fields(rows) or list(rows[0].values)
     heads = [field.partition(".")[2].replace("_", " ") for field in fields]
-    heads += [TITLES[score] for score in TITLES] + ["seeds", "time in s"]
+    heads += [TITLES[score] for score in scores] + ["seeds", "time in s"]
     cells = [
         [row.values.get(field, "–") for field in fields]
-        + [_cell(row, score, form) for score in TITLES]
+        + [_cell(row, score, form) for score in scores]
         + [str(len(row.seeds)), f"{row.seconds:.0f}"]
         for row in rows
     ]

@@ -20,6 +20,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from sopedu.audio.player import Player
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.lessons.lab_figures import plot_curves, plot_two_runs
@@ -192,6 +193,20 @@ class Lab(anywidget.AnyWidget):
         pair = self._pairs[self.pair]
         sides = [(side.upper(), run, run and self._separated(run)) for side, run in self._shown.items()]
         return plot_two_runs(sides, pair, self.source, [self._alike(side) for side in self._shown])
+
+    def players(self) -> list[Player]:
+        """Make players of the mixture, the true source, and the estimates of A and B, for pages without the widget."""
+        pair, rate = self._pairs[self.pair], self.finished.config.spectrogram.sample_rate
+        name, samples = pair.names[self.source], self.finished.config.spectrogram.counted_samples
+        heard = [
+            Player(pair.mixture[:samples], rate, f"mixture of {' and '.join(pair.names)}"),
+            Player(pair.sources[self.source, :samples], rate, f"true {name}"),
+        ]
+        for side, run in self._shown.items():
+            if run is not None:
+                estimate = self._separated(run).estimates[self.source]
+                heard.append(Player(estimate, rate, f"{side.upper()}, {name}: {run.title}"))
+        return heard
 
     def curves(self) -> NotebookFigure:
         """Draw the learning curves of A, B and all live runs."""

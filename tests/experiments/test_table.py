@@ -87,6 +87,7 @@ def test_all_forms_of_the_table_hold_the_same_figures(rows, tmp_path):
 def test_only_what_varies_is_in_the_table():
     rows = summarise_sweep(results_of("model.components=4,16", "model.pooling=max"))
     assert format_sweep(rows).splitlines()[0].split()[:2] == ["components", "SDR"]
+    assert "leak" in format_sweep(rows) and "leak" not in format_sweep(rows, scores=("sdr",))
 
 
 def test_the_mean_of_a_leak_over_the_seeds_lies_in_its_interval():
