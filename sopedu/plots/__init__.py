@@ -17,7 +17,6 @@ __getattr__, __dir__, __all__ = exports(
             "plot_history",
             "plot_levels",
             "plot_rates",
-            "plot_runs",
             "plot_scores",
         ),
         "figures": (

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from sopedu.errors import SopeduError
 from sopedu.plots.figures import BLUE, GREY, INK, VERMILION, NotebookFigure, as_array, line_style, new_axes, two_digits
@@ -95,40 +94,6 @@ def plot_rates(found: Mapping[str, Any], axes: Axes | None = None) -> Figure:
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.grid(alpha=0.3)
     return axes.figure
-
-
-def plot_runs(histories: Mapping[str, Sequence[Mapping[str, float]]], improvements: Mapping[str, float]) -> Figure:
-    """Draw learning curves of several runs, and how much each improves the SDR.
-
-    Losses of different kinds have different scales: each curve is divided by its own first value, and only the bars
-    to the right can be compared between losses.
-
-    Args:
-        histories: name of a run → its records with ``step`` and ``loss``.
-        improvements: name of a run → SDR improvement in dB on held-out mixtures; NaN while unknown.
-
-    Notebook: 09_train_live.
-    """
-    names = list(histories)
-    figure = NotebookFigure(figsize=(9, 2.4 + 0.25 * len(names)), layout="constrained")
-    curves, bars = figure.subplots(1, 2, width_ratios=(3, 2))
-    for number, name in enumerate(names):
-        losses = np.array([entry["loss"] for entry in histories[name]])
-        style, colour = line_style(number)
-        if len(losses):
-            steps = [entry["step"] for entry in histories[name]]
-            curves.plot(steps, losses / losses[0], style, color=colour, marker="." if len(steps) < 40 else None)
-        gained = improvements.get(name, math.nan)
-        bars.barh(number, 0 if math.isnan(gained) else gained, color=colour)
-        end = max(0.0, 0.0 if math.isnan(gained) else gained)  # to the right of the bar, also for negative bars
-        bars.annotate(f" {two_digits(gained)}", (end, number), va="center")
-    curves.set(xlabel="step", ylabel="loss / its first value", title="Learning curves")
-    curves.grid(alpha=0.3)
-    bars.set(yticks=range(len(names)), yticklabels=names, xlabel="SDR improvement in dB", title="On held-out mixtures")
-    bars.margins(x=0.25)
-    bars.xaxis.set_major_locator(MaxNLocator(4))
-    bars.invert_yaxis()
-    return figure
 
 
 def plot_levels(levels: Any, seconds: float, names: Sequence[str], axes: Axes | None = None) -> Figure:

@@ -61,12 +61,19 @@ def chromium() -> str:
     return found
 
 
-def run_all(page: Page, server: str, name: str, last_words: str, seconds: int) -> None:
-    """Open a notebook, run all its cells, and wait until its last cell with output shows certain words."""
+IDLE = '.jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status="idle"]'
+
+
+def open_notebook(page: Page, server: str, name: str) -> None:
+    """Open a notebook, and wait until its kernel is there."""
     page.goto(f"{server}/lab/tree/notebooks/{name}.ipynb?reset")
     page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
-    idle = '.jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status="idle"]'
-    page.wait_for_selector(idle, timeout=60_000, state="attached")
+    page.wait_for_selector(IDLE, timeout=60_000, state="attached")
+
+
+def run_all(page: Page, server: str, name: str, last_words: str, seconds: int) -> None:
+    """Open a notebook, run all its cells, and wait until its last cell with output shows certain words."""
+    open_notebook(page, server, name)
     page.locator(".jp-CodeCell").first.click()
     # Saved outputs hold the words already: only new ones prove anything.
     for menu, item in (("Edit", "Clear Outputs of All Cells"), ("Run", "Run All Cells")):
@@ -79,7 +86,7 @@ def run_all(page: Page, server: str, name: str, last_words: str, seconds: int) -
         page.keyboard.press("Control+End")
         page.evaluate("document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer').scrollTo(0, 1e7)")
         page.wait_for_timeout(1000)
-        if page.locator(".jp-OutputArea-output", has_text=last_words).count() and page.locator(idle).count():
+        if page.locator(".jp-OutputArea-output", has_text=last_words).count() and page.locator(IDLE).count():
             break
     else:
         raise AssertionError(f"{name} did not come to its end in {seconds} s")

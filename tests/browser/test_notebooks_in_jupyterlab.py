@@ -33,24 +33,3 @@ def test_a_slider_moved_by_keyboard_changes_picture_and_sound(page, server, name
     expect(sound).to_have_js_property("error", None)
     page.wait_for_function("sound => sound.readyState > 0 && sound.duration > 0.2", arg=sound.element_handle())
     shot(page, name)
-
-
-def test_start_and_stop_in_the_loss_lab(page, server):
-    run_all(page, server, "09_train_live", "loss l1", 500)
-    start, stop = ".jp-OutputArea button:has-text('Start')", ".jp-OutputArea button:has-text('Stop')"
-    show(page, start)
-    page.locator(start).first.focus()
-    page.keyboard.press("Enter")
-    status = page.locator(".widget-html [role=status]").last
-    expect(status).to_contain_text("step ", timeout=60_000)
-    picture = page.locator(".widget-image").last.get_attribute("src")
-    shot(page, "09_train_live_running")
-    page.locator(stop).first.focus()
-    page.keyboard.press("Enter")
-    expect(status).to_contain_text("stopped after", timeout=30_000)
-    assert page.locator(".widget-image").last.get_attribute("src") != picture
-    page.locator(".jp-OutputArea button:has-text('Compare')").first.click()
-    sound = page.locator(".widget-html audio").last
-    expect(sound).to_be_attached(timeout=20_000)
-    page.wait_for_function("sound => sound.readyState > 0 && sound.duration > 0.2", arg=sound.element_handle())
-    shot(page, "09_train_live_compared")

@@ -14,6 +14,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "comparing": ("check_mean_and_spread",),
         "first_steps": (
             "check_bins_never_read",
             "check_harmonic_tone",
