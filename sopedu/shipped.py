@@ -18,7 +18,7 @@ from sopedu.errors import SopeduError
 from sopedu.files import folder_written_aside
 
 # The notebooks and the pages that they link to keep their folders, so that the links work.
-_COPIED = ("notebooks/*.ipynb", "docs/*.*", "data_samples/**/*.md")
+_COPIED = ("notebooks/*.ipynb", "notebooks/pictures/*.svg", "docs/*.*", "data_samples/**/*.md")
 #: Checkpoints that do not come with sopedu: ``sopedu weights NAME`` fetches them into the cache.
 FETCHED = ("music",)
 

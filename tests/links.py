@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+IMAGE = re.compile(r"!\[[^\]]+\]\(([^)\s]+)\)")
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 
 
@@ -27,8 +28,8 @@ def anchors_of(path: Path) -> set[str]:
 
 def broken_links(path: Path, text: str) -> list[str]:
     broken = []
-    for target in LINK.findall(text):
-        if target.startswith(("http://", "https://", "mailto:")):
+    for target in LINK.findall(text) + IMAGE.findall(text):
+        if target.startswith(("http://", "https://", "mailto:", "data:")):
             continue
         name, _, anchor = target.partition("#")
         file = (path.parent / name).resolve() if name else path

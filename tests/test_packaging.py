@@ -108,7 +108,7 @@ def test_what_needs_a_notebook_says_what_is_missing_and_how_to_get_it(missing):
 
 SHIPPED_FOLDERS = ("data_samples", "docs", "notebooks")
 # Files by the end of their name that the wheel holds, and nothing else. Metadata come beside them.
-SHIPPED_SUFFIXES = {".py", ".js", ".css", ".html", ".json", ".safetensors", ".mp4", ".md", ".sh", ".ipynb"}
+SHIPPED_SUFFIXES = {".py", ".js", ".css", ".html", ".json", ".safetensors", ".mp4", ".md", ".sh", ".ipynb", ".svg"}
 
 
 def built(source: Path, out: Path, what: str) -> Path:
@@ -200,7 +200,9 @@ shipped.copy_samples("copied")
     assert done.returncode == 0, done.stderr
     assert all(Path(line).is_relative_to(installed) and Path(line).exists() for line in done.stdout.splitlines())
     assert (tmp_path / "copied" / "duet.mp4").read_bytes() == (ROOT / "data_samples" / "duet.mp4").read_bytes()
-    assert len(list((tmp_path / "copied" / "notebooks").iterdir())) == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    for names in ("*.ipynb", "pictures/*.svg"):
+        copied = {path.name for path in (tmp_path / "copied" / "notebooks").glob(names)}
+        assert copied == {path.name for path in (ROOT / "notebooks").glob(names)} and copied
 
 
 def test_only_one_module_knows_where_shipped_files_lie():

@@ -22,7 +22,15 @@ from types import ModuleType
 import sopedu
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "docs/*.*", "data_samples/**/*.md")
+COPIED = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "docs/*.*",
+    "data_samples/**/*.md",
+    "notebooks/pictures/*.svg",
+)
 TABLE = ".. list-table::\n   :class: names\n   :widths: 30 70\n\n{}"
 
 

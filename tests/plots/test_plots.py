@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from contrast import contrast
 from matplotlib import pyplot
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -295,20 +296,6 @@ def test_nothing_is_cut_off() -> None:
         with Image.open(io.BytesIO(plots.encode_figure(figure, "png"))) as picture:
             opacity = np.asarray(picture.convert("RGBA"))[..., 3]
         assert max(edge.max() for edge in (opacity[0], opacity[-1], opacity[:, 0], opacity[:, -1])) == 0
-
-
-def luminance(colour: object) -> float:
-    """Relative luminance of WCAG 2.2."""
-    channels = np.array(to_rgb(colour))
-    return float(np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4) @ _WEIGHTS)
-
-
-_WEIGHTS = (0.2126, 0.7152, 0.0722)
-
-
-def contrast(one: object, other: object) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#111111"], ids=["light", "dark"])
