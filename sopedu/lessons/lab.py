@@ -221,7 +221,7 @@ class Lab(anywidget.AnyWidget):
         """The widget, and a static figure for saved notebooks."""
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        picture = encode_figure(self.figure(), "png", dpi=80, colours=128)
+        picture = encode_figure(self.figure(), "png", dpi=80, colours=220)
         return {**data, "text/plain": repr(self), "image/png": b64encode(picture).decode("ascii")}, metadata
 
     # What a training tells; called from its thread ------------------------------------------------------------------

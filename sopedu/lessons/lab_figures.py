@@ -82,6 +82,7 @@ def plot_two_runs(
         for axes in panels[2:4]:
             axes.set(ylabel="", yticklabels=[])
         _plot_scores(panels[4], run, alike[number], _COLOURS[number], "os"[number % 2])
+    figure.colours = 220
     return figure
 
 
@@ -118,7 +119,7 @@ def _plot_scores(axes: Axes, run: LabRun, alike: Sequence[LabRun], colour: str, 
     known = [one for one in alike if math.isfinite(one.sdr_improvement)]
     shown = np.clip([one.sdr_improvement for one in known], *SCORE_RANGE)
     for number, (place, one) in enumerate(zip(shown, known, strict=True)):
-        how = {"markerfacecolor": colour if one is run else "white", "markersize": 8, "clip_on": False}
+        how = {"markerfacecolor": colour if one is run else "none", "markersize": 8, "clip_on": False}
         axes.plot(place, (-0.25, 0.0, 0.25)[number % 3], marker, color=colour, **how)
     if known:
         mean = float(np.mean([one.sdr_improvement for one in known]))

@@ -83,8 +83,11 @@ def test_a_second_comparison_with_sound_takes_less_than_ten_seconds(page, lab):
 
 
 def test_a_and_b_are_switched_in_place(page, lab):
-    lab.evaluate("lab => { lab.seen = []; const look = () => lab.seen.push([lab.dataset.heard, Number(lab.dataset.position)]);"
-                 " lab.watch = setInterval(look, 10); }")  # fmt: skip
+    lab.evaluate(
+        "lab => { lab.seen = [];"
+        " const look = () => lab.seen.push([lab.dataset.heard, Number(lab.dataset.position)]);"
+        " lab.watch = setInterval(look, 10); }"
+    )
     lab.locator(".play").focus()
     for key in "abmtab":
         page.keyboard.press(key)
@@ -110,7 +113,6 @@ def test_the_keyboard_alone_pauses_seeks_and_chooses(page, lab):
     pair.focus()
     page.keyboard.press("ArrowRight")
     expect(lab.get_by_role("radio", name="cello + trumpet")).to_be_checked()
-    expect(lab.get_by_role("radio", name="true trumpet" if False else "trumpet", exact=True)).to_be_attached()
     source = lab.get_by_role("radio", name="cello", exact=True)
     source.focus()
     page.keyboard.press("ArrowRight")

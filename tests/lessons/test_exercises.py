@@ -45,6 +45,7 @@ TYPICAL_MISTAKES = {
     ),
     "check_honest_mean": "def honest_mean(scores): return np.nan_to_num(scores).mean(), 0",
     "check_hours_of_mixtures": "def hours_of_mixtures(steps, batch_size, clip_seconds): return steps * clip_seconds",
+    "check_mean_and_spread": "def mean_and_spread(scores): return np.mean(scores), np.std(scores)",
     "check_rate_factor": "def rate_factor(step, steps, warmup): return 1 - step / steps",
     "check_diagnosis": (
         "def diagnosis(loudest, weights, gap):\n"
