@@ -1,7 +1,9 @@
-"""Checks for the exercises of the notebooks: each returns pass, fail with a hint, or not attempted.
+"""Checks for the exercises of the notebooks: each returns pass, fail or not attempted.
 
-A check takes the learner's answer and returns a :class:`Verdict`, which a notebook shows as one line. A stub returns
-(or is) ``...``, so that a notebook runs from top to bottom before anything is solved.
+A check takes the learner's answer and returns a :class:`Verdict`, which a notebook shows as one or two lines. It calls
+a function with many arguments, made from a fixed seed, and says for which of them what was expected and what was found.
+The second failure also brings a hint. A stub returns (or is) ``...``, so that a notebook runs from top to bottom before
+anything is solved.
 
     >>> check_seconds_to_samples(lambda seconds, sample_rate: round(seconds * sample_rate))
     ✓ pass: seconds times samples per second gives samples.

@@ -1,14 +1,28 @@
-"""How answers are checked: a verdict is pass, fail with a hint, or not attempted."""
+"""How answers are checked: a verdict is pass, fail with what was found and expected, or not attempted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import copy
+import dis
+import html
+import io
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sopedu.lessons.exercises.differences import difference, missing, settled, short
+
 _MARKS = {"pass": "✓", "fail": "✗", "not attempted": "○"}
+_COLOURS = {"pass": "#009E73", "fail": "#D55E00", "not attempted": "#888888"}  # Okabe-Ito; mark and word say the same
+_SEED = 0  # of the cases: the same ones each time, so that a learner can follow a number
+_MOST_PRINTED = 100_000  # characters; a loop that prints more would never end
+
+#: How often each exercise has failed in this process: the hint comes with the second failure.
+_failures: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -17,65 +31,122 @@ class Verdict:
 
     Args:
         status: ``pass``, ``fail`` or ``not attempted``.
-        message: one line: what is right, or a hint.
+        message: what is right, or what was found and what was expected.
+        hint: where to look, from the second failure on.
     """
 
     status: str
     message: str
+    hint: str = ""
 
     def __repr__(self) -> str:
-        """One line with a mark and a word, as notebooks show it."""
-        return f"{_MARKS[self.status]} {self.status}: {self.message}"
+        """A mark, a word and the message; a hint has its own line."""
+        hint = f"\n  Hint: {self.hint}" if self.hint else ""
+        return f"{_MARKS[self.status]} {self.status}: {self.message}{hint}"
+
+    def _repr_html_(self) -> str:
+        hint = f"<br><b>Hint:</b> {html.escape(self.hint)}" if self.hint else ""
+        return (
+            f'<div style="border-left: 4px solid {_COLOURS[self.status]}; padding: 2px 10px">'
+            f"<b>{_MARKS[self.status]} {self.status}:</b> {html.escape(self.message)}{hint}</div>"
+        )
 
 
 NOT_ATTEMPTED = Verdict("not attempted", "put your answer in the place of `...` and run the cell again.")
 
 
-def judge(function: Callable, cases: Sequence[tuple[tuple, Any]], hint: str, praise: str, tolerance: float) -> Verdict:
+def settle(exercise: str, problem: str, hint: str, praise: str) -> Verdict:
+    """Turn a problem, or none, into a verdict; count failures.
+
+    Args:
+        exercise: its name, by which failures are counted.
+        problem: what was found and expected; empty if all is right.
+        hint: for the second failure and those that follow.
+        praise: message if all is right.
+    """
+    if not problem:
+        _failures.pop(exercise, None)
+        return Verdict("pass", praise)
+    _failures[exercise] = _failures.get(exercise, 0) + 1
+    return Verdict(
+        "fail", problem if problem.endswith("?") else f"{problem}.", f"{hint}." if _failures[exercise] > 1 else ""
+    )
+
+
+def judge(
+    function: Callable,
+    cases: Callable[[np.random.Generator], Iterable[tuple[tuple, Any]]],
+    hint: str,
+    praise: str,
+    tolerance: float = 1e-6,
+) -> Verdict:
     """Call a learner's function on every case, until an answer is missing or differs.
 
     Args:
-        function: the learner's.
-        cases: arguments and the expected answer: a text, a number or an array.
-        hint: for a wrong answer.
+        function: the learner's. It gets copies of the arguments.
+        cases: a function inside the check, which makes arguments and expected answers with a source of randomness:
+            the simplest first, since the first difference is told.
+        hint: for the second wrong answer; never the solution.
         praise: message if all answers are right.
-        tolerance: largest absolute difference of numbers.
+        tolerance: see :func:`sopedu.lessons.exercises.differences.difference`.
     """
-    for arguments, expected in cases:
+    exercise = cases.__qualname__.partition(".")[0]
+    if missing(function):
+        return NOT_ATTEMPTED
+    if not callable(function):
+        return settle(exercise, f"expected a function, found {short(function)}", hint, praise)
+    problem, printed = "", _Printed()
+    for arguments, expected in cases(np.random.default_rng(_SEED)):
+        printed = _Printed()
         try:
-            found = function(*arguments)
-        except Exception as error:
-            return Verdict("fail", f"your code stopped with {type(error).__name__}: {error}. Hint: {hint}.")
-        if missing(found):
-            return NOT_ATTEMPTED
-        called = f"for {', '.join(map(short, arguments))}"
-        if isinstance(expected, str):
-            if not isinstance(found, str) or found != expected:
-                return Verdict("fail", f"{called} the answer is different, not {short(found)}. Hint: {hint}.")
-            continue
-        try:
-            numbers, wanted = np.asarray(found), np.asarray(expected, dtype=float)
-            turned = np.abs(numbers.imag).max(initial=0.0) if np.iscomplexobj(numbers) else 0.0
-            numbers = np.asarray(numbers.real if np.iscomplexobj(numbers) else numbers, dtype=float)
-        except (TypeError, ValueError):
-            return Verdict("fail", f"{called} expected numbers, found {short(found)}. Hint: {hint}.")
-        if turned > tolerance:
-            return Verdict("fail", f"{called} expected real numbers, found complex ones. Hint: {hint}.")
-        if numbers.shape != wanted.shape:
-            return Verdict("fail", f"{called} expected the shape {wanted.shape}, found {numbers.shape}. Hint: {hint}.")
-        if not np.allclose(numbers, wanted, rtol=0.0, atol=tolerance):
-            where = "" if wanted.ndim else f", not {short(found)}"
-            return Verdict("fail", f"{called} the answer is different{where}. Hint: {hint}.")
-    return Verdict("pass", praise)
+            with contextlib.redirect_stdout(printed):
+                found = settled(function(*copy.deepcopy(arguments)))
+        except (Exception, SystemExit) as error:
+            problem = f"stopped with {type(error).__name__}: {_one_line(error)}{_line_of(function, error)}"
+        else:
+            if missing(found) or (found is None and _is_stub(function)):
+                return NOT_ATTEMPTED
+            problem = difference(found, expected, tolerance)
+        if problem:
+            called = f"{getattr(function, '__name__', 'function')}({', '.join(map(short, arguments))})"
+            problem = f"{called.replace('<lambda>', 'lambda')}: {problem}"
+            break
+    if printed.text:
+        print(printed.text)
+    return settle(exercise, problem, hint, praise)
 
 
-def missing(answer: Any) -> bool:
-    """Return whether an answer is still the stub's: None, or three dots."""
-    return answer is None or answer is ...
+class _Printed(io.TextIOBase):
+    """What a learner's function prints: its beginning is kept, and a loop without an end is stopped."""
+
+    def __init__(self) -> None:
+        self.text, self._length = "", 0
+
+    def write(self, text: str) -> int:
+        self.text += text[: max(0, 1000 - len(self.text))]
+        self._length += len(text)
+        if self._length > _MOST_PRINTED:
+            raise RuntimeError("it prints without an end")
+        return len(text)
 
 
-def short(value: Any) -> str:
-    """Return a value as text for one line; for an array, its type and shape."""
-    shape = getattr(value, "shape", ())
-    text = f"{type(value).__name__} of shape {tuple(shape)}" if len(shape) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _is_stub(function: Callable) -> bool:
+    """Whether a function has no code, such as ``def f(): ...``."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return False
+    idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "CACHE"}
+    return {instruction.opname for instruction in dis.get_instructions(code)} <= idle
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _line_of(function: Callable, error: BaseException) -> str:
+    """Where in the learner's own code an error came from."""
+    code = getattr(function, "__code__", None)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.line for frame in frames if code is not None and frame.filename == code.co_filename and frame.line]
+    return f", in the line `{lines[-1]}`" if lines else ""
