@@ -10,12 +10,14 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "checklist": ("Checklist",),
         "checks": ("check", "compare"),
         "lab": ("Lab",),
         "lab_training": ("judge_quickly",),
         "pixel_page": ("export_html",),
         "pixel_probe": ("PixelProbe",),
         "plain_probe": ("cell_grid",),
+        "project": ("baselines",),
         "roofline": ("convolution_costs", "least_seconds", "plot_roofline"),
         "widgets": ("Explorer", "View", "choice", "slider"),
     },
