@@ -7,6 +7,8 @@
     ✓ a page that can be passed on
     ○ a conclusion: write thirty words or more
     1 of 2 are done.
+
+What a learner only claims does not count.
 """
 
 from __future__ import annotations
