@@ -1,6 +1,6 @@
-"""Prepare real data: published lists, films of one's own, downloads, and the ledger of what became of each clip.
+"""Prepare real data: published lists, films of one's own, downloads, what became of each clip, and its health.
 
-Start with `preparing`; `converting` turns one film into one clip.
+Start with `preparing` and `health`; `converting` turns one film into one clip.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "health": ("HealthReport", "examine", "write_cleaned"),
+        "health_page": ("write_health_page",),
         "ledger": ("Row", "read_log"),
         "lists": ("Wanted", "read_list"),
         "preparing": ("Prepared", "prepare"),

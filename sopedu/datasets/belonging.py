@@ -1,0 +1,114 @@
+"""Whether a clip's picture belongs to its sound, as far as a trained model can tell: the swap gap.
+
+The clip's sound is mixed with that of a clip of another class, and a mask is predicted from the clip's own picture. How
+many dB more of its own sound than of the other does the mask let through? The same is asked of pictures of other clips
+of its class. The swap gap is the difference, as median over several mixtures: around 0 where the picture shows what its
+class shows, far below 0 where it shows something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sopedu.audio.masks import mask_power
+from sopedu.audio.spectrogram import stft, warp
+from sopedu.data import IndexClips
+from sopedu.data.batches import Clip
+from sopedu.data.mixing import NOBODY
+from sopedu.errors import SopeduError
+from sopedu.evaluation.pairs import predict_masks
+from sopedu.model.checkpoints import Checkpoint
+
+#: Mixtures in which each clip is judged.
+MIXTURES = 6
+_PICTURES = 3  # of other clips of the class
+_AT_ONCE = 16  # clips between two reports of progress
+_HEARD = 1e-3  # peak of a sound that can be judged
+_MOST = 30.0  # dB by which a mask can prefer one sound
+_SMALLEST = 1e-12
+_ABLE = 3.0  # dB that a model which knows the data prefers the clips' own sounds, as median over the clips
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """How well the pictures of some clips fit their sounds; NaN where a clip cannot be judged.
+
+    Attributes:
+        preference: dB by which the mask of a clip's picture prefers its sound to another, ``(n,)``.
+        gap: preference minus that of other pictures of its class, ``(n,)``.
+    """
+
+    preference: np.ndarray
+    gap: np.ndarray
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether the model knows these sounds and pictures, so that the gaps mean something."""
+        known = self.preference[np.isfinite(self.preference)]
+        return len(known) >= 8 and float(np.median(known)) >= _ABLE
+
+
+def judge_belonging(
+    checkpoint: Checkpoint, path: str | Path, rows: Sequence[int], seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Belonging:  # fmt: skip
+    """Judge whether the pictures of clips belong to their sounds.
+
+    Args:
+        checkpoint: whose model predicts the masks.
+        path: of the index.
+        rows: clips to judge, and to choose other sounds and pictures from.
+        seed: chooses them.
+        progress: is told how many clips of how many are done.
+
+    Returns:
+        one figure per row; NaN where the sound is silent, nobody plays, fewer than three other clips are of the class,
+        or the clip cannot be read.
+    """
+    clips, rows = IndexClips(path, checkpoint.config), np.asarray(rows, int)
+    found, generator = np.full((2, len(rows)), np.nan), np.random.default_rng([seed, 31])
+    labels = clips.labels[rows]
+    for place in range(len(rows)):
+        same, others = (np.flatnonzero(labels == labels[place]), np.flatnonzero(labels != labels[place]))
+        same = same[same != place]
+        if labels[place] != NOBODY and len(same) >= _PICTURES and len(others):
+            heard = rows[generator.choice(others, min(MIXTURES, len(others)), replace=False)]
+            seen = rows[generator.choice(same, _PICTURES, replace=False)]
+            read = [[_read(clips, int(row)) for row in some] for some in ([rows[place]], heard, seen)]
+            own, sounds, pictures = ([clip for clip in some if clip is not None] for some in read)
+            if own and sounds and pictures:
+                found[:, place] = _figures(checkpoint, own[0], sounds, pictures)
+        if place % _AT_ONCE == _AT_ONCE - 1 or place == len(rows) - 1:
+            progress(place + 1, len(rows))
+    return Belonging(*found)
+
+
+def _figures(
+    checkpoint: Checkpoint, own: Clip, sounds: Sequence[Clip], pictures: Sequence[Clip]
+) -> tuple[float, float]:
+    """Return preference and gap of one clip."""
+    sound = checkpoint.config.spectrogram
+    # Each other sound is as loud as the clip's own, so that a soft sound is judged like a loud one.
+    level = own.waveform.square().mean().sqrt()
+    others = torch.stack([clip.waveform * (level / clip.waveform.square().mean().sqrt()) for clip in sounds]) / 2
+    frames = torch.stack([clip.frames for clip in (own, *pictures)]).expand(len(sounds), *[-1] * 5)
+    masks = mask_power(predict_masks(checkpoint.model, own.waveform[None] / 2 + others, frames))  # (n, 1 + m, Q, T)
+    kept = (masks * warp(stft(own.waveform / 2, sound).abs(), sound).square()).sum((-2, -1))
+    let_in = (masks * warp(stft(others, sound).abs(), sound).square()[:, None]).sum((-2, -1))
+    preferred = (10 * torch.log10(kept.clamp(min=_SMALLEST) / let_in.clamp(min=_SMALLEST))).clamp(-_MOST, _MOST)
+    gaps = preferred[:, 0] - preferred[:, 1:].median(1).values
+    return float(preferred[:, 0].median()), float(gaps.median())
+
+
+def _read(clips: IndexClips, row: int) -> Clip | None:
+    """Return a clip, or None if it cannot be read or is silent."""
+    try:
+        clip = clips[row]
+    except SopeduError:
+        return None
+    return clip if float(clip.waveform.abs().max()) >= _HEARD else None

@@ -1,0 +1,142 @@
+"""What is measured on one clip of prepared data: level, silence, clipping, brightness, movement, fingerprints.
+
+:func:`measure_clip` is a pure function of the files of one clip, so that many processes can work at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sopedu.audio.soundfiles import load_waveform
+from sopedu.data.prepared import ClipIndex
+from sopedu.datasets.fingerprints import frame_print, sound_prints
+from sopedu.errors import SopeduError
+
+RATE = 11025  # hertz, at which sounds are measured
+_BLOCK = RATE // 10  # samples: 0.1 s
+_SILENT = 1e-3  # RMS of a silent block: −60 dB full scale
+_ZERO = 1e-4  # peak of digital silence: −80 dB
+_FULL = 0.98  # peak from which repeated extremes are clipping
+_RUN = 3  # equal extremes in a row
+_PAIRS = 40  # pairs of neighbouring frames that are looked at
+_PRINTS = 12  # frames with a fingerprint
+_SIDE = 32  # cells per side to which a frame is averaged
+_BLACK = 16  # of 255: a frame whose brightest cell is darker is black
+LONGEST = 900.0  # seconds of a clip that are read
+
+
+@dataclass
+class ClipFacts:
+    """Measurements of a clip.
+
+    Attributes:
+        audio: path of its sound in the index.
+        frames: path of its folder of frames.
+        label: name of its class.
+        split: name of its index.
+        row: in its index, from 0.
+        problem: why it cannot be read; empty if it can.
+        seconds: length of the sound.
+        peak: of the sound, 1 is full scale.
+        silent_share: of the 0.1 s blocks, those below −60 dB.
+        clipped_share: of the samples, those in runs at full scale.
+        late: seconds of digital silence at the start of a sound that is not silent.
+        frame_count: that the index gives.
+        counted: frames in the folder.
+        black_share: of the frames looked at.
+        still_share: of the pairs of neighbouring frames, those that do not differ.
+        jumps: pairs of neighbouring frames, both parts of stills, that differ by far.
+        sound: see :func:`sopedu.datasets.fingerprints.sound_prints`.
+        pictures: ``(n,)`` uint64, see :func:`sopedu.datasets.fingerprints.frame_print`.
+    """
+
+    audio: str
+    frames: str
+    label: str
+    split: str
+    row: int
+    problem: str = ""
+    seconds: float = 0.0
+    peak: float = 0.0
+    silent_share: float = 0.0
+    clipped_share: float = 0.0
+    late: float = 0.0
+    frame_count: int = 0
+    counted: int = 0
+    black_share: float = 0.0
+    still_share: float = 0.0
+    jumps: int = 0
+    sound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
+    pictures: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+
+
+def measure_clip(index: ClipIndex, row: int) -> ClipFacts:
+    """Measure one clip; what cannot be read is told in ``problem``.
+
+    Args:
+        index: of the data set.
+        row: of the clip, from 0.
+    """
+    entry, label = index[row], index.class_names[index.labels[row]]
+    split = os.path.splitext(os.path.basename(index.path))[0]
+    facts = ClipFacts(entry.audio, entry.frames, label, split, row, frame_count=entry.frame_count)
+    try:
+        facts.counted = _count_frames(index, entry.frames)
+        _measure_sound(facts, load_waveform(index.located(entry.audio), RATE, seconds=LONGEST))
+        if facts.counted:
+            _measure_frames(facts, index)
+    except SopeduError as error:
+        facts.problem = str(error)
+    if not facts.problem and not facts.counted:
+        facts.problem = f"{entry.frames}: there is no frame"
+    return facts
+
+
+def _count_frames(index: ClipIndex, folder: str) -> int:
+    try:
+        with os.scandir(index.located(folder)) as entries:
+            return sum(entry.name.endswith((".jpg", ".png")) for entry in entries)
+    except OSError as error:
+        raise SopeduError(f"{folder}: the frames cannot be listed ({error.strerror})") from error
+
+
+def _measure_sound(facts: ClipFacts, waveform: np.ndarray) -> None:
+    facts.seconds = len(waveform) / RATE
+    loudness = np.abs(waveform)
+    facts.peak = float(loudness.max(initial=0.0))
+    whole = waveform[: len(waveform) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
+    silent = np.sqrt((whole**2).mean(1)) < _SILENT
+    facts.silent_share = float(silent.mean()) if len(whole) else 1.0
+    if facts.peak >= _FULL:
+        extreme = loudness >= facts.peak * 0.999
+        runs = extreme[2:] & extreme[1:-1] & extreme[:-2]
+        facts.clipped_share = float(runs.mean())
+    if facts.silent_share < 1:
+        facts.late = int(np.argmax(loudness > _ZERO)) / RATE
+    facts.sound = sound_prints(waveform, RATE)
+
+
+def _measure_frames(facts: ClipFacts, index: ClipIndex) -> None:
+    last = min(facts.counted, facts.frame_count)
+    firsts = np.unique(np.linspace(1, max(1, last - 1), _PAIRS).astype(int))
+    seen = {number: _cells(index, facts, number) for first in firsts.tolist() for number in (first, first + 1)
+            if number <= last}  # fmt: skip
+    facts.black_share = float(np.mean([cells.max() < _BLACK for cells in seen.values()]))
+    pairs = [(seen[first], seen[first + 1]) for first in firsts.tolist() if first + 1 in seen]
+    differences = [float(np.abs(after - before).max()) for before, after in pairs]
+    facts.still_share = float(np.mean([difference < 1.5 for difference in differences])) if pairs else 0.0
+    shown = list(seen.values())
+    facts.jumps = sum(float(np.abs(b - a).mean()) > 12 for a, b in zip(shown, shown[1:], strict=False))
+    chosen = np.unique(np.linspace(0, len(shown) - 1, _PRINTS).astype(int))
+    facts.pictures = np.array([frame_print(shown[place]) for place in chosen], np.uint64)
+
+
+def _cells(index: ClipIndex, facts: ClipFacts, number: int) -> np.ndarray:
+    """Return the brightness of a frame, averaged over cells, ``(h, w)`` float, 0 … 255."""
+    from PIL import Image
+
+    picture = index.pictures(index[facts.row], [number], 2 * _SIDE)[0]
+    return np.asarray(Image.fromarray(picture).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), float)
