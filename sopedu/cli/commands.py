@@ -11,6 +11,7 @@ import typer
 
 from sopedu.cli import datasets, sweep, toyband
 from sopedu.cli.evaluation import evaluate
+from sopedu.cli.health import health
 from sopedu.cli.options import (
     DeviceOption,
     JsonOption,
@@ -163,6 +164,7 @@ def _print_training_end(run: Run, out: Path) -> None:
 
 
 app.command()(evaluate)
+app.command()(health)
 app.command()(weights)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sopedu.audio.soundfiles import load_waveform
 from sopedu.data.prepared import ClipIndex
 from sopedu.datasets.fingerprints import frame_print, sound_prints
 from sopedu.errors import SopeduError
@@ -23,7 +22,8 @@ _FULL = 0.98  # peak from which repeated extremes are clipping
 _RUN = 3  # equal extremes in a row
 _PAIRS = 40  # pairs of neighbouring frames that are looked at
 _PRINTS = 12  # frames with a fingerprint
-_SIDE = 32  # cells per side to which a frame is averaged
+_SIDE = 36  # cells along the shorter side to which a frame is resized
+_STILL, _JUMP = 2.0, 12.0  # of 255: by which the most different cell, and the mean cell, of two frames differ
 _BLACK = 16  # of 255: a frame whose brightest cell is darker is black
 LONGEST = 900.0  # seconds of a clip that are read
 
@@ -85,7 +85,7 @@ def measure_clip(index: ClipIndex, row: int) -> ClipFacts:
     facts = ClipFacts(entry.audio, entry.frames, label, split, row, frame_count=entry.frame_count)
     try:
         facts.counted = _count_frames(index, entry.frames)
-        _measure_sound(facts, load_waveform(index.located(entry.audio), RATE, seconds=LONGEST))
+        _measure_sound(facts, index.sound(entry, 0.0, round(LONGEST * RATE), RATE))
         if facts.counted:
             _measure_frames(facts, index)
     except SopeduError as error:
@@ -121,22 +121,14 @@ def _measure_sound(facts: ClipFacts, waveform: np.ndarray) -> None:
 
 def _measure_frames(facts: ClipFacts, index: ClipIndex) -> None:
     last = min(facts.counted, facts.frame_count)
-    firsts = np.unique(np.linspace(1, max(1, last - 1), _PAIRS).astype(int))
-    seen = {number: _cells(index, facts, number) for first in firsts.tolist() for number in (first, first + 1)
-            if number <= last}  # fmt: skip
+    firsts = np.unique(np.linspace(1, max(1, last - 1), _PAIRS).astype(int)).tolist()
+    numbers = sorted({number for first in firsts for number in (first, first + 1) if number <= last})
+    pictures = index.pictures(index[facts.row], numbers, _SIDE).astype(np.float32).mean(-1)
+    seen = dict(zip(numbers, pictures, strict=True))
     facts.black_share = float(np.mean([cells.max() < _BLACK for cells in seen.values()]))
-    pairs = [(seen[first], seen[first + 1]) for first in firsts.tolist() if first + 1 in seen]
+    pairs = [(seen[first], seen[first + 1]) for first in firsts if first + 1 in seen]
     differences = [float(np.abs(after - before).max()) for before, after in pairs]
-    facts.still_share = float(np.mean([difference < 1.5 for difference in differences])) if pairs else 0.0
-    shown = list(seen.values())
-    facts.jumps = sum(float(np.abs(b - a).mean()) > 12 for a, b in zip(shown, shown[1:], strict=False))
-    chosen = np.unique(np.linspace(0, len(shown) - 1, _PRINTS).astype(int))
-    facts.pictures = np.array([frame_print(shown[place]) for place in chosen], np.uint64)
-
-
-def _cells(index: ClipIndex, facts: ClipFacts, number: int) -> np.ndarray:
-    """Return the brightness of a frame, averaged over cells, ``(h, w)`` float, 0 … 255."""
-    from PIL import Image
-
-    picture = index.pictures(index[facts.row], [number], 2 * _SIDE)[0]
-    return np.asarray(Image.fromarray(picture).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), float)
+    facts.still_share = float(np.mean([difference < _STILL for difference in differences])) if pairs else 0.0
+    facts.jumps = int((np.abs(np.diff(pictures, axis=0)).mean((1, 2)) > _JUMP).sum())
+    chosen = np.unique(np.linspace(0, len(numbers) - 1, _PRINTS).astype(int))
+    facts.pictures = np.array([frame_print(pictures[place]) for place in chosen], np.uint64)

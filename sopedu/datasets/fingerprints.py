@@ -1,7 +1,7 @@
 """Fingerprints of sounds and frames: clips that hold the same recording share them, whatever their file format.
 
 Sound: the signs of energy differences between neighbouring bands and moments, 32 bits per moment, which survive
-compression and changes of level. Kept are the moments whose bits say so (one in eight), so that two clips cut from one
+compression and changes of level. Kept are the moments whose bits say so (one in twelve), so that two clips cut from one
 recording at different starts keep the same ones.
 
 Frames: the signs of brightness differences between neighbouring cells, 64 bits per frame.
@@ -17,13 +17,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 _RATE = 11025  # hertz
-_WINDOW, _HOP = 4096, 512  # samples: 0.37 s and 46 ms
+_WINDOW, _HOP = 4096, 128  # samples: 0.37 s and 12 ms
+_LAG = 4  # hops between the moments that are compared
 _BANDS = 33  # 32 differences
 _LOWEST, _HIGHEST = 300.0, 4000.0  # hertz
-_KEPT = 8  # one moment in eight is kept
+_KEPT = 12  # one moment in twelve is kept
 _FLOOR = 1e-3  # of the loudest moment's energy: what is softer is noise
+_NOISE = 1e-3  # of a moment's energy
+_FEWEST_BITS = 5  # set in a moment that tells something
 _SHARED = 4  # moments that two sounds must have in common …
-_SHARE = 0.2  # … and which part of the smaller one's
+_SHARE = 0.35  # … and which part of the smaller one's
 _MARGIN = 3.0  # of 255: cells that are equally bright but for compression stay equal
 _COMMON = 200  # a pattern of bits in more clips than this tells nothing, such as that of a test tone
 
@@ -46,9 +49,11 @@ def sound_prints(waveform: np.ndarray, sample_rate: int = _RATE) -> np.ndarray:
     edges = np.geomspace(_LOWEST, highest, _BANDS + 1) * _WINDOW / sample_rate
     bands = np.add.reduceat(power, edges.astype(int)[:-1], axis=1)
     across = bands[:, :-1] - bands[:, 1:]
-    signs = across[1:] - across[:-1] > 0
-    energy = bands[1:].sum(1)
-    heard = signs[energy > _FLOOR * max(float(energy.max(initial=0.0)), 1e-12)]
+    energy = bands[_LAG:].sum(1)
+    # The margin keeps bands that are nearly silent, where noise would decide, at 0.
+    signs = across[_LAG:] - across[:-_LAG] > _NOISE * energy[:, None]
+    telling = (energy > _FLOOR * max(float(energy.max(initial=0.0)), 1e-12)) & (signs.sum(1) >= _FEWEST_BITS)
+    heard = signs[telling]
     bits = np.packbits(heard, axis=1).view(">u4").ravel().astype(np.uint64)
     # Mixed bits choose the moments, so that the choice does not follow the sound.
     kept = bits[(bits * np.uint64(2654435761) >> np.uint64(13)) % np.uint64(_KEPT) == 0]
@@ -78,11 +83,11 @@ def same_sounds(prints: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
     owners = np.repeat(np.arange(len(prints), dtype=np.int32), [len(one) for one in prints])
     values = np.concatenate(prints) if len(prints) else np.zeros(0, np.uint32)
     order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(np.diff(values[order], prepend=-1))
+    ends = np.flatnonzero(np.diff(values[order])) + 1
     shared: dict[tuple[int, int], int] = defaultdict(int)
-    for begin, end in zip(starts, [*starts[1:], len(order)], strict=True):
-        if 2 <= end - begin <= _COMMON:
-            clips = np.sort(owners[order[begin:end]]).tolist()
+    for same in np.split(owners[order], ends):
+        if 2 <= len(same) <= _COMMON:
+            clips = np.sort(same).tolist()
             for place, first in enumerate(clips):
                 for second in clips[place + 1 :]:
                     shared[first, second] += 1

@@ -1,4 +1,4 @@
-"""Examine prepared data: silent or clipped sounds, still or black pictures, duplicates, wrong lengths (``sopedu health``).
+"""Examine prepared data: silence, clipping, stills, duplicates, wrong lengths (``sopedu health``).
 
     >>> report = examine(["data/train.csv", "data/val.csv"], checkpoint="toyband")
     >>> print(report.table())

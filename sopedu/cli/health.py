@@ -1,0 +1,109 @@
+"""``sopedu health``: examine prepared data before a training is spent on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sopedu.cli.options import JsonOption, goal_of, printer, split_names, writable, write_figures
+from sopedu.errors import SopeduError
+
+_PER_CLIP = 0.15  # seconds to measure a clip of 10 s on one core
+_JUDGED = 0.4  # seconds to judge one with a model
+
+#: Exit status if a clip has a fault.
+FAULTY = 1
+
+
+def health(
+    indexes: Annotated[list[Path], typer.Argument(help="Index files of one data set, or the folder that holds them.")],
+    checkpoint: Annotated[
+        str, typer.Option(help="Its model judges whether sound and picture belong together; default: nobody does.")
+    ] = "",
+    page: Annotated[
+        Path | None, typer.Option(help="Also write a page to look at and listen to.", callback=writable)
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write NAME.clean.csv beside each index, without the faulty clips.")
+    ] = False,
+    keep: Annotated[str, typer.Option(help="Kinds of faults that --fix keeps, with commas.")] = "",
+    fps: Annotated[float | None, typer.Option(help="Frames per second; default: read from the data.", min=0.1)] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; default: one per core.", min=1)] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Find silent, still, black, clipped, duplicate and wrongly cut clips. Changes no sound and no frame.
+
+    The exit status is 0 if nothing was found, 1 if a clip has a fault.
+
+    Python: sopedu.datasets.examine(["train.csv", "val.csv"])
+    """
+    from sopedu.data.prepared import read_index
+    from sopedu.datasets.health import KINDS, examine, write_cleaned
+    from sopedu.machine import usable_cores
+    from sopedu.training.estimate import spoken
+
+    if unknown := sorted(set(split_names(keep)) - KINDS.keys()):
+        raise SopeduError(f"--keep {', '.join(unknown)}: no such kind of fault; choose of {', '.join(KINDS)}")
+    say, paths = printer(json_file), index_files(indexes)
+    processes = jobs or usable_cores()
+    clips = sum(len(read_index(path)) for path in paths)
+    seconds = clips * (_PER_CLIP / processes + (_JUDGED if checkpoint else 0))
+    goals = [str(goal) for goal in (page, *_cleaned(paths, fix)) if goal is not None]
+    say(
+        f"plan: examine {clips} clips of {', '.join(map(str, paths))}, about {spoken(seconds)}"
+        f"{'; writes ' + ', '.join(goals) if goals else ''}{goal_of(json_file)}"
+    )
+    report = _examined(examine, paths, checkpoint or None, fps, processes)
+    say(report.table())
+    if page is not None:
+        from sopedu.datasets.health_page import write_health_page
+
+        say(f"page: {write_health_page(page, report)}")
+    if fix:
+        for written in write_cleaned(report, split_names(keep)):
+            say(f"cleaned: {written}")
+    write_figures(json_file, report.figures())
+    if report.faults:
+        raise typer.Exit(FAULTY)
+
+
+def index_files(places: list[Path]) -> list[Path]:
+    """Return the index files at some places: files as they are, of a folder its train.csv, val.csv and test.csv.
+
+    Args:
+        places: files and folders.
+
+    Raises:
+        SopeduError: a folder holds none of them.
+    """
+    found = []
+    for place in places:
+        inside = [place / name for name in ("train.csv", "val.csv", "test.csv") if (place / name).is_file()]
+        if place.is_dir() and not inside:
+            raise SopeduError(f"{place}: holds no train.csv, val.csv or test.csv; give the path of an index")
+        found += inside or [place]
+    return found
+
+
+def _cleaned(paths: list[Path], fix: bool) -> list[Path]:
+    return [path.with_name(f"{path.stem}.clean.csv") for path in paths] if fix else []
+
+
+def _examined(examine, paths, checkpoint, fps, processes):
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from tqdm import tqdm
+
+    with tqdm(unit="clip", desc="examining") as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        if processes == 1:
+            return examine(paths, checkpoint, fps, progress=progress)
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            return examine(paths, checkpoint, fps, executor=pool, progress=progress)
