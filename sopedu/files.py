@@ -147,18 +147,18 @@ def require_new_folder(folder: str | Path) -> Path:
     _check_name(folder)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another --out")
+            raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another folder")
         there = through_links(folder).absolute()
         nearest = next(place for place in (there, *there.parents) if place.exists())
         if not nearest.is_dir():
-            raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another --out")
+            raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another folder")
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise SopeduError(
-                f"{folder}: no folder can be made there, {nearest} may not be written; choose another --out"
+                f"{folder}: no folder can be made there, {nearest} may not be written; choose another folder"
             )
     except OSError as error:
         raise SopeduError(
-            f"{folder!s:.200}: no folder can be made there ({_reason(error)}); choose another --out"
+            f"{folder!s:.200}: no folder can be made there ({_reason(error)}); choose another folder"
         ) from error
     return folder
 
@@ -253,7 +253,7 @@ def _locked(folder: Path, absolute: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise SopeduError(f"{folder}: another run is writing there; wait for it or choose another --out") from error
+        raise SopeduError(f"{folder}: another run is writing there; wait for it or choose another folder") from error
     try:
         require_new_folder(folder)  # the other run may have ended between the check and the lock
         yield

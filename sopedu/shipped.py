@@ -10,15 +10,11 @@ What is made or fetched later lies in the cache.
 from __future__ import annotations
 
 import os
-import shutil
 from importlib.resources import files
 from pathlib import Path
 
 from sopedu.errors import SopeduError
-from sopedu.files import folder_written_aside
 
-# The notebooks and the pages that they link to keep their folders, so that the links work.
-_COPIED = ("notebooks/*.ipynb", "notebooks/pictures/*.svg", "docs/*.*", "data_samples/**/*.md")
 #: Checkpoints that do not come with sopedu: ``sopedu weights NAME`` fetches them into the cache.
 FETCHED = ("music",)
 
@@ -106,27 +102,3 @@ def checkpoint_folder(checkpoint: str | Path) -> Path:
     inside = folder / "checkpoint"
     is_run = os.path.exists(inside / "config.json") and not os.path.exists(folder / "config.json")
     return inside if is_run else folder
-
-
-def copy_samples(folder: str | Path) -> list[Path]:
-    """Copy the sample video, the notebooks and the pages that they link to into a new folder.
-
-    Args:
-        folder: must not exist yet, or be empty.
-
-    Returns:
-        The paths of the copies.
-
-    Raises:
-        SopeduError: the folder holds something or cannot be written.
-    """
-    sources = {"duet.mp4": sample_path("duet.mp4")}
-    for pattern in _COPIED:
-        top, _, names = pattern.partition("/")
-        found = sorted(shipped_path(top).glob(names))
-        sources |= {f"{top}/{path.relative_to(shipped_path(top)).as_posix()}": path for path in found}
-    with folder_written_aside(folder) as unfinished:
-        for name, path in sources.items():
-            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, unfinished / name)  # not its permissions: a copy may be changed
-    return [Path(folder) / name for name in sources]

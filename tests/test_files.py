@@ -30,11 +30,11 @@ from sopedu.files import (
     write_tensors,
     written_aside,
 )
+from sopedu.lessons.folder import copy_lessons
 from sopedu.model.checkpoints import Checkpoint, save_checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.objects.toyband_detector import ToyBandDetector, ToyBandNet, save_toyband_detector
 from sopedu.plots import save_figure
-from sopedu.shipped import copy_samples
 from sopedu.toyband.export import contact_sheet, render_dataset
 from sopedu.training.callbacks import JsonLinesHistory
 from sopedu.training.resume import State, save_state
@@ -193,7 +193,7 @@ REPLACING: dict[str, Callable[[Path], object]] = {
 NEW: dict[str, Callable[[Path], object]] = {
     "detector": lambda folder: save_toyband_detector(folder / "new", ToyBandDetector(ToyBandNet()), {}),
     "data set": lambda folder: render_dataset(folder / "new", 1, seconds=0.5, size=16, progress=False),
-    "samples": lambda folder: copy_samples(folder / "new"),
+    "lessons": lambda folder: copy_lessons(folder / "new"),
 }
 
 

@@ -184,7 +184,7 @@ def test_from_the_wheel_all_that_is_shipped_is_found_by_name(installed, tmp_path
     code = """
 import sopedu
 from sopedu import shipped
-from sopedu.lessons import broken_runs
+from sopedu.lessons import broken_runs, copy_lessons
 from sopedu.objects import toyband_detector
 print(sopedu.__file__)
 print(shipped.shipped_path("notebooks"), sopedu.sample_path("duet.mp4"), broken_runs.RECORDED, sep="\\n")
@@ -193,7 +193,7 @@ assert sopedu.load_checkpoint("toyband-tiny").config.name == "tiny"
 sopedu.new_model(sopedu.preset("tiny"))  # from the warm start
 assert broken_runs.recorded_run("A")["history"]
 assert toyband_detector.load_toyband_detector().class_names == sopedu.INSTRUMENTS
-shipped.copy_samples("copied")
+copy_lessons("copied")
 """
     run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(installed)!r}){code}"]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=120)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from links import LINK, broken_links
 
 import sopedu
 from sopedu import shipped
@@ -115,16 +114,3 @@ def test_the_film_is_taken_apart_by_the_shipped_checkpoint(tmp_path):
     for number, stem in enumerate(stems, 1):
         heard = torch.as_tensor(sopedu.load_waveform(tmp_path / "out" / f"region{number}.wav", 11025))[:88200]
         assert float(sopedu.si_sdr(heard, torch.tensor(stem[: len(heard)], dtype=torch.float32))) > 9
-
-
-def test_copied_samples_are_complete_and_their_links_hold(tmp_path):
-    copied = shipped.copy_samples(tmp_path / "course")
-    assert sorted(copied) == sorted(path for path in (tmp_path / "course").rglob("*") if path.is_file())
-    notebooks = [path for path in copied if path.suffix == ".ipynb"]
-    assert copied[0] == tmp_path / "course" / "duet.mp4" and len(notebooks) >= 14
-    for path in notebooks:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-        assert LINK.search(text) and broken_links(path, text) == []
-    with pytest.raises(SopeduError, match="already exists and is not an empty folder"):
-        shipped.copy_samples(tmp_path / "course")

@@ -12,6 +12,7 @@ import typer
 from sopedu.cli import datasets, sweep, toyband
 from sopedu.cli.evaluation import evaluate
 from sopedu.cli.health import health
+from sopedu.cli.lessons import lessons
 from sopedu.cli.options import (
     DeviceOption,
     JsonOption,
@@ -166,6 +167,7 @@ def _print_training_end(run: Run, out: Path) -> None:
 app.command()(evaluate)
 app.command()(health)
 app.command()(weights)
+app.command()(lessons)
 
 
 @app.command()
@@ -266,24 +268,6 @@ def _length_and_duration(
     part = VideoPart(probe(video, picture_stream, sound_stream), start, end)
     duration = spoken(separation_seconds(part.info, part.seconds, 1 + regions))
     return f"{part.seconds:.1f} s of {printable(str(video))}, about {duration}"
-
-
-@app.command()
-def samples(
-    folder: Annotated[Path, typer.Argument(help="New folder to copy them to.")] = Path("sopedu-samples"),
-) -> None:
-    """Copy the sample video duet.mp4 and the notebooks into a folder.
-
-    Python: sopedu.sample_path("duet.mp4")
-    """
-    from sopedu.shipped import copy_samples
-
-    copied = copy_samples(folder)
-    film, first = (next(path for path in copied if path.suffix == kind) for kind in (".mp4", ".ipynb"))
-    typer.echo(
-        f"{len(copied)} files in {folder}\nnext: sopedu separate {shlex.quote(str(film))}\n"
-        f"      jupyter lab {shlex.quote(str(first))}"
-    )
 
 
 @app.command()

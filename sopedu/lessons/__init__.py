@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = exports(
     {
         "checklist": ("Checklist",),
         "checks": ("check", "compare"),
+        "folder": ("copy_lessons", "open_lab"),
         "lab": ("Lab",),
         "lab_training": ("judge_quickly",),
         "pixel_page": ("export_html",),

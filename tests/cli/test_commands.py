@@ -38,7 +38,7 @@ OPTIONS = {
     "device json",
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",
     "compare": "plot json",
-    "samples": "",
+    "lessons": "open",
     "benchmark": "preset steps set data json",
     "weights": "from url",
     "toyband sheet": "out split",
@@ -124,8 +124,8 @@ MISTAKES = {
     "toyband film film.mp4 --pair violin": "a duet of 'violin': name two of accordion",
     "toyband film film.mp4 --pair violin,kazoo": "a duet of 'violin, kazoo'",
     "toyband film nowhere/film.mp4": "the folder nowhere does not exist",
-    "samples full": "full: already exists and is not an empty folder",
-    "samples film.mp4": "film.mp4: already exists and is not an empty folder",
+    "lessons full": "full: holds other files and no lessons; name a new folder",
+    "lessons film.mp4": "film.mp4: already exists and is not an empty folder",
 }
 
 
