@@ -115,20 +115,20 @@ def samples_of(path: Path, frame: Any) -> np.ndarray:
     planes, count = (channels, frame.samples) if planar else (1, frame.samples * channels)
     try:
         kind = format_dtypes[frame.format.name]
-        samples = np.stack([np.frombuffer(plane, kind, count) for plane in frame.planes[:planes]])
+        samples = [np.frombuffer(plane, kind, count) for plane in frame.planes[:planes]]
     except (KeyError, ValueError) as error:
         raise SopeduError(
             f"{path}: {frame.samples} samples of {channels} channels in the format {frame.format.name} cannot be read; "
             "convert it to mp4"
         ) from error
-    if not planar:
-        samples = samples.reshape(frame.samples, channels).T
-    values = samples.astype(np.float64)
-    if samples.dtype == np.uint8:
+    values = np.empty((len(samples) if planar else channels, frame.samples))
+    for place, plane in enumerate(samples if planar else samples[0].reshape(frame.samples, channels).T):
+        values[place] = plane
+    if samples[0].dtype == np.uint8:
         values = (values - 128) / 128
-    elif np.issubdtype(samples.dtype, np.integer):
-        values = values / -float(np.iinfo(samples.dtype).min)
-    loudest = float(np.abs(values).max()) if values.size else 0.0
+    elif np.issubdtype(samples[0].dtype, np.integer):
+        values /= -float(np.iinfo(samples[0].dtype).min)
+    loudest = float(max(values.max(), -values.min())) if values.size else 0.0
     if not loudest <= _LOUDEST_SAMPLE:  # also true for NaN
         raise SopeduError(
             f"{path}: its sound holds a sample of {loudest:g}, full scale is 1; export the file again"

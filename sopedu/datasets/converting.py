@@ -184,7 +184,7 @@ def _pictures(job: ClipJob, info: VideoInfo, begin: float, count: int, skipped: 
     size = size_in_proportion(height, width, min(job.form.short_side, round(min(height, width))), _LONGEST_SHAPE)
     times = begin + np.arange(count) / job.form.frame_rate
     with _readable():
-        yield from frames_at(info.path, times, size, info.picture_stream, skipped)
+        yield from frames_at(info.path, times, size, info.picture_stream, skipped, quick=True)
 
 
 def _sound(job: ClipJob, begin: float, seconds: float, skipped: list[float]) -> Iterator[np.ndarray]:

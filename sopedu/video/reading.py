@@ -314,6 +314,7 @@ def frames_at(
     size: tuple[int, int] | None = None,
     stream: int | None = None,
     skipped: list[float] | None = None,
+    quick: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yield the pictures that are shown at ascending times, one at a time: `read_frames` for a long list.
 
@@ -323,6 +324,7 @@ def frames_at(
         size: (height, width) to scale to, in pixels; None keeps the picture's own size.
         stream: number of the picture stream; None takes the default one.
         skipped: takes the times of damaged packets; None makes them an error.
+        quick: scale as :func:`sopedu.video.decoding.rgb_picture` does for pictures that become JPEG files.
 
     Yields:
         (H, W, 3) uint8, RGB, upright.
@@ -343,7 +345,7 @@ def frames_at(
                 shown, picture = upcoming[1], None
                 upcoming = next(decoded, None)
             if picture is None:
-                picture = rgb_picture(path, shown, size)
+                picture = rgb_picture(path, shown, size, quick)
                 size = picture.shape[:2]
             yield picture
     finally:

@@ -59,3 +59,26 @@ def test_no_other_module_resizes_with_antialiasing_but_the_detector_to_its_own_s
         if isinstance(node, ast.keyword) and node.arg == "antialias"
     }
     assert resizing == {"video/resizing.py", "objects/toyband_detector.py"}
+
+
+def test_scaling_before_the_colours_are_converted_differs_no_more_than_a_jpeg_does(tmp_path):
+    """Shapes with sharp coloured edges, the worst case for colours at half the resolution."""
+    import io
+
+    from PIL import Image
+
+    from sopedu.toyband.scenes import solo
+    from sopedu.video.reading import frames_at
+    from sopedu.video.writing import write_video
+
+    pictures = solo(3, "train", "trumpet", size=320, times=(0.5, 1.0), samples=16384).frames
+    write_video(tmp_path / "film.mp4", pictures, 2.0)
+    plain, quick = (
+        np.stack(list(frames_at(tmp_path / "film.mp4", (0.0, 0.5), (256, 256), quick=quick))) for quick in (False, True)
+    )
+    encoded = io.BytesIO()
+    Image.fromarray(plain[0]).save(encoded, "JPEG", quality=92)
+    jpeg = np.asarray(Image.open(encoded))
+    assert quick.shape == plain.shape == (2, 256, 256, 3)
+    apart, stored = (np.abs(a.astype(float) - plain[0]).mean() for a in (quick[0], jpeg))
+    assert 0 < apart < 1.5 * stored
