@@ -39,7 +39,8 @@ def project() -> dict:
 
 
 def name_and_range(requirement: str) -> tuple[str, str]:
-    name, versions = re.fullmatch(r"([A-Za-z0-9_.-]+?)\s*([<>=!~].*)?", requirement).groups()
+    # Extras of a package, as in yt-dlp[default], are pip's; conda's package has them.
+    name, versions = re.fullmatch(r"([A-Za-z0-9_.-]+?)(?:\[\w+\])?\s*([<>=!~].*)?", requirement).groups()
     return name, versions or ""
 
 

@@ -42,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(sweep.sweep)
+app.command()(datasets.fetch)
 app.command()(datasets.prepare)
 app.add_typer(toyband.app, name="toyband", no_args_is_help=True)
 

@@ -1,4 +1,4 @@
-"""``sopedu prepare``: real films become a data set to train on."""
+"""``sopedu fetch`` and ``sopedu prepare``: films of a list, and films that become a data set to train on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,42 @@ if TYPE_CHECKING:
     from sopedu.datasets.preparing import Prepared
 
 _PROTOCOLS = "music, listed or seeded; default: as is usual for the source."
+
+
+def fetch(
+    path: Annotated[Path, typer.Argument(metavar="LIST", help="MUSIC (.json), VGGSound or AudioSet (.csv).")],
+    out: Annotated[Path, typer.Option(help="Folder of the films; one that is there is continued.")],
+    address: Annotated[str | None, typer.Option(help="Of a film, with {id} in it; default: YouTube.")] = None,
+    height: Annotated[int, typer.Option(help="Of the pictures at most, in pixels.", min=144)] = 360,
+    cookies: Annotated[Path | None, typer.Option(help="File of cookies, passed on to yt-dlp.")] = None,
+    proxy: Annotated[str | None, typer.Option(help="Address of a proxy, passed on to yt-dlp.")] = None,
+    limit: Annotated[int | None, typer.Option(help="How many films to ask for now; default: all.", min=1)] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Fetch the films of a published list, one at a time.
+
+    Whether you may is yours to know: terms of the site, licences of the films. Python: sopedu.datasets.fetch(list, out)
+    """
+    from sopedu.datasets.fetching import YOUTUBE
+    from sopedu.datasets.fetching import fetch as fetch_films
+
+    say = printer(json_file)
+    say(
+        f"plan: fetch the films of {path}, one at a time with pauses of 5 to 10 s, about 300 per hour; run it again "
+        f"after a stop; films go to {out}"
+    )
+    done = fetch_films(path, out, address=address or YOUTUBE, height=height, cookies=cookies, proxy=proxy, limit=limit)
+    say(_listed(done.states))
+    for split, classes in done.coverage.items():
+        have, total = (sum(numbers) for numbers in zip(*classes.values(), strict=True))
+        least = sorted(classes, key=lambda label: classes[label][0] / classes[label][1])[:3]
+        worst = ", ".join(f"{label} {classes[label][0]} of {classes[label][1]}" for label in least)
+        say(f"{split or 'all'}: {have} of {total} clips of {len(classes)} classes have their film; least: {worst}")
+    say(f"why films are missing: {done.out / 'clips.csv'}")
+    write_figures(json_file, {"states": done.states, "coverage": done.coverage, "stopped": done.stopped})
+    if done.stopped:
+        raise SopeduError(f"stopped: {done.stopped}")
+    say(f"next: sopedu prepare {path} --films {out} --out prepared")
 
 
 def prepare(

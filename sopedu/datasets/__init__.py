@@ -10,6 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "fetching": ("Fetched", "fetch"),
         "health": ("HealthReport", "examine", "write_cleaned"),
         "health_page": ("write_health_page",),
         "ledger": ("Row", "read_log"),
