@@ -1,23 +1,31 @@
 // Draws a PixelProbe and passes on what people do; everything that is computed comes from pixel_probe.py.
+// The clock is the position of the sound: while it plays, picture, map and cursors are drawn for it again and again.
 
-const KEPT = ["#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]; // Okabe and Ito
+const SOURCES = ["#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]; // Okabe and Ito
+const KEPT = [...SOURCES].reverse();
+const NOBODY = "#BBBBBB";
 const CHOSEN = "#56B4E9";
 const DARK = 0.1; // a map whose loudest cell lets less through than this stays dark
 const PATIENCE = 15000; // milliseconds until somebody is told that Python does not answer
-const MAPS = { maps: "whole clip", maps_now: "this moment", none: "off" };
+const MAPS = { maps: "whole clip", now: "this moment", who: "who sounds", none: "off" };
 const KEYS = [
   ["Arrow keys", "move the cursor over the cells"],
   ["Shift + arrow keys", "grow a box from the cursor"],
-  ["Space", "paint the cell under the cursor, or wipe it"],
+  ["Space", "play or pause"],
+  ["B", "paint the cell under the cursor, or wipe it"],
   ["Enter", "listen to the painted cells, the box or the cell"],
   ["1 to 9", "listen to a numbered box"],
   ["A", "compare with the mixture"],
-  ["P", "play or pause"],
   ["K", "keep the region"],
   ["M", "change the map"],
-  ["Page Up, Page Down", "go to another moment"],
+  ["Page Up, Page Down", "go one picture back or on"],
+  ["Home, End", "go to the beginning or the end"],
   ["Escape", "clear box and paint"],
+  ["In the time line", "left and right go one picture back or on, Home, End and Space as above"],
 ];
+
+const colourOf = (number) => SOURCES[number] ?? NOBODY;
+const inkOn = (colour) => (colour === "#0072B2" ? "#fff" : "#000");
 
 function make(name, attributes = {}, ...children) {
   const node = document.createElement(name);
@@ -31,7 +39,8 @@ function make(name, attributes = {}, ...children) {
 }
 
 const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-const floats = (view) => new Float32Array(bytes(view).slice().buffer);
+const decibels = (value) => `${Math.round(value)} dB`.replace("-", "−");
+const red_green_blue = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 const percent = (share) => `${share >= 0.095 || share === 0 ? Math.round(100 * share) : (100 * share).toFixed(1)} %`;
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -39,14 +48,20 @@ function render({ model, el }) {
   const scene = model.get("_scene");
   const [rows, columns] = scene.grid;
   const colours = { magma: bytes(scene.magma), cividis: bytes(scene.cividis) };
-  const maps = { maps: floats(scene.maps), maps_now: floats(scene.maps_now) };
-  // Each moment has the whole scale of colours, which the legend tells: a quiet moment would be dark beside a loud one.
-  const now = (kind) => maps[kind].subarray(model.get("moment") * rows * columns, (model.get("moment") + 1) * rows * columns);
-  const top = (kind) => now(kind).reduce((a, b) => Math.max(a, b), DARK);
+  const cells = rows * columns;
+  const sources = scene.boxes.length;
+  const [maps, loudness, levels, who] = ["maps", "loudness", "levels", "who"].map((name) => bytes(scene[name]));
+  // One scale for all pictures, so that loud and quiet moments differ.
+  const top = Math.max(DARK, maps.reduce((a, b) => Math.max(a, b), 0) ** 2 / 255 ** 2);
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const urls = new Set();
   const cleanups = [];
 
+  let shown = model.get("moment"); // number of the picture that is drawn; Python is told when the sound pauses
   let mapKind = "maps";
+  let mapChosen = false; // until somebody chooses a map, playing and seeking turn to that of the moment
+  let ticking = 0;
+  let awaited = shown ? Math.max(0, scene.times[shown]) : 0; // position of a sound that is still loading, else null
   let tool = "box";
   let cursor = { row: Math.floor(rows / 2), column: Math.floor(columns / 2) };
   let anchor = null; // the cell from which a box grows by keyboard
@@ -65,7 +80,7 @@ function render({ model, el }) {
   const pictures = scene.pictures.map((view) => {
     const image = new Image();
     image.onload = draw;
-    image.src = link(view, "image/webp");
+    image.src = link(view, "image/jpeg");
     return image;
   });
   const mixtureUrl = link(scene.mixture, "audio/wav");
@@ -84,7 +99,7 @@ function render({ model, el }) {
   const status = make("p", { class: "status", id: `${unique}-status`, role: "status", "aria-live": "polite" });
   const legend = make("div", { class: "legend" });
   const under = make("span", { class: "under", "aria-hidden": "true" });
-  const button = (text, act, more = {}) => make("button", { type: "button", onclick: act, ...more }, text);
+  const button = (text, act, more = {}, ...rest) => make("button", { type: "button", onclick: act, ...more }, text, ...rest);
   const boxTool = button("Point or box", () => choose("box"));
   const brushTool = button("Brush", () => choose("brush"));
   const mapButton = button("", nextMap, { title: "key M" });
@@ -92,18 +107,23 @@ function render({ model, el }) {
     type: "range",
     min: "0",
     max: String(scene.times.length - 1),
-    "aria-label": "moment",
+    "aria-label": "time line",
     disabled: scene.times.length < 2,
     oninput: () => goTo(Number(slider.value)),
+    onkeydown: (event) => event.key === " " && (event.preventDefault(), playOrPause()),
   });
   const sliderText = make("output", {});
   const title = make("strong", { class: "title" });
-  const loudness = make("span", { class: "loudness" });
+  const loudnessText = make("span", { class: "loudness" });
   const player = make("audio", { controls: true, preload: "auto", class: "player", "aria-label": "what is heard" });
   const compare = button("", toggleMixture, { title: "key A" });
   const keepButton = button("Keep this region", () => ask({ kind: "keep" }), { title: "key K" });
-  const spectrogram = panel("spectrogram", "magma", `${scene.floor} dB`.replace("-", "−"), "0 dB");
-  const mask = panel("mask: what is let through", "cividis", "0 %", "100 %");
+  const strip = make("canvas", { class: "strip", "aria-hidden": "true", width: 60, height: scene.rows });
+  const spectrogram = panel("spectrogram", "magma", decibels(scene.floor), "0 dB");
+  const mask = panel("mask: what is let through", "cividis", "0 %", "100 %", strip);
+  const meters = scene.boxes.map(({ name, box }, i) => meter(name, i, () => listen(box)));
+  const band = make("div", { class: "row band", role: "group", "aria-label": "sources: hear one" }, ...meters.map((m) => m.button));
+  band.hidden = !sources;
   const shelf = make("ol", { class: "shelf" });
   const together = button("Play all kept together", playTogether);
   const kept = make("section", { class: "kept", "aria-label": "kept regions" }, together, shelf);
@@ -123,14 +143,15 @@ function render({ model, el }) {
         { class: "left" },
         make("div", { class: "stage" }, canvas),
         legend,
-        make("div", { class: "row scrub" }, make("span", {}, "Moment"), slider, sliderText),
+        make("div", { class: "row scrub" }, make("span", {}, "Time"), slider, sliderText),
+        band,
         make("div", { class: "row" }, boxTool, brushTool, mapButton),
         status,
       ),
       make(
         "div",
         { class: "right" },
-        make("p", { class: "heard" }, title, loudness),
+        make("p", { class: "heard" }, title, loudnessText),
         player,
         make("div", { class: "row" }, compare, keepButton),
         spectrogram.figure,
@@ -141,7 +162,16 @@ function render({ model, el }) {
     help,
   );
 
-  function panel(name, palette, low, high) {
+  function meter(name, i, hearIt) {
+    const bar = make("span", { class: "level" });
+    const said = make("span", { class: "said" });
+    const mark = make("span", { class: "mark", style: `background: ${colourOf(i)}; color: ${inkOn(colourOf(i))}` }, String(i + 1));
+    const meterBar = make("span", { class: "meter", "aria-hidden": "true" }, bar);
+    bar.style.background = colourOf(i);
+    return { button: button(mark, hearIt, { "aria-label": `hear ${name}`, title: `key ${i + 1}` }, name, meterBar, said), bar, said };
+  }
+
+  function panel(name, palette, low, high, beside) {
     const image = make("canvas", { role: "img", "aria-label": name, width: 1, height: 1 });
     const head = make("div", { class: "playhead" });
     const ticks = scene.ticks.map(([hertz, at]) =>
@@ -150,8 +180,20 @@ function render({ model, el }) {
     const seconds = make("div", { class: "seconds" }, make("span", {}, "0"), make("span", {}, "time in s"));
     seconds.append(make("span", {}, scene.seconds.toFixed(1)));
     const figure = make("figure", {}, make("figcaption", {}, make("span", {}, name, " (Hz)"), scale(palette, low, high)));
-    const plot = make("div", { class: "plot" }, image, head);
-    figure.append(make("div", { class: "axes" }, make("div", { class: "hertz", title: "Hz" }, ...ticks), plot), seconds);
+    const plot = make("div", { class: "plot", title: "drag to seek" }, image, head);
+    const seekTo = (event) => {
+      const frame = plot.getBoundingClientRect();
+      seek((scene.seconds * (event.clientX - frame.left)) / frame.width);
+    };
+    plot.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || !event.isPrimary) return;
+      plot.setPointerCapture(event.pointerId);
+      seekTo(event);
+    });
+    plot.addEventListener("pointermove", (event) => plot.hasPointerCapture(event.pointerId) && seekTo(event));
+    const axes = make("div", { class: "axes" }, make("div", { class: "hertz", title: "Hz" }, ...ticks), plot);
+    if (beside) (axes.classList.add("beside"), axes.append(beside));
+    figure.append(axes, seconds);
     return { figure, image, head, palette };
   }
 
@@ -206,15 +248,85 @@ function render({ model, el }) {
     }
   }
 
-  function hear(which, from = player.currentTime, playing = !player.paused) {
+  function playOrPause() {
+    const sound = sounding();
+    if (sound) return sound.pause();
+    play(player);
+  }
+
+  // The sound that plays, if any: the main one, or those of the kept regions together.
+  const sounding = () => [...el.querySelectorAll("audio")].find((sound) => !sound.paused && !sound.ended);
+  const position = () => awaited ?? (sounding() ?? player).currentTime;
+
+  // The last picture that begins not later; browsers round positions to some microseconds.
+  function pictureAt(time) {
+    let [low, high] = [0, scene.times.length - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (scene.times[middle] <= time + 1e-3) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  function seek(time) {
+    const to = clamp(time, 0, scene.seconds);
+    for (const sound of el.querySelectorAll("audio")) sound.currentTime = to;
+    if (awaited !== null) awaited = to;
+    turnToMoment();
+    shown = pictureAt(to);
+    showPicture();
+    tellPython();
+  }
+
+  function tellPython() {
+    if (model.get("moment") === shown) return;
+    model.set("moment", shown);
+    model.save_changes();
+  }
+
+  function tick() {
+    follow();
+    ticking = sounding() ? requestAnimationFrame(tick) : 0;
+  }
+
+  function follow() {
+    const now = pictureAt(position());
+    // Who prefers reduced motion sees the picture of the place where the sound was paused.
+    if (now === shown || (calm.matches && sounding())) return moveHeads();
+    shown = now;
+    showPicture();
+  }
+
+  function started() {
+    turnToMoment();
+    if (!ticking) ticking = requestAnimationFrame(tick);
+  }
+
+  function stopped() {
+    if (awaited !== null || sounding()) return;
+    follow();
+    tellPython();
+  }
+
+  function turnToMoment() {
+    if (mapChosen) return;
+    [mapKind, mapChosen] = ["now", true];
+    showMap();
+  }
+
+  function hear(which, from = position(), playing = !player.paused) {
     hearing = which;
+    awaited = from >= scene.seconds - 0.05 ? 0 : from;
     player.src = which === "mixture" ? mixtureUrl : regionUrl;
-    player.addEventListener("loadedmetadata", () => (player.currentTime = Math.min(from, player.duration)), { once: true });
+    player.addEventListener("loadedmetadata", () => ([player.currentTime, awaited] = [awaited ?? 0, null]), { once: true });
     if (playing) play(player);
     title.textContent = which === "mixture" ? "The mixture" : answer().name;
-    loudness.textContent = which === "mixture" ? "" : answer().text.slice(answer().name.length);
+    loudnessText.textContent = which === "mixture" ? "" : answer().text.slice(answer().name.length);
     compare.textContent = which === "mixture" ? "A/B: hear the region" : "A/B: hear the mixture";
     compare.disabled = keepButton.disabled = !answer();
+    paint(spectrogram, which === "mixture" ? scene.spectrogram : answer().spectrogram);
+    spectrogram.image.setAttribute("aria-label", `spectrogram of ${which === "mixture" ? "the mixture" : answer().text}`);
   }
 
   function toggleMixture() {
@@ -224,18 +336,17 @@ function render({ model, el }) {
   }
 
   function answered() {
-    const shown = answer();
+    const place = answer();
     if (regionUrl) unlink(regionUrl);
-    regionUrl = shown ? link(shown.sound, "audio/wav") : null;
-    hear(shown ? "region" : "mixture", 0, false);
-    for (const part of [spectrogram, mask]) part.figure.hidden = !shown;
-    if (shown) {
-      paint(spectrogram, shown.spectrogram);
-      paint(mask, shown.mask);
-      spectrogram.image.setAttribute("aria-label", `spectrogram of ${shown.text}`);
-      mask.image.setAttribute("aria-label", `mask of ${shown.name}`);
-      if (shown.request === asked) play(player);
+    regionUrl = place ? link(place.sound, "audio/wav") : null;
+    hear(place ? "region" : "mixture", position(), false);
+    mask.figure.hidden = !place;
+    if (place) {
+      paint(mask, place.mask);
+      mask.image.setAttribute("aria-label", `mask of ${place.name}`);
+      if (place.request === asked) play(player);
     }
+    stripColumn = -1;
     draw();
   }
 
@@ -257,10 +368,11 @@ function render({ model, el }) {
   function playTogether() {
     const sounds = [...shelf.querySelectorAll("audio")];
     const stop = sounds.some((sound) => !sound.paused);
+    const from = player.ended || position() >= scene.seconds - 0.05 ? 0 : position();
     for (const sound of el.querySelectorAll("audio")) sound.pause();
     if (stop) return;
     for (const sound of sounds) {
-      sound.currentTime = 0;
+      sound.currentTime = from;
       sound.play().catch((error) => say(error.message, true));
     }
   }
@@ -310,23 +422,35 @@ function render({ model, el }) {
     volume.addEventListener("input", tell);
     for (const event of ["play", "pause", "ended"])
       sound.addEventListener(event, () => (start.textContent = sound.paused ? "Play" : "Pause"));
-    const mark = make("span", { class: "mark", style: `background: ${KEPT[number]}; color: ${inkOn(number)}` }, String(number + 1));
+    sound.addEventListener("play", started);
+    for (const event of ["pause", "ended"]) sound.addEventListener(event, () => keepPosition(sound));
+    const mark = make("span", { class: "mark", style: `background: ${KEPT[number]}; color: ${inkOn(KEPT[number])}` }, String(number + 1));
     const item = make("li", {}, mark, make("span", { class: "name" }, region.text), sound, start, mute, volume, remove);
     item.fromPython = fromPython;
     return item;
   }
 
-  const inkOn = (number) => (KEPT[number] === "#0072B2" ? "#fff" : "#000");
+  // The cursors stay where a kept region was paused.
+  function keepPosition(sound) {
+    if (!sounding()) player.currentTime = sound.currentTime;
+    stopped();
+  }
 
   // Drawing --------------------------------------------------------------------------------------------------------
   const small = make("canvas", { width: columns, height: rows });
-  const shareAt = (row, column) => {
-    return now(mapKind === "none" ? "maps" : mapKind)[row * columns + column];
-  };
-  const spoken = (row, column) => `row ${row + 1}, column ${column + 1}: ${percent(shareAt(row, column))}`;
+  const level = (coded) => scene.quietest * (1 - coded / 255);
+  function spoken(row, column) {
+    const [cell, at] = [row * columns + column, shown * cells + row * columns + column];
+    const here = `row ${row + 1}, column ${column + 1}: `;
+    if (mapKind === "maps" || mapKind === "none") return here + percent((maps[at] / 255) ** 2);
+    const loud = loudness[at] ? decibels(level(loudness[at])) : `below ${decibels(scene.quietest)}`;
+    if (mapKind === "now" || !loudness[at]) return here + loud;
+    const parts = scene.boxes.map(({ name }, i) => [who[(shown * sources + i) * cells + cell] / 255, name]);
+    return `${here}${loud}, ${parts.filter((part) => part[0] >= 0.05).map((part) => `${part[1]} ${percent(part[0])}`).join(", ")}`;
+  }
 
   function draw() {
-    const picture = pictures[model.get("moment")];
+    const picture = pictures[shown];
     if (!picture.naturalWidth || !canvas.clientWidth) return;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
@@ -351,7 +475,7 @@ function render({ model, el }) {
       const across = context.measureText(label).width + 8 * ratio;
       context.fillStyle = colour;
       context.fillRect(x0 + 2 * inset, y0 + 2 * inset, across, 18 * ratio);
-      context.fillStyle = colour === "#0072B2" ? "#fff" : "#000";
+      context.fillStyle = inkOn(colour);
       context.fillText(label, x0 + 2 * inset + 4 * ratio, y0 + 2 * inset + 14 * ratio);
     };
     const cell = (row, column) => [column / columns, row / rows, (column + 1) / columns, (row + 1) / rows];
@@ -370,10 +494,10 @@ function render({ model, el }) {
       }
       if (!label) return;
       context.font = `bold ${12 * ratio}px system-ui, sans-serif`;
-      context.fillStyle = colour === "#0072B2" ? "#fff" : "#000";
+      context.fillStyle = inkOn(colour);
       context.fillText(label, x * width - context.measureText(label).width / 2, y * height + 4 * ratio);
     };
-    scene.boxes.forEach(({ box }, i) => outline(box, "#fff", 1.2, String(i + 1), [5, 4]));
+    scene.boxes.forEach(({ name, box }, i) => outline(box, colourOf(i), 1.6, `${i + 1} ${name}`, [5, 4]));
     if (answer()) place(answer(), CHOSEN, 2.5, "");
     model.get("_shelf").forEach((region, i) => place(region, KEPT[i], 2.5, String(i + 1)));
     context.fillStyle = `${CHOSEN}99`;
@@ -384,31 +508,79 @@ function render({ model, el }) {
     if (drag && tool === "box") outline(dragged(), "#fff", 2);
     if (anchor) outline(keyboardBox(), "#fff", 2, "", [6, 3]);
     if (document.activeElement === canvas || canvas.matches(":focus")) outline(cell(cursor.row, cursor.column), "#fff", 2);
-    for (const { head } of [spectrogram, mask])
-      head.style.left = `${(100 * clamp(player.currentTime / scene.seconds, 0, 1)).toFixed(2)}%`;
+    moveHeads();
+  }
+
+  let stripColumn = -1;
+  function moveHeads() {
+    let share = clamp(position() / scene.seconds, 0, 1);
+    if (calm.matches && sounding()) share = Math.floor(2 * share * scene.seconds) / 2 / scene.seconds;
+    for (const { head } of [spectrogram, mask]) head.style.left = `${(100 * share).toFixed(2)}%`;
+    if (answer()) drawStrip(share);
+  }
+
+  // The mask's column of this moment: a bar per row.
+  function drawStrip(share) {
+    const values = bytes(answer().mask);
+    const width = values.length / scene.rows;
+    const column = Math.min(width - 1, Math.round(share * (width - 1)));
+    if (column === stripColumn) return;
+    stripColumn = column;
+    const context = strip.getContext("2d");
+    context.clearRect(0, 0, strip.width, strip.height);
+    for (let row = 0; row < scene.rows; row++) {
+      const value = values[row * width + column];
+      context.fillStyle = rgb("cividis", value);
+      context.fillRect(0, scene.rows - 1 - row, (strip.width * value) / 255, 1);
+    }
   }
 
   function drawMap() {
     const pixels = new ImageData(columns, rows);
-    const [shares, loudest] = [now(mapKind), top(mapKind)];
-    for (let i = 0; i < rows * columns; i++) {
-      const share = shares[i] / loudest;
-      const level = Math.round(255 * clamp(share, 0, 1));
-      pixels.data.set(colours.magma.subarray(3 * level, 3 * level + 3), 4 * i);
-      pixels.data[4 * i + 3] = 255 * (0.25 + 0.55 * (level / 255));
+    const set = (i, colour, opacity) => (pixels.data.set(colour, 4 * i), (pixels.data[4 * i + 3] = 255 * opacity));
+    for (let i = 0; i < cells; i++) {
+      const at = shown * cells + i;
+      if (mapKind === "who") {
+        set(i, mixed(i), loudness[at] ? 0.35 + 0.55 * (loudness[at] / 255) : 0.25);
+        continue;
+      }
+      const value = mapKind === "now" ? loudness[at] / 255 : clamp((maps[at] / 255) ** 2 / top, 0, 1);
+      const step = 3 * Math.round(255 * value);
+      set(i, colours.magma.subarray(step, step + 3), 0.25 + 0.55 * value);
     }
     small.getContext("2d").putImageData(pixels, 0, 0);
   }
 
+  // The sources' colours, mixed as they share what the cell lets through; what is nobody's is grey.
+  function mixed(cell) {
+    if (!loudness[shown * cells + cell]) return [0, 0, 0];
+    const colour = [0, 0, 0];
+    let rest = 1;
+    const add = (part, ink) => red_green_blue(ink).forEach((value, i) => (colour[i] += part * value));
+    for (let i = 0; i < sources; i++) {
+      const part = who[(shown * sources + i) * cells + cell] / 255;
+      add(part, colourOf(i));
+      rest -= part;
+    }
+    add(Math.max(0, rest), NOBODY);
+    return colour;
+  }
+
   function showMap() {
     mapButton.textContent = `Map: ${MAPS[mapKind]}`;
-    const bar = mapKind === "none" ? ["no map"] : ["share of the energy", scale("magma", "0 %", percent(top(mapKind)))];
-    legend.replaceChildren(...bar, under);
+    const bars = {
+      none: ["no map"],
+      maps: ["share of the energy", scale("magma", "0 %", percent(top))],
+      now: ["loudness now", scale("magma", decibels(scene.quietest), "0 dB: the mixture at its loudest")],
+      who: [`colour: who sounds; bright: loud, down to ${decibels(scene.quietest)}; grey: nobody’s`],
+    };
+    legend.replaceChildren(...bars[mapKind], under);
     draw();
   }
 
   function nextMap() {
-    const kinds = Object.keys(MAPS);
+    const kinds = Object.keys(MAPS).filter((kind) => sources || kind !== "who");
+    mapChosen = true;
     mapKind = kinds[(kinds.indexOf(mapKind) + 1) % kinds.length];
     showMap();
     say(`Map: ${MAPS[mapKind]}`);
@@ -420,18 +592,24 @@ function render({ model, el }) {
     brushTool.setAttribute("aria-pressed", String(tool === "brush"));
   }
 
-  function goTo(moment) {
-    model.set("moment", clamp(moment, 0, scene.times.length - 1));
-    model.save_changes();
+  const goTo = (moment) => seek(scene.times[clamp(moment, 0, scene.times.length - 1)]);
+
+  function showPicture() {
+    const time = `${scene.times[shown].toFixed(2)} s`.replace("-", "−");
+    slider.value = String(shown);
+    slider.setAttribute("aria-valuetext", `${time}, picture ${shown + 1} of ${scene.times.length}`);
+    sliderText.textContent = `${time} (${shown + 1} of ${scene.times.length})`;
+    meters.forEach(({ bar, said }, i) => {
+      const coded = levels[shown * sources + i];
+      bar.style.width = `${(100 * coded) / 255}%`;
+      said.textContent = coded ? decibels(level(coded)) : "silent";
+    });
+    draw();
   }
 
+  // Python chose a picture; what this view told Python itself is shown already.
   function showMoment() {
-    const moment = model.get("moment");
-    const time = `${scene.times[moment].toFixed(2)} s`.replace("-", "−");
-    slider.value = String(moment);
-    slider.setAttribute("aria-valuetext", `${time}, picture ${moment + 1} of ${scene.times.length}`);
-    sliderText.textContent = `${time} (${moment + 1} of ${scene.times.length})`;
-    showMap();
+    if (model.get("moment") !== shown) goTo(model.get("moment"));
   }
 
   // Pointers: mouse, pen and touch ---------------------------------------------------------------------------------
@@ -498,7 +676,7 @@ function render({ model, el }) {
   const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
   const acts = {
     Enter: listenHere,
-    " ": () => {
+    b: () => {
       const index = cursor.row * columns + cursor.column;
       const there = painted.delete(index) || !painted.add(index);
       say(`${spoken(cursor.row, cursor.column)}, ${there ? "wiped" : "painted"}`);
@@ -508,11 +686,13 @@ function render({ model, el }) {
       say("cleared");
     },
     a: toggleMixture,
-    p: () => (player.paused ? play(player) : player.pause()),
+    " ": playOrPause,
     k: () => ask({ kind: "keep" }),
     m: nextMap,
-    PageUp: () => goTo(model.get("moment") - 1),
-    PageDown: () => goTo(model.get("moment") + 1),
+    PageUp: () => goTo(shown - 1),
+    PageDown: () => goTo(shown + 1),
+    Home: () => goTo(0),
+    End: () => goTo(scene.times.length - 1),
   };
 
   canvas.addEventListener("keydown", (event) => {
@@ -534,7 +714,8 @@ function render({ model, el }) {
   // Jupyter's own shortcuts would cut the cell while somebody types x, or move on to the next one.
   for (const name of ["keydown", "keyup", "keypress"]) el.addEventListener(name, (event) => event.stopPropagation());
   for (const name of ["focus", "blur"]) canvas.addEventListener(name, draw);
-  for (const name of ["timeupdate", "seeked", "play"]) player.addEventListener(name, draw);
+  player.addEventListener("play", started);
+  for (const name of ["pause", "ended", "seeked"]) player.addEventListener(name, stopped);
   player.addEventListener("play", () => shelf.querySelectorAll("audio").forEach((sound) => sound.pause()));
 
   const aspect = new Image();
@@ -557,7 +738,8 @@ function render({ model, el }) {
   };
   for (const [event, act] of Object.entries(watched)) model.on(event, act);
   choose("box");
-  showMoment();
+  showMap();
+  showPicture();
   answered();
   fillShelf();
   said();
@@ -565,6 +747,7 @@ function render({ model, el }) {
   return () => {
     for (const [event, act] of Object.entries(watched)) model.off(event, act);
     clearTimeout(impatient);
+    cancelAnimationFrame(ticking);
     resized.disconnect();
     urls.forEach((url) => URL.revokeObjectURL(url));
   };

@@ -29,7 +29,8 @@ from sopedu.audio.player import Player
 from sopedu.audio.soundfiles import encode_wav, resample
 from sopedu.audio.spectrogram import row_hertz, stft, warp
 from sopedu.errors import SopeduError
-from sopedu.lessons.place_answers import PlaceAnswer, answer_of, check_lengths, maps_of_moments, outlines, percent
+from sopedu.lessons.moving_maps import FLOOR_DB, moving_maps
+from sopedu.lessons.place_answers import PlaceAnswer, answer_of, check_lengths, outlines, percent
 from sopedu.lessons.plain_probe import cell_grid
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.places import Box, Place, check_box
@@ -47,19 +48,19 @@ from sopedu.separation.parts import VideoPart
 from sopedu.toyband.scenes import Scene
 from sopedu.video.reading import probe as probe_video
 
-_SHOWN_PIXELS = 640  # pixels of the longer side of a picture in the browser
-_PICTURES_PER_SECOND = 4  # pictures per second of a video: half of the rate of prepared data
+_SHOWN_PIXELS = 480  # pixels of the longer side of a picture in the browser
+_PICTURES_PER_SECOND = 10  # pictures per second that are read from a video
 _FLOOR_DB = -80
 _CHOSEN = "#56B4E9"  # the sky blue of Okabe and Ito, as in pixel_probe.css
 _MOST_KEPT = 6  # colours that can be told apart, besides that of the chosen place
 
 
 class PixelProbe(anywidget.AnyWidget):
-    """A picture with its sound map: click a point, drag a box or paint cells, and the sound of that place plays.
+    """Pictures with their sound map: click a point, drag a box or paint cells, and the sound of that place plays.
 
-    Keys in the picture: arrows move the cursor, with Shift they grow a box, Space paints a cell, Enter listens, Escape
-    clears, A compares with the mixture, K keeps a region, P plays and pauses, M changes the map, Page Up and Page Down
-    scrub, 1 to 9 listen to the given boxes.
+    While it plays, picture, map and the cursors follow the sound. Keys in the picture: arrows move the cursor, with
+    Shift they grow a box, B paints a cell, Enter listens, Space plays and pauses, Escape clears, A compares with the
+    mixture, K keeps a region, M changes the map, Page Up, Page Down, Home and End seek, 1 to 9 listen to the boxes.
 
     Args:
         checkpoint: the model, or its folder or name.
@@ -74,7 +75,8 @@ class PixelProbe(anywidget.AnyWidget):
     Attributes:
         stretch: sound, pictures and model, see :class:`sopedu.localization.long_clips.LongClip`.
         maps: sound map of every picture, ``(n, h, w)``, over the clip around it.
-        maps_now: the same of the moment of every picture.
+        maps_now: the share of the energy at the moment of every picture, ``(n, h, w)``.
+        moving: maps that follow the sound, see :class:`sopedu.lessons.moving_maps.MovingMaps`.
         answer: the result for the last place; None at first.
         kept: results that were kept.
         moment: number of the picture that is shown, from 0.
@@ -120,11 +122,16 @@ class PixelProbe(anywidget.AnyWidget):
         self.boxes: dict[str, Box] = {name: check_box(tuple(map(float, box))) for name, box in boxes.items()}
         self.stretch, self.pooling = LongClip(checkpoint, waveform, pictures, times), pooling
         check_lengths(self.stretch)
-        self.maps, self.maps_now = self.stretch.maps(), maps_of_moments(self.stretch)
+        self.maps, self.moving = self.stretch.maps(), moving_maps(self.stretch, list(self.boxes.values()), pooling)
+        self.maps_now = self.moving.shares
         self.answer: PlaceAnswer | None = None
         self.kept: list[PlaceAnswer] = []
         self._loudest = float(self._magnitude(self.stretch.waveform).max())
-        hello = {"text": "Click or drag in the picture to hear what sounds there.", "alert": False, "request": 0}
+        hello = {
+            "text": "Press play, or click or drag in the picture to hear a place.",
+            "alert": False,
+            "request": 0,
+        }
         super().__init__(_scene=self._drawn_scene(), _said=hello)
         self.on_msg(self._asked)
         self._grid = cell_grid(self) if front_end == "gridbox" else None
@@ -155,7 +162,7 @@ class PixelProbe(anywidget.AnyWidget):
         seconds: float = 6.0,
         **arguments: Any,
     ) -> PixelProbe:
-        """Probe a part of a video file, with four pictures per second.
+        """Probe a part of a video file, with up to ten pictures per second.
 
         Args:
             checkpoint: the model, or its folder or name.
@@ -174,7 +181,8 @@ class PixelProbe(anywidget.AnyWidget):
         part = VideoPart(info, start, start + seconds)
         waveform = np.concatenate(list(part.sound(checkpoint.config.spectrogram.sample_rate)))
         lasting = len(waveform) / checkpoint.config.spectrogram.sample_rate
-        times = np.arange(0, max(lasting, 1e-3), 1 / _PICTURES_PER_SECOND)
+        rate = min(_PICTURES_PER_SECOND, max(1.0, info.frame_rate or _PICTURES_PER_SECOND))
+        times = np.arange(0, max(lasting, 1e-3), 1 / rate)
         across, down = float(info.width * info.pixel_aspect), float(info.height)
         scale = min(1.0, _SHOWN_PIXELS / max(across, down))
         size = max(1, round(down * scale)), max(1, round(across * scale))
@@ -344,6 +352,11 @@ class PixelProbe(anywidget.AnyWidget):
         spectrogram = stft(torch.from_numpy(waveform), self.stretch.sound)
         return warp(spectrogram.abs(), self.stretch.sound).numpy()
 
+    def _levels(self, waveform: np.ndarray) -> bytes:
+        """Spectrogram ``(Q, T)`` in dB below the mixture's loudest value, as bytes."""
+        level = 20 * np.log10(np.maximum(self._magnitude(waveform) / max(self._loudest, 1e-12), 1e-9))
+        return _bytes(1 - level / _FLOOR_DB)
+
     def _drawn_scene(self) -> dict[str, Any]:
         stretch, sound = self.stretch, self.stretch.sound
         ticks = [hertz for hertz in TICKS_HERTZ if hertz <= row_hertz(sound)[-1]]
@@ -354,10 +367,14 @@ class PixelProbe(anywidget.AnyWidget):
             "times": stretch.times.tolist(),
             "seconds": stretch.seconds,
             "grid": list(stretch.grid),
-            "maps": self.maps.astype("<f4").tobytes(),
-            "maps_now": self.maps_now.astype("<f4").tobytes(),
+            "maps": _bytes(np.sqrt(self.maps)),  # roots: shares of some thousandths are told apart, too
+            "loudness": _bytes(1 - 10 * np.log10(np.maximum(self.moving.loudness, 1e-12)) / FLOOR_DB),
+            "levels": _bytes(1 - 10 * np.log10(np.maximum(self.moving.levels, 1e-12)) / FLOOR_DB),
+            "who": _bytes(self.moving.by_source / np.maximum(self.moving.loudness, 1e-12)[:, None]),
+            "quietest": FLOOR_DB,
             "boxes": [{"name": name, "box": list(box)} for name, box in self.boxes.items()],
             "mixture": encode_wav(stretch.waveform, sound.sample_rate),
+            "spectrogram": self._levels(stretch.waveform),
             "rows": sound.log_frequency_bins,
             "ticks": [[hertz, row] for hertz, row in zip(ticks, rows, strict=True)],
             "floor": _FLOOR_DB,
@@ -366,7 +383,6 @@ class PixelProbe(anywidget.AnyWidget):
 
     def _drawn_answer(self, answer: PlaceAnswer, request: int) -> dict[str, Any]:
         """The values that the browser needs to draw and play a result."""
-        level = 20 * np.log10(np.maximum(self._magnitude(answer.waveform) / max(self._loudest, 1e-12), 1e-9))
         painted = isinstance(answer.place, np.ndarray) and answer.place.ndim == 2
         return {
             "name": answer.name,
@@ -374,15 +390,20 @@ class PixelProbe(anywidget.AnyWidget):
             "place": [] if painted else [float(value) for value in answer.place],
             "cells": np.flatnonzero(answer.place).tolist() if painted else [],
             "sound": encode_wav(answer.waveform, self.stretch.sound.sample_rate),
-            "spectrogram": np.rint(255 * (1 - level / _FLOOR_DB).clip(0, 1)).astype(np.uint8).tobytes(),
-            "mask": np.rint(255 * answer.mask.clip(0, 1)).astype(np.uint8).tobytes(),
+            "spectrogram": self._levels(answer.waveform),
+            "mask": _bytes(answer.mask),
             "request": request,
         }
 
 
+def _bytes(values: np.ndarray) -> bytes:
+    """Values in 0…1 as one byte each."""
+    return np.rint(255 * values.clip(0, 1)).astype(np.uint8).tobytes()
+
+
 def _encoded(picture: np.ndarray) -> bytes:
-    """A picture ``(H, W, 3)`` as WebP, no larger than the page shows it."""
+    """A picture ``(H, W, 3)`` as JPEG, no larger than the page shows it."""
     image, encoded = Image.fromarray(picture), io.BytesIO()
     image.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
-    image.save(encoded, "WEBP", quality=85, method=2)
+    image.save(encoded, "JPEG", quality=85)
     return encoded.getvalue()

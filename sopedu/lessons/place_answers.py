@@ -11,7 +11,6 @@ import torch
 
 from sopedu.errors import SopeduError
 from sopedu.localization.long_clips import LongClip, crossfade
-from sopedu.localization.maps import smooth_over_time, volume_over_time
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.localization.places import WHOLE, Box, Place, box_of_cell, cell_at
 
@@ -65,7 +64,7 @@ def answer_of(
 
     waveform = clip.heard(mask_of)
     heard, all_of_it = (float(np.square(wave, dtype=np.float64).sum()) for wave in (waveform, clip.waveform))
-    mask = _joined(clip, (mask.cpu().numpy() for mask in masks), 1 + len(clip.waveform) // clip.sound.hop_length)
+    mask = joined(clip, (mask.cpu().numpy() for mask in masks), 1 + len(clip.waveform) // clip.sound.hop_length)
     return PlaceAnswer(place, _name_of(place, boxes or {}), waveform, mask, heard / max(all_of_it, 1e-12))
 
 
@@ -97,32 +96,14 @@ def check_lengths(clip: LongClip) -> None:
         )
 
 
-def maps_of_moments(clip: LongClip) -> np.ndarray:
-    """Return the share of the energy at the moment of every picture that each cell lets through, ``(n, h, w)``.
-
-    The nets process a window as a whole; what changes from moment to moment is the sound that their masks are applied
-    to. Power is averaged over 0.3 s around a picture, and overlapping windows are blended as their sounds are.
+def joined(clip: LongClip, of_windows: Iterable[np.ndarray], length: int | None = None) -> np.ndarray:
+    """Join arrays ``(…, T)`` of the windows into one of the whole recording, blended where windows overlap.
 
     Args:
         clip: the recording.
+        of_windows: one array per window, in columns of the spectrogram.
+        length: columns of the result; None: as far as the windows reach.
     """
-
-    def powers() -> Iterable[np.ndarray]:  # (h·w + 1, T) of each window, the last row is the mixture's
-        for pixels in clip.clips:
-            power = pixels.magnitude.square().sum(0).cpu().numpy()  # (T,)
-            heard = volume_over_time(pixels, pixels.features.shape[1] // 2) * max(float(power.max()), 1e-12)
-            yield np.concatenate([heard.reshape(len(power), -1), power[:, None]], 1).T
-
-    power = _joined(clip, powers()).T
-    hop = clip.sound.hop_length / clip.sound.sample_rate
-    smooth = smooth_over_time(power, np.arange(len(power)) * hop)
-    # Shares of near silence are meaningless, so energies have a floor: a thousandth of the loudest moment.
-    now = smooth[np.clip(np.rint(clip.times / hop).astype(int), 0, len(power) - 1)]
-    return (now[:, :-1] / np.maximum(now[:, -1:], 1e-3 * smooth[:, -1].max() + 1e-12)).reshape(-1, *clip.grid)
-
-
-def _joined(clip: LongClip, of_windows: Iterable[np.ndarray], length: int | None = None) -> np.ndarray:
-    """Arrays ``(…, T)`` of the windows, joined into one of the whole recording, of `length` columns if given."""
     starts = [round(start / clip.sound.hop_length) for start in clip.starts]
     pieces = list(zip(starts, of_windows, strict=True))
     length = length or max(first + piece.shape[-1] for first, piece in pieces)

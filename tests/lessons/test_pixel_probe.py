@@ -9,6 +9,7 @@ from html import unescape
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sopedu.audio.soundfiles import from_int16
 from sopedu.errors import SopeduError
@@ -69,14 +70,57 @@ def test_two_players_are_heard_each_at_their_place(probe, two_playing):
         assert answer.text.startswith(f"{name}: {percent(answer.share)} of the mixture's energy (−")
 
 
-def test_the_map_of_a_moment_follows_the_sound(checkpoint):
+def test_maps_of_a_moment_follow_the_sound(checkpoint):
     """One plays; its sound is cut off half way: then nobody has a share, and where it plays its share is the clip's."""
     one = scene(1, 4, "test", samples=44100, size=64, times=np.arange(0, 4, 0.5))
     mixture = one.waveform().numpy()
     mixture[22050:] = 0
     probe = PixelProbe(checkpoint, mixture, one.frames, one.times)
-    loudest = probe.maps_now.reshape(8, -1).max(1)
-    assert loudest[6:].max() < 0.05 < 0.3 < loudest[:4].min() and probe.maps_now.max() <= 1
+    for maps in (probe.maps_now, probe.moving.loudness):
+        loudest = maps.reshape(8, -1).max(1)
+        assert loudest[6:].max() < 0.05 < loudest[:4].max() and 0 <= maps.min() <= maps.max() <= 1
+    assert probe.maps_now[:4].reshape(4, -1).max(1).min() > 0.3
+    assert probe.moving.by_source.shape == (8, 0, 8, 8) and probe.moving.levels.shape == (8, 0)
+
+
+def test_each_source_has_a_part_of_each_cell_and_sounds_when_it_plays(checkpoint):
+    """The first player is heard in the first half only, the second in the other."""
+    both = duet(3, "test", pair=("xylophone", "tuba"), samples=44100, size=96, times=np.arange(0, 4, 0.25))
+    stems = both.stem_waveforms().numpy().copy()
+    stems[0, 22050:], stems[1, :22050] = 0, 0
+    boxes = [tuple(box) for box in both.boxes.mean(1).clip(0, 1).tolist()]
+    moving = PixelProbe(checkpoint, stems.sum(0), both.frames, both.times, boxes).moving
+    early, late = slice(0, 6), slice(10, 16)
+    assert moving.levels[early, 0].mean() > 3 * moving.levels[early, 1].mean()
+    assert moving.levels[late, 1].mean() > 3 * moving.levels[late, 0].mean()
+    assert (moving.by_source >= 0).all()
+    assert (moving.by_source.sum(1) <= moving.loudness * (1 + 1e-4) + 1e-9).all()
+    energy = moving.by_source.sum((2, 3))
+    assert energy[early, 0].sum() > 3 * energy[early, 1].sum() and energy[late, 1].sum() > 3 * energy[late, 0].sum()
+
+
+def test_sources_move_with_their_order_and_the_loudness_does_not(checkpoint, two_playing):
+    boxes = [tuple(box) for box in two_playing.boxes.mean(1).clip(0, 1).tolist()]
+    arguments = checkpoint, two_playing.waveform().numpy(), two_playing.frames, two_playing.times
+    first, turned = (PixelProbe(*arguments, order).moving for order in (boxes, boxes[::-1]))
+    np.testing.assert_allclose(first.by_source, turned.by_source[:, ::-1], atol=1e-6)
+    np.testing.assert_allclose(first.levels, turned.levels[:, ::-1], atol=1e-6)
+    np.testing.assert_allclose(first.loudness, turned.loudness, atol=1e-6)
+
+
+def test_what_the_browser_gets_is_compact_and_says_the_same(probe):
+    sent, cells = probe._scene, 88
+    for name, values in {"maps": 1, "loudness": 1, "who": 2}.items():
+        assert len(sent[name]) == 6 * values * cells
+    assert len(sent["levels"]) == 12 and len(sent["spectrogram"]) == 256 * 65
+    shares = (np.frombuffer(sent["maps"], np.uint8) / 255) ** 2
+    np.testing.assert_allclose(shares, probe.maps.ravel(), atol=0.004)
+    decibels = sent["quietest"] * (1 - np.frombuffer(sent["loudness"], np.uint8) / 255)
+    expected = 10 * np.log10(np.maximum(probe.moving.loudness.ravel(), 1e-12))
+    np.testing.assert_allclose(decibels, expected.clip(-30, 0), atol=0.06)
+    for coded, shown in zip(sent["pictures"], probe.stretch.pictures, strict=True):
+        picture = Image.open(io.BytesIO(coded))
+        assert picture.format == "JPEG" and np.abs(np.asarray(picture).astype(int) - shown).mean() < 12
 
 
 def test_the_browser_asks_and_python_answers(probe):
@@ -178,7 +222,7 @@ def test_a_video_is_probed_in_its_proportions(checkpoint, two_playing, tmp_path)
     path = tmp_path / "duet.mp4"
     write_video(path, two_playing.frames, 2, two_playing.waveform().numpy(), 11025)
     probe = PixelProbe.from_video(checkpoint, path, start=0.5, seconds=2)
-    assert probe.stretch.pictures.shape == (8, 120, 160, 3) and probe.stretch.grid == (8, 11)
+    assert probe.stretch.pictures.shape == (4, 120, 160, 3) and probe.stretch.grid == (8, 11)
     assert probe.stretch.seconds == pytest.approx(2, abs=0.01)
     assert np.abs(probe.stretch.pictures[0].astype(int) - two_playing.frames[1]).mean() < 12
     write_video(path, two_playing.frames, 2)
