@@ -31,6 +31,9 @@ COPIED = (
     "data_samples/**/*.md",
     "notebooks/pictures/*.svg",
 )
+# As tools/notebook_frame.py writes them.
+SOURCE_LINK = re.compile(r"\[`(\w+)`\]\(\.\./(sopedu/[\w/]+\.py)#(\w+)\)")
+GLOSSARY_LINK = re.compile(r"\]\(glossary\.ipynb(#[^)]*)?\)")
 TABLE = ".. list-table::\n   :class: names\n   :widths: 30 70\n\n{}"
 
 
@@ -157,13 +160,25 @@ class ApiPages:
         return {f"api/{name}.rst": text for name, text in pages.items()}
 
 
-def notebook_with_alternative_texts(path: Path) -> str:
-    """Return a notebook in which myst-nb finds the figures' texts, which ours keep in the cells' metadata ``alt``."""
+def notebook_for_pages(path: Path) -> str:
+    """Return a notebook as a page needs it.
+
+    Texts of figures, which ours keep in the cells' metadata ``alt``, are where myst-nb finds them. A function's link
+    leads to its place in the API reference, and a link to the notebook of the glossary to its page.
+    """
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         if "alt" in cell["metadata"]:
             cell["metadata"]["mystnb"] = {"image": {"alt": cell["metadata"]["alt"]}}
+        if cell["cell_type"] == "markdown":
+            text = SOURCE_LINK.sub(_api_link, "".join(cell["source"]))
+            cell["source"] = GLOSSARY_LINK.sub(lambda link: f"](../docs/glossary.md{(link[1] or '').lower()})", text)
     return json.dumps(notebook)
+
+
+def _api_link(link: re.Match) -> str:
+    module = link[2].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return f"{{py:obj}}`{link[1]} <{module}.{link[3]}>`"
 
 
 def sources() -> dict[str, str]:
@@ -173,8 +188,8 @@ def sources() -> dict[str, str]:
         "index.rst": (ROOT / "docs" / "sphinx" / "index.rst").read_text(encoding="utf-8"),
         **{path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in copied},
         **{
-            path.relative_to(ROOT).as_posix(): notebook_with_alternative_texts(path)
-            for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+            path.relative_to(ROOT).as_posix(): notebook_for_pages(path)
+            for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
         },
         **ApiPages().all(),
     }

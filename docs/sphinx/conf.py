@@ -15,7 +15,7 @@ import sopedu
 project = "sopedu"
 author = copyright = "sopedu contributors"
 version = release = sopedu.__version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 
 html_theme = "furo"
 html_title = f"sopedu {version}"

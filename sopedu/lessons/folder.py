@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +27,8 @@ from sopedu.shipped import sample_path, shipped_path
 
 # Notebooks and pages keep their folders, so that the links between them work.
 _COPIED = ("notebooks/*.ipynb", "notebooks/pictures/*.svg", "docs/*.*", "data_samples/**/*.md")
+# The package's own files lie elsewhere.
+_SOURCE_LINK = re.compile(rb"\[([^\[\]]*)\]\(\.\./sopedu/[^)\s]*\)")
 _FIRST = "notebooks/00_start_here.ipynb"
 _MEMORY = ".sopedu.json"
 # JupyterLab itself, and what draws the widgets in it: all of the extra `notebooks`.
@@ -57,10 +59,10 @@ def copy_lessons(folder: str | Path) -> list[Path]:
             f"{folder}: holds other files and no lessons; name a new folder, such as {folder / 'lessons'}"
         )
     with folder_written_aside(folder) as unfinished:
-        for name, source in sources.items():
+        for name, content in sources.items():
             (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, unfinished / name)  # not its permissions: a copy may be changed
-        write_json(unfinished / _MEMORY, {name: _digest(source) for name, source in sources.items()})
+            (unfinished / name).write_bytes(content)  # without the permissions: a copy may be changed
+        write_json(unfinished / _MEMORY, {name: _digest(content) for name, content in sources.items()})
     return [folder / name for name in sources]
 
 
@@ -106,27 +108,33 @@ def _lab_command() -> list[str]:
     return [sys.executable, "-m", "jupyterlab", _FIRST]
 
 
-def _sources() -> dict[str, Path]:
-    """Return name in the learner's folder → shipped file."""
+def _sources() -> dict[str, bytes]:
+    """Return name in the learner's folder → content of the file."""
     sources = {"duet.mp4": sample_path("duet.mp4")}
     for pattern in _COPIED:
         top, _, names = pattern.partition("/")
         found = sorted(shipped_path(top).glob(names))
         sources |= {f"{top}/{path.relative_to(shipped_path(top)).as_posix()}": path for path in found}
-    return sources
+    return {name: _content(path) for name, path in sources.items()}
 
 
-def _add(folder: Path, sources: Mapping[str, Path]) -> list[Path]:
+def _content(path: Path) -> bytes:
+    """The content of a shipped file; in notebooks, links to the package's files become their words."""
+    content = path.read_bytes()
+    return _SOURCE_LINK.sub(rb"\1", content) if path.suffix == ".ipynb" else content
+
+
+def _add(folder: Path, sources: Mapping[str, bytes]) -> list[Path]:
     """Write what is missing or newer into a folder with lessons; return what was written."""
     given, now, written = _memory(folder), {}, []
-    for name, source in sources.items():
-        path, now[name] = folder / name, _digest(source)
+    for name, content in sources.items():
+        path, now[name] = folder / name, _digest(content)
         if path.exists() and given.get(name, now[name]) == now[name]:
             continue  # nothing new; or the folder has no memory, and what is there is the learner's
-        if path.exists() and _digest(path) not in (given[name], now[name]):
+        if path.exists() and _digest(path.read_bytes()) not in (given[name], now[name]):
             path = _free_name(path)
         with written_aside(path, parents=True) as unfinished:
-            shutil.copyfile(source, unfinished)
+            unfinished.write_bytes(content)
         written.append(path)
     if now != given and os.access(folder, os.W_OK):
         write_json(folder / _MEMORY, {**given, **now})
@@ -151,5 +159,5 @@ def _memory(folder: Path) -> dict[str, str]:
     return given if isinstance(given, dict) else {}
 
 
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()

@@ -47,7 +47,7 @@ def test_copies_are_complete_and_their_links_hold(tmp_path):
     for path in notebooks:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-        assert broken_links(path, text) == []
+        assert broken_links(path, text) == [] and "](../sopedu/" not in text
         links += len(LINK.findall(text))
     assert links > 100
 

@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from links import LINK, broken_links, prose
+from links import FRAMED, LINK, broken_links, prose
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 CORE = {"01", "02", "05", "08", "09", "10"}
-# Whose header and end are written by tools/notebook_frame.py.
-FRAMED: set[str] = set()
 # The final project is the learner's own work: nothing is predicted in it, and its checklist replaces exercises.
 PROJECT = "20"
 # Exercises at least, where it is neither three (core) nor one.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import sopedu
-from tools.docs_sources import ApiPages, first_sentence, lay_out, modules_of, sources
+from tools.docs_sources import ApiPages, first_sentence, lay_out, modules_of, notebook_for_pages, sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,9 +26,22 @@ def test_every_room_module_and_public_name_is_in_the_reference():
 
 def test_pages_and_notebooks_keep_their_folders():
     laid_out = sources()
-    for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
+    for path in [*(ROOT / "notebooks").glob("[0-9]*.ipynb"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
         assert path.relative_to(ROOT).as_posix() in laid_out
     assert '"mystnb": {"image": {"alt": "' in laid_out["notebooks/01_sound_and_spectrograms.ipynb"]
+
+
+def test_links_of_notebooks_lead_to_the_pages_of_the_api_and_of_the_glossary(tmp_path):
+    text = (
+        "[`warp`](../sopedu/audio/spectrogram.py#warp), [masks](glossary.ipynb#Ideal-ratio-mask), [all](glossary.ipynb)"
+    )
+    cells = [{"cell_type": "markdown", "metadata": {}, "source": [text]}]
+    (tmp_path / "one.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    [cell] = json.loads(notebook_for_pages(tmp_path / "one.ipynb"))["cells"]
+    assert cell["source"] == (
+        "{py:obj}`warp <sopedu.audio.spectrogram.warp>`, [masks](../docs/glossary.md#ideal-ratio-mask), "
+        "[all](../docs/glossary.md)"
+    )
 
 
 def test_laying_out_again_writes_what_changed_and_removes_what_is_gone(tmp_path, monkeypatch):
