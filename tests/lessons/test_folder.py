@@ -28,12 +28,10 @@ def files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text("latin-1") for path in folder.rglob("*") if path.is_file()}
 
 
-def newer(monkeypatch, tmp_path, **texts: str) -> None:
+def newer(monkeypatch, **texts: str) -> None:
     """Let sopedu ship other texts of some notebooks."""
     sources = lessons._sources()
-    for stem, text in texts.items():
-        (tmp_path / f"{stem}.ipynb").write_text(text)
-        sources[f"notebooks/{stem}.ipynb"] = tmp_path / f"{stem}.ipynb"
+    sources |= {f"notebooks/{stem}.ipynb": text.encode() for stem, text in texts.items()}
     monkeypatch.setattr(lessons, "_sources", lambda: sources)
 
 
@@ -56,7 +54,7 @@ def test_no_notebook_reads_a_file_beside_its_folder():
     """Else it would run in a checkout only: shipped files are found by name."""
     for name, source in lessons._sources().items():
         if name.endswith(".ipynb"):
-            for cell in json.loads(source.read_text(encoding="utf-8"))["cells"]:
+            for cell in json.loads(source)["cells"]:
                 if cell["cell_type"] == "code":
                     assert not re.search(r"""["'](\.\.|data_samples|docs|notebooks|tools)/""", "".join(cell["source"]))
 
@@ -79,7 +77,7 @@ def test_a_file_that_was_deleted_comes_back(course):
 def test_a_newer_version_is_put_beside_what_was_changed_and_replaces_what_was_not(course, monkeypatch, tmp_path):
     changed, untouched, new = "00_start_here", "01_sound_and_spectrograms", "99_new"
     (course / FIRST).write_text("my work")
-    newer(monkeypatch, tmp_path, **{changed: "second", untouched: "second", new: "second"})
+    newer(monkeypatch, **{changed: "second", untouched: "second", new: "second"})
     beside = course / "notebooks" / f"{changed}.new.ipynb"
     replaced = [course / "notebooks" / f"{stem}.ipynb" for stem in (untouched, new)]
     assert sorted(lessons.copy_lessons(course)) == sorted([beside, *replaced])
@@ -88,7 +86,7 @@ def test_a_newer_version_is_put_beside_what_was_changed_and_replaces_what_was_no
     assert lessons.copy_lessons(course) == [], "told once"
 
     beside.write_text("my work on the second")
-    newer(monkeypatch, tmp_path, **{changed: "third"})
+    newer(monkeypatch, **{changed: "third"})
     third = beside.with_name(f"{changed}.new-2.ipynb")
     assert lessons.copy_lessons(course) == [third]
     assert [path.read_text() for path in (course / FIRST, beside, third)] == [
@@ -104,7 +102,7 @@ def test_without_a_memory_all_that_is_there_is_the_learners(course, monkeypatch,
     (course / ".sopedu.json").unlink()
     if memory is not None:
         (course / ".sopedu.json").write_text(memory)
-    newer(monkeypatch, tmp_path, **{"00_start_here": "second"})
+    newer(monkeypatch, **{"00_start_here": "second"})
     before = (course / FIRST).read_text()
     assert lessons.copy_lessons(course) == []
     assert (course / FIRST).read_text() == before
