@@ -380,6 +380,13 @@ RIGHT: dict[str, list[Any]] = {
         lambda step, steps, warmup: min((step + 1) / (warmup + 1), _rate(max(step, warmup), steps, warmup)),
         lambda step, steps, warmup: torch.tensor(_rate(step, steps, warmup)),
     ],
+    "check_frame_rate": [
+        lambda counts, seconds: np.median([c / s for c, s in zip(counts, seconds, strict=True) if s > 0]),
+        lambda counts, seconds: statistics.median(c / s for c, s in zip(counts, seconds, strict=True) if s),
+        lambda counts, seconds: float(
+            np.nanmedian(np.array(counts) / np.where(np.array(seconds) > 0, np.array(seconds), np.nan))
+        ),
+    ],
     "check_diagnosis": [
         _questions("input", "learning rate", "pictures"),
         _questions("learning rate", "input", "pictures"),
@@ -709,6 +716,23 @@ WRONG: dict[str, dict[str, Any]] = {
         "minutes": lambda steps, batch, seconds: steps * batch * seconds / 60,
         "half": lambda steps, batch, seconds: steps * batch / 2 * seconds / 3600,
         "whole hours": lambda steps, batch, seconds: steps * batch * seconds // 3600,
+    },
+    "check_frame_rate": {
+        "mean": lambda counts, seconds: np.mean([c / s for c, s in zip(counts, seconds, strict=True) if s > 0]),
+        "of the sums": lambda counts, seconds: sum(counts) / sum(seconds),
+        "silent clips count as 0": lambda counts, seconds: np.median(
+            [c / s if s else 0.0 for c, s in zip(counts, seconds, strict=True)]
+        ),
+        "first clip": lambda counts, seconds: counts[0] / max(seconds[0], 1e-9),
+        "rounded": lambda counts, seconds: round(
+            np.median([c / s for c, s in zip(counts, seconds, strict=True) if s > 0])
+        ),
+        "upper of two": lambda counts, seconds: sorted(c / s for c, s in zip(counts, seconds, strict=True) if s > 0)[
+            sum(s > 0 for s in seconds) // 2
+        ],
+        "upside down": lambda counts, seconds: np.median(
+            [s / c for c, s in zip(counts, seconds, strict=True) if s > 0]
+        ),
     },
     "check_rate_factor": {
         "no warm-up": lambda step, steps, warmup: 0.5 * (1 + math.cos(math.pi * step / steps)),

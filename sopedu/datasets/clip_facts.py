@@ -19,7 +19,8 @@ _BLOCK = RATE // 10  # samples: 0.1 s
 _SILENT = 1e-3  # RMS of a silent block: −60 dB full scale
 _ZERO = 1e-4  # peak of digital silence: −80 dB
 _FULL = 0.98  # peak from which repeated extremes are clipping
-_RUN = 3  # equal extremes in a row
+_FLAT = 5e-4  # share of the samples, in runs of three equal extremes
+_EXTREMES, _NEAR = 5, 2e-3  # samples at the peak, and share of those within a tenth of it
 _PAIRS = 40  # pairs of neighbouring frames that are looked at
 _PRINTS = 12  # frames with a fingerprint
 _SIDE = 36  # cells along the shorter side to which a frame is resized
@@ -42,7 +43,7 @@ class ClipFacts:
         seconds: length of the sound.
         peak: of the sound, 1 is full scale.
         silent_share: of the 0.1 s blocks, those below −60 dB.
-        clipped_share: of the samples, those in runs at full scale.
+        clipped_share: of the samples, those at full scale, if there are more than a recording should have.
         late: seconds of digital silence at the start of a sound that is not silent.
         frame_count: that the index gives.
         counted: frames in the folder.
@@ -110,13 +111,23 @@ def _measure_sound(facts: ClipFacts, waveform: np.ndarray) -> None:
     whole = waveform[: len(waveform) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
     silent = np.sqrt((whole**2).mean(1)) < _SILENT
     facts.silent_share = float(silent.mean()) if len(whole) else 1.0
-    if facts.peak >= _FULL:
-        extreme = loudness >= facts.peak * 0.999
-        runs = extreme[2:] & extreme[1:-1] & extreme[:-2]
-        facts.clipped_share = float(runs.mean())
+    facts.clipped_share = _clipped_share(loudness, facts.peak)
     if facts.silent_share < 1:
         facts.late = int(np.argmax(loudness > _ZERO)) / RATE
     facts.sound = sound_prints(waveform, RATE)
+
+
+def _clipped_share(loudness: np.ndarray, peak: float) -> float:
+    """Return the share of samples that are cut off, 0 if there are hardly any."""
+    if peak < _FULL:
+        return 0.0
+    extreme = loudness >= peak * 0.999
+    flat = float((extreme[2:] & extreme[1:-1] & extreme[:-2]).mean())
+    if flat >= _FLAT:
+        return flat
+    # Compression turns flat tops into ripples: many samples near full scale, and some beyond it, which are cut again.
+    near = float((loudness >= 0.9 * peak).mean())
+    return near if extreme.sum() >= _EXTREMES and near >= _NEAR else 0.0
 
 
 def _measure_frames(facts: ClipFacts, index: ClipIndex) -> None:

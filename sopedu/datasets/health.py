@@ -46,7 +46,7 @@ KINDS = {
     "same picture": "the pictures of a clip of another split",
     "unrelated": "the sound does not belong to the picture, says the model",
 }
-_SILENT_SHARE, _CLIPPED_SHARE = 0.9, 5e-4
+_SILENT_SHARE = 0.9
 _LATE, _BLACK_SHARE, _STILL_SHARE = 0.25, 0.1, 0.9
 _LENGTH = (0.5, 0.03)  # seconds and share by which sound and pictures may differ
 _GAP = -4.0  # dB; of 80 clips with their own picture none was below −2.4, of 80 with a picture of another class 3 in 4
@@ -265,8 +265,8 @@ def _faults_of(facts: ClipFacts, frame_rate: float, shortest: float) -> Iterator
         yield "silent", f"{percent(facts.silent_share)} of the time below −60 dB"
     elif facts.late >= _LATE:
         yield "late", f"{facts.late:.2f} s of digital silence at the start"
-    if facts.clipped_share >= _CLIPPED_SHARE:
-        yield "clipped", f"{facts.clipped_share:.2%} of the samples at full scale"
+    if facts.clipped_share:
+        yield "clipped", f"{facts.clipped_share:.2%} of the samples at or near full scale"
     if facts.black_share >= _BLACK_SHARE:
         yield "black", f"{percent(facts.black_share)} of the frames"
     elif facts.still_share >= _STILL_SHARE:

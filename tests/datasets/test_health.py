@@ -18,6 +18,7 @@ from sopedu.datasets import examine, write_cleaned, write_health_page
 from sopedu.datasets.health import KINDS, frame_rate_of
 from sopedu.errors import SopeduError
 from sopedu.toyband.export import render_dataset
+from sopedu.video import read_sound, write_video
 
 BAND = ("cello", "trumpet", "xylophone", "flute")
 
@@ -90,6 +91,23 @@ def clipping(data):
     return {"clipped": {"val 2"}}
 
 
+def clipping_before_compression(data):
+    """The sound goes through AAC, which makes ripples of the flat tops."""
+    loud = np.clip(data.sound("val", 2) / 32768 * 20, -1, 1)
+    film = data.folder / "film.mp4"
+    write_video(film, np.zeros((65, 32, 32, 3), np.uint8), 10, loud, 11025)
+    heard = read_sound(film, 11025)
+    film.unlink()
+    data.sound("val", 2, lambda x: 32768 * np.pad(heard, (0, len(x)))[: len(x)])
+    return {"clipped": {"val 2"}}
+
+
+def full_scale(data):
+    """As loud as possible is not clipped."""
+    data.sound("val", 2, lambda x: x / np.abs(x).max() * 32767)
+    return {}
+
+
 def late_start(data):
     data.sound("train", 5, lambda x: np.concatenate([np.zeros(6000), x[:-6000]]))
     return {"late": {"train 5"}}
@@ -147,8 +165,10 @@ def same_clip(data):
     return {"same sound": {"val 1"}, "same picture": {"val 1"}}
 
 
-FAULTS = (silence, near_silence, clipping, late_start, still, slides, black, lost_frames, cut_sound, damaged_sound,
-          no_frames, same_clip)  # fmt: skip
+FAULTS = (
+    silence, near_silence, clipping, clipping_before_compression, full_scale, late_start, still, slides, black,
+    lost_frames, cut_sound, damaged_sound, no_frames, same_clip,
+)  # fmt: skip
 
 
 def test_healthy_data_has_no_fault(healthy):

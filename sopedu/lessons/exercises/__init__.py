@@ -54,6 +54,7 @@ __getattr__, __dir__, __all__ = exports(
             "check_winning_place",
         ),
         "objects": ("check_keep_surest", "check_moving_box", "check_overlap_by_hand"),
+        "real_data": ("check_frame_rate",),
         "training": ("check_diagnosis", "check_hours_of_mixtures", "check_rate_factor"),
     },
 )
