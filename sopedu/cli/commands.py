@@ -16,6 +16,8 @@ from sopedu.cli.lessons import lessons
 from sopedu.cli.options import (
     DeviceOption,
     JsonOption,
+    RateOption,
+    RootOption,
     SeedOption,
     SetOption,
     goal_of,
@@ -82,6 +84,8 @@ def train(
         int | None, typer.Option(help="How many states to resume from stay on disk; default: 2.", min=1)
     ] = None,
     tensorboard: Annotated[bool | None, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")] = None,
+    root: RootOption = None,
+    frame_rate: RateOption = None,
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="Do not train; see at which learning rates the loss falls.")
     ] = False,
@@ -109,8 +113,9 @@ def train(
     if first:
         _print_training_plan(config, out, data or "toyband", resume)
     run = train_run(
-        out, config, data, start_from, resume, validation_pairs, keep, tensorboard, say=typer.echo, heads_of=heads_of
-    )
+        out, config, data, start_from, resume, validation_pairs, keep, tensorboard, say=typer.echo, heads_of=heads_of,
+        root=root, frame_rate=frame_rate,
+    )  # fmt: skip
     if first:
         _print_training_end(run, out)
     if run.interrupted:

@@ -30,6 +30,13 @@ SeedOption = Annotated[int, typer.Option(help="Seed of everything that is random
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: model.components=16; repeat for more.")
 ]
+RootOption = Annotated[
+    Path | None, typer.Option(help="The folder in which the paths of the index begin; default: it is found.")
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option("--frame-rate", help="Frames per second of the data; default: found from counts and sounds.", min=0.1),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
 # Text instead of a path: ./toyband is a folder, but toyband may be the name of a shipped checkpoint.

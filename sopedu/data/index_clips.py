@@ -5,7 +5,9 @@ Notebook: 13_train_full.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,10 @@ import torch
 from sopedu.config import Config
 from sopedu.data.batches import Clip, Unread, tolerated
 from sopedu.data.clips import SILENCE, ClipDataset, SampleKey
+from sopedu.data.index_sounds import find_frame_rate, sound_seconds
 from sopedu.data.mixing import NOBODY
 from sopedu.data.prepared import read_index
-from sopedu.errors import SopeduError
+from sopedu.errors import SopeduError, real_number
 
 _LOOKED_AT = 16  # number of clips whose frames and sound are checked before a training starts
 
@@ -24,8 +27,9 @@ _LOOKED_AT = 16  # number of clips whose frames and sound are checked before a t
 class IndexClips(ClipDataset):
     """Clips of an index: a CSV with columns ``audio_path,frames_path,frame_count``, as the original code reads.
 
-    Paths are relative to the CSV's folder and stay inside it. Frames are named ``000001.jpg`` and on. The class of a
-    clip is the name of the folder that holds its audio. In clips of the class ``silence`` nobody
+    Lists of the original code and its forks are read as they are, see :mod:`sopedu.data.index_paths`. Frames are named
+    ``000001.jpg`` (or png) and on; how many there are per second follows from their number and the length of the sound.
+    The class of a clip is the name of the folder that holds its audio. In clips of the class ``silence`` nobody
     plays: their sound is taken to be silent, and they serve as the ``mixing.silent_share`` of the solos.
 
     Reading is fastest from mono 16-bit WAV files at the model's sample rate and from small frames (figures in
@@ -35,13 +39,24 @@ class IndexClips(ClipDataset):
         path: of the CSV.
         config: of spectrograms and frames.
         class_names: order of the labels; None: the names of the folders, sorted.
+        root: the folder in which the paths begin; None: it is found.
+        frame_rate: frames per second; None: found from some clips.
 
     Raises:
         SopeduError: the index cannot be read, or holds a class that is not in ``class_names``.
     """
 
-    def __init__(self, path: str | Path, config: Config, class_names: tuple[str, ...] | None = None) -> None:
-        self.index = read_index(path)
+    def __init__(
+        self,
+        path: str | Path,
+        config: Config,
+        class_names: tuple[str, ...] | None = None,
+        root: str | Path | None = None,
+        frame_rate: float | None = None,
+    ) -> None:
+        self.index = read_index(path, root)
+        if frame_rate is not None:
+            self.frame_rate = real_number(frame_rate, "frame_rate", 0.1)
         found = [name for name in self.index.class_names if name != SILENCE]
         names = class_names or tuple(found)
         strange = [name for name in found if name not in names]
@@ -49,6 +64,27 @@ class IndexClips(ClipDataset):
             raise SopeduError(f"{path}: classes {', '.join(strange)} are not among {', '.join(names)}")
         order = np.array([NOBODY if name == SILENCE else names.index(name) for name in self.index.class_names])
         super().__init__(config, names, order[self.index.labels])
+
+    @cached_property
+    def frame_rate(self) -> float:
+        """Frames per second: the rate at which the frames of most clips last as long as their sound."""
+        counts, seconds = [], []
+        for row in self._some(range(len(self))):
+            entry = self.index[row]
+            with suppress(SopeduError):  # reading the clip reports it
+                seconds.append(sound_seconds(self.index.located(entry.audio)))
+                counts.append(entry.frame_count)
+        expected = self.config.frames.frame_rate
+        found = find_frame_rate(counts, seconds, expected) if counts else expected
+        if found is None:
+            raise SopeduError(
+                f"{self.index.path}: the numbers of frames and the lengths of the sounds agree on no frame rate, "
+                f"such as {counts[0]} frames in {seconds[0]:.1f} s; correct the counts, or give --frame-rate"
+            )
+        return found
+
+    def _some(self, rows: Sequence[int]) -> Sequence[int]:
+        return rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]
 
     def __getitem__(self, key: SampleKey | int) -> Clip:
         """Return a clip; of a :class:`SampleKey` one to train with."""
@@ -94,18 +130,20 @@ class IndexClips(ClipDataset):
         rows = {row for row, _ in missing}
         notes = super().check_files()
         whole = [int(row) for row in np.flatnonzero(self.labels != NOBODY) if row not in rows]
-        some = whole[:: max(1, len(whole) // _LOOKED_AT)][:_LOOKED_AT]
+        some = list(self._some(whole))
         if otherwise := self.index.frames_numbered_otherwise(some):
             raise SopeduError(
                 f"{self.index.path}: {otherwise}; number the frames from 000001.jpg and correct the counts"
             )
-        sound = self.config.spectrogram
+        sound, rate = self.config.spectrogram, self.frame_rate
+        if rate != self.config.frames.frame_rate:
+            notes.append(f"{self.index.path}: {rate:g} frames per second, as their numbers and the sounds' lengths say")
         if not self.index.heard(some, sound.samples, sound.sample_rate):
             notes.append(
                 f"{self.index.path}: all of {len(some)} recordings looked at are silent at their beginning (below "
                 "−80 dB full scale): a training on silence learns nothing; listen to the audio files"
             )
-        seconds = self.index.frame_counts[self.labels != NOBODY] / self.config.frames.frame_rate
+        seconds = self.index.frame_counts[self.labels != NOBODY] / rate
         if short := int((seconds < sound.seconds).sum()):
             notes.append(
                 f"{self.index.path}: {short} of {len(seconds)} clips are shorter than {sound.seconds:.2f} s; silence "
@@ -115,7 +153,10 @@ class IndexClips(ClipDataset):
             named = ", ".join(name for _, name in missing[:10]) + (", …" if len(missing) > 10 else "")
             what = f"{self.index.path}: {len(missing)} files or folders of {len(rows)} clips are missing: {named}"
             if len(rows) > tolerated(len(self)):
-                raise SopeduError(f"{what}; prepare these clips again or take their rows out of the index")
+                raise SopeduError(
+                    f"{what}; prepare these clips again, take their rows out of the index, or name "
+                    "the folder in which its paths begin by --root"
+                )
             notes.append(f"{what}; other clips of their class replace them")
         return notes
 
@@ -131,12 +172,13 @@ class IndexClips(ClipDataset):
 
     def _read(self, index: int, generator: np.random.Generator | None) -> Clip:
         entry, settings, sound = self.index[index], self.config.frames, self.config.spectrogram
-        duration = entry.frame_count / settings.frame_rate
+        rate = self.frame_rate
+        duration = entry.frame_count / rate
         # If a clip is long enough, its sound is cut from its inside, and its frames too if there is room for both.
         reach, half, long_enough = settings.times(0.0)[-1], sound.seconds / 2, duration >= sound.seconds
         earliest, latest = (half, duration - half) if long_enough else (0.0, float("inf"))
         first = min(max(reach, earliest), latest)
-        last = max(first, min(duration - reach - 1 / settings.frame_rate, latest))
+        last = max(first, min(duration - reach - 1 / rate, latest))
         centre = generator.uniform(first, last) if generator is not None else min(max(first, duration / 2), latest)
         start = max(0.0, centre - half) if long_enough else 0.0
         waveform = np.zeros(0, np.float32)
@@ -150,7 +192,7 @@ class IndexClips(ClipDataset):
                 waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)
         if len(waveform) < sound.samples:
             waveform = np.pad(waveform, (0, sound.samples - len(waveform)))
-        places = (round(time * settings.frame_rate) for time in settings.times(centre))
+        places = (round(time * rate) for time in settings.times(centre))
         numbers = [min(max(place, 0), entry.frame_count - 1) + 1 for place in places]
         pictures = self.index.pictures(entry, numbers, settings.size if generator is None else settings.resize)
         return Clip(torch.from_numpy(waveform), self._crop(pictures, generator), int(self.labels[index]))

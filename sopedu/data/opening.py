@@ -16,6 +16,8 @@ def open_clips(
     split: str = "train",
     solos: int | None = None,
     class_names: tuple[str, ...] | None = None,
+    root: str | Path | None = None,
+    frame_rate: float | None = None,
 ) -> ClipDataset:
     """Open a data set by name or path.
 
@@ -25,10 +27,12 @@ def open_clips(
         split: other than ``train``, a ``val.csv`` beside the index is preferred.
         solos: number of solos of the toy band; None: as configured.
         class_names: order of the labels, so that two indexes of one data set agree; None: as found.
+        root: the folder in which the paths of the index begin; None: it is found.
+        frame_rate: frames per second of the prepared data; None: found from some clips.
     """
     if data == "toyband":
         return ToyBandClips(config, split, solos, workers=usable_cores())
     path = Path(data)
     if split != "train" and (path.parent / "val.csv").exists():
         path = path.parent / "val.csv"
-    return IndexClips(path, config, class_names)
+    return IndexClips(path, config, class_names, root, frame_rate)

@@ -1,15 +1,14 @@
 """Prepared real data on disk: an index CSV, and per clip a WAV file and a folder of JPEG frames.
 
-A row is ``audio_path,frames_path,frame_count``, as the original code reads it. Paths are relative to the CSV's folder
-and stay inside it. An index is kept as a few blocks of memory instead of one object per clip, so that a worker process
-receives hundreds of thousands of clips in milliseconds. Notebook: 13_train_full.
+A row is ``audio_path,frames_path,frame_count``, as the original code reads it. The paths begin in the folder of the CSV
+or in one above it, and none leads out of that folder. An index is kept as a few blocks of memory instead of one object
+per clip, so that a worker process receives hundreds of thousands of clips in milliseconds. Notebook: 13_train_full.
 """
 
 from __future__ import annotations
 
 import csv
 import os
-import wave
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sopedu.audio.soundfiles import from_int16, load_waveform
+from sopedu.data.index_paths import find_root, is_unusual, leads_out, plain_path, require_below
+from sopedu.data.index_sounds import sound_part
 from sopedu.errors import SopeduError
 from sopedu.video.resizing import resize_frames, size_in_proportion
 
 #: A recording whose samples never exceed this (−80 dB full scale) is silent.
 SILENT = 1e-4
+#: How the files of frames end.
+FRAME_ENDINGS = (".jpg", ".png", ".jpeg")
+_LOOKED_AT = 16  # clips whose files are looked for to find the folder in which the paths begin
 _SHORTEST_SOUND = 0.1  # seconds; a clip with less sound is broken, not short
 _LONGEST_SHAPE = 16  # a frame longer than this many times its shorter side is no picture
 
@@ -32,7 +35,7 @@ class IndexEntry(NamedTuple):
     """One row of an index.
 
     Attributes:
-        audio: path of the sound file, relative to the index's folder.
+        audio: path of the sound file, relative to the root of the index.
         frames: path of the folder of frames, likewise.
         frame_count: how many frames it holds.
     """
@@ -48,7 +51,7 @@ class ClipIndex:
 
     Attributes:
         path: the CSV.
-        root: its folder, with links resolved.
+        root: the folder in which the paths begin, with links resolved.
         names: all paths in UTF-8, joined: audio and frames of the first clip, of the second, and so on.
         ends: ``(2n,)`` where each path ends in ``names``.
         frame_counts: ``(n,)`` number of frames per clip.
@@ -79,14 +82,17 @@ class ClipIndex:
         """Return the full path of a file or folder of the data set.
 
         Args:
-            name: relative to the index's folder.
+            name: relative to the root.
 
         Raises:
-            SopeduError: a symbolic link leads out of the index's folder.
+            SopeduError: a symbolic link leads out of the root.
         """
         path = os.path.join(self.root, name)
         if not os.path.join(os.path.realpath(path), "").startswith(os.path.join(self.root, "")):
-            raise SopeduError(f"{path}: a link leads out of {self.root}; move the data there, or the index to the data")
+            raise SopeduError(
+                f"{path}: a link leads out of {self.root}; move the data there, or the index to the data, or name the "
+                "folder of both by --root"
+            )
         return path
 
     def missing(self) -> list[tuple[int, str]]:
@@ -119,12 +125,12 @@ class ClipIndex:
         for row in rows:
             entry = self[row]
             there = _listing(self.located(entry.frames))
-            wanted = ("000001.jpg", f"{entry.frame_count:06d}.jpg")
-            if there.issuperset(wanted):
+            wanted = ("000001", f"{entry.frame_count:06d}")
+            if any(there.issuperset(f"{name}{ending}" for name in wanted) for ending in FRAME_ENDINGS):
                 return ""
             names = sorted(there)
             found = f"{len(names)} files from {names[0]} to {names[-1]}" if names else "nothing"
-            said = said or f"{entry.frames} holds {found}, expected {wanted[0]} to {wanted[1]}"
+            said = said or f"{entry.frames} holds {found}, expected {wanted[0]}.jpg to {wanted[1]}.jpg (or png)"
         return said
 
     def heard(self, rows: list[int], samples: int, sample_rate: int) -> bool:
@@ -159,9 +165,7 @@ class ClipIndex:
             SopeduError: the file cannot be read, or holds less than a tenth of a second from ``start`` on.
         """
         path = self.located(entry.audio)
-        waveform = _pcm_segment(path, start, samples, sample_rate)
-        if waveform is None:
-            waveform = load_waveform(path, sample_rate, start, samples / sample_rate)[:samples]
+        waveform = sound_part(path, start, samples, sample_rate)
         if len(waveform) < _SHORTEST_SOUND * sample_rate:
             held = len(waveform) / sample_rate
             raise SopeduError(f"{path}: holds {held:.2f} s of sound from {start:.2f} s on; prepare the clip again")
@@ -181,7 +185,9 @@ class ClipIndex:
         Raises:
             SopeduError: a frame cannot be read, or they differ in size.
         """
-        paths = [self.located(f"{entry.frames}/{number:06d}.jpg") for number in numbers]
+        first = os.path.join(self.root, entry.frames, f"{numbers[0]:06d}")
+        ending = next((ending for ending in FRAME_ENDINGS if os.path.exists(first + ending)), FRAME_ENDINGS[0])
+        paths = [self.located(f"{entry.frames}/{number:06d}{ending}") for number in numbers]
         sizes, pictures = zip(*(_picture(path, short_side) for path in paths), strict=True)
         if len(set(sizes)) > 1:
             raise SopeduError(
@@ -192,19 +198,20 @@ class ClipIndex:
         return resize_frames(frames, _resized(sizes[0], short_side)[::-1], "bicubic").permute(0, 2, 3, 1).numpy()
 
 
-def read_index(path: str | Path) -> ClipIndex:
+def read_index(path: str | Path, root: str | Path | None = None) -> ClipIndex:
     """Read an index CSV; the class of a clip is the name of the folder that holds its audio.
 
     Args:
-        path: the CSV, with rows of ``audio_path,frames_path,frame_count``; a header is optional.
+        path: the CSV, with rows of ``audio_path,frames_path,frame_count``; a header is optional. Lists that were
+            written in another folder, or on Windows, are read too, see :mod:`sopedu.data.index_paths`.
+        root: the folder in which the paths begin; None: it is found.
 
     Raises:
-        SopeduError: the file cannot be read or holds no clip; a row does not have three fields, or a path is absolute
-            or leads upwards (the line is named).
+        SopeduError: the file cannot be read or holds no clip; a row does not have three fields, or a path leads out of
+            the folder of the others (the line is named); most paths lead out of every folder that was tried.
     """
-    root = os.path.realpath(Path(path).parent)
-    names, ends, counts, labels = bytearray(), array("q"), array("i"), array("i")
-    classes: dict[str, int] = {}
+    names, ends, counts, labels, lines = bytearray(), array("q"), array("i"), array("i"), array("i")
+    classes, odd = dict[str, int](), False
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
@@ -218,13 +225,15 @@ def read_index(path: str | Path) -> ClipIndex:
                     what = f"expected audio_path,frames_path,frame_count, found {row!r:.200}"
                     raise SopeduError(f"{path}, line {rows.line_num}: {what}") from None
                 audio, frames = audio.removeprefix("./"), frames.removeprefix("./")
-                if _unusual(audio) or _unusual(frames):
-                    audio, frames = (_relative(name, f"{path}, line {rows.line_num}") for name in (audio, frames))
+                if is_unusual(audio) or is_unusual(frames):
+                    audio, frames = (plain_path(name, f"{path}, line {rows.line_num}") for name in (audio, frames))
+                    odd = odd or leads_out(audio) or leads_out(frames)
                 names += audio.encode()
                 ends.append(len(names))
                 names += frames.encode()
                 ends.append(len(names))
-                folder = audio.rpartition("/")[0].rpartition("/")[2] or os.path.basename(root)
+                lines.append(rows.line_num)
+                folder = audio.rpartition("/")[0].rpartition("/")[2]
                 labels.append(classes.setdefault(folder, len(classes)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SopeduError(
@@ -232,12 +241,33 @@ def read_index(path: str | Path) -> ClipIndex:
         ) from error
     if not counts:
         raise SopeduError(f"{path}: the index holds no clip; a row is audio_path,frames_path,frame_count")
-    class_names = tuple(sorted(classes))
-    ranks = {name: rank for rank, name in enumerate(class_names)}
-    order = np.array([ranks[name] for name in classes])
+    found, names, ends = _below_root(path, root, names, ends, lines, odd)
+    known = [name if name not in ("", "..") else os.path.basename(found) for name in classes]
+    class_names = tuple(sorted(set(known)))
+    order = np.array([class_names.index(name) for name in known])
     return ClipIndex(
-        str(path), root, bytes(names), np.array(ends), np.array(counts), order[np.array(labels)], class_names
+        str(path), found, bytes(names), np.array(ends), np.array(counts), order[np.array(labels)], class_names
     )
+
+
+def _below_root(
+    path: str | Path, given: str | Path | None, names: bytearray, ends: array, lines: array, odd: bool
+) -> tuple[str, bytearray, array]:
+    """Find the root of an index; return it, and the paths below it with their ends. `odd`: some paths may lead out."""
+
+    def name_at(place: int) -> str:
+        return names[ends[place - 1] if place else 0 : ends[place]].decode()
+
+    every = max(1, len(lines) // _LOOKED_AT)
+    places = [2 * row + kind for row in range(0, len(lines), every)[:_LOOKED_AT] for kind in (0, 1)]
+    root, prefix = find_root(path, [name_at(place) for place in places], given)
+    if not prefix and not odd:
+        return root, names, ends
+    below, places_below = bytearray(), array("q")
+    for place in range(len(ends)):
+        below += require_below(name_at(place), prefix, f"{path}, line {lines[place // 2]}").encode()
+        places_below.append(len(below))
+    return root, below, places_below
 
 
 def _frame_count(text: str) -> int:
@@ -247,42 +277,11 @@ def _frame_count(text: str) -> int:
     return count
 
 
-def _unusual(name: str) -> bool:
-    """Return whether a path may need `_relative`; a fast test, because there are hundreds of thousands of paths."""
-    return (
-        "/." in name or "//" in name or "\\" in name or "\0" in name or not name or name[0] in "./" or name[-1] == "/"
-    )
-
-
-def _relative(name: str, where: str) -> str:
-    """Return a path of the index in its plain form; it is checked as text, without access to the disk."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts or ".." in parts or "\\" in name or "\0" in name or os.path.isabs(name):
-        raise SopeduError(
-            f"{where}: {name[:200]!r} is not a path below the index's folder; write paths relative to it, "
-            "with / and without .."
-        )
-    return "/".join(parts)
-
-
 def _listing(folder: str) -> set[str]:
     try:
         return set(os.listdir(folder))
     except OSError:
         return set()
-
-
-def _pcm_segment(path: str, start: float, samples: int, sample_rate: int) -> np.ndarray | None:
-    """Read a part of a mono 16-bit WAV file of the right rate; None if the file is anything else."""
-    try:
-        with wave.open(path, "rb") as file:
-            if (file.getnchannels(), file.getsampwidth(), file.getframerate()) != (1, 2, sample_rate):
-                return None
-            file.setpos(min(round(start * sample_rate), file.getnframes()))
-            data = file.readframes(samples)
-    except (OSError, EOFError, ValueError, wave.Error):
-        return None  # load_waveform, which reads every format, reports what is wrong
-    return from_int16(np.frombuffer(data, "<i2", len(data) // 2))
 
 
 def _resized(size: tuple[int, int], short_side: int) -> tuple[int, int]:
@@ -300,7 +299,11 @@ def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
                 raise ValueError(f"{size[0]} × {size[1]} pixels are too long for a picture")
             image.draft(None, _resized(size, short_side))
             return size, np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.isfile(os.path.dirname(path)):
+            raise SopeduError(
+                f"{os.path.dirname(path)}: is a file, not a folder of frames 000001.jpg …; cut it into frames first"
+            ) from error
         there = sorted(_listing(os.path.dirname(path)))
         found = f"{len(there)} files from {there[0]} to {there[-1]} are there" if there else "the folder is empty"
         raise SopeduError(

@@ -144,6 +144,9 @@ def evaluate(
     sources: int = 2,
     same_class: bool = False,
     dictionaries: bool = True,
+    root: str | Path | None = None,
+    frame_rate: float | None = None,
+    listed: str | Path | None = None,
 ) -> dict[str, Any]:
     """Separate held-out pairs, and return the model's scores beside all baselines.
 
@@ -160,6 +163,10 @@ def evaluate(
             their own, under ``same_class`` of the result.
         dictionaries: also separate by supervised NMF, see :mod:`sopedu.evaluation.dictionaries`. Its dictionaries are
             learnt once, in some minutes, and kept in the cache.
+        root: the folder in which the paths of an index begin; None: it is found.
+        frame_rate: frames per second of the data of an index; None: found from some clips.
+        listed: a list of pairs to take instead of drawing some, see :mod:`sopedu.evaluation.pair_lists`; then ``pairs``
+            is how many at most.
 
     Returns:
         figures by name, in dB; ``table`` holds the means of all scores of all rows, ``protocol`` describes how they
@@ -170,7 +177,7 @@ def evaluate(
         SopeduError: no such checkpoint or data, nothing sounds, or too few solos or classes for such mixtures.
     """
     return evaluate_with_examples(
-        checkpoint, data, pairs, seed, instruments, sounds, sources, same_class, dictionaries
+        checkpoint, data, pairs, seed, instruments, sounds, sources, same_class, dictionaries, root, frame_rate, listed
     )[0]
 
 
@@ -184,6 +191,9 @@ def evaluate_with_examples(
     sources: int = 2,
     same_class: bool = False,
     dictionaries: bool = True,
+    root: str | Path | None = None,
+    frame_rate: float | None = None,
+    listed: str | Path | None = None,
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Evaluate like :func:`evaluate`; also return pairs and estimates, to look at and listen to.
 
@@ -197,6 +207,9 @@ def evaluate_with_examples(
         sources: as there.
         same_class: as there.
         dictionaries: as there.
+        root: as there.
+        frame_rate: as there.
+        listed: as there.
 
     Returns:
         figures, pairs, and estimates by row.

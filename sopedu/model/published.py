@@ -221,6 +221,6 @@ def _card(name: str, published: Published, notes: Mapping[str, Any]) -> str:
 
 {hashes}
 
-**What to expect.** It has seen solos and duets of these instruments, filmed from the front. Other sounds and other
+**What to expect.** It was trained on films in which these instruments are played. Other sounds and other
 pictures may go anywhere. Scores were not measured here: `sopedu evaluate {name} --data INDEX` does.
 """

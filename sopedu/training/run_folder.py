@@ -49,6 +49,8 @@ def train_run(
     callbacks: Sequence[Callback] = (),
     say: Callable[[str], object] = print,
     heads_of: str | Path | None = None,
+    root: str | Path | None = None,
+    frame_rate: float | None = None,
 ) -> Run:
     """Train in a new folder, or resume the training of a folder.
 
@@ -68,6 +70,8 @@ def train_run(
         say: function that prints a line of text.
         heads_of: folder or name of a checkpoint whose trunk gets new heads, see :mod:`sopedu.model.heads`; instead of
             ``start_from``.
+        root: the folder in which the paths of the index begin; None: it is found, with ``resume`` as before.
+        frame_rate: frames per second of the prepared data; None: found from some clips, with ``resume`` as before.
 
     Returns:
         the finished run.
@@ -81,7 +85,7 @@ def train_run(
     start_from, heads_of = (None if origin is None else str(origin) for origin in (start_from, heads_of))
     request = _request(
         out, resume, config=config, data=data, start_from=start_from, keep=keep, validation_pairs=validation_pairs,
-        tensorboard=tensorboard, heads_of=heads_of,
+        tensorboard=tensorboard, heads_of=heads_of, root=None if root is None else str(root), frame_rate=frame_rate,
     )  # fmt: skip
     if main and not resume:
         require_new_run(out)
@@ -175,6 +179,8 @@ class Request:
     keep: int = 2
     tensorboard: bool = False
     heads_of: str | None = None
+    root: str | None = None
+    frame_rate: float | None = None
 
     def require_same(self, given: Mapping[str, Any], out: Path) -> None:
         """Check that a resumed run gets no argument that would change what is learned or compared.
@@ -186,7 +192,7 @@ class Request:
         Raises:
             SopeduError: data, initial weights or validation pairs are different.
         """
-        for name in ("data", "start_from", "heads_of", "validation_pairs"):
+        for name in ("data", "start_from", "heads_of", "validation_pairs", "root", "frame_rate"):
             before, now = getattr(self, name), given[name]
             if now is not None and now != before:
                 raise SopeduError(
@@ -206,7 +212,7 @@ def requested(out: str | Path) -> Request:
     path = Path(out) / "run.json"
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
-        names = ("start_from", "validation_pairs", "keep", "tensorboard", "heads_of")
+        names = ("start_from", "validation_pairs", "keep", "tensorboard", "heads_of", "root", "frame_rate")
         known = {name: written[name] for name in names if name in written}
         return Request(from_dict(written["config"]), str(written["data"]), **known)
     except FileNotFoundError as error:
@@ -273,10 +279,11 @@ class _Announce(Callback):
 def _open(request: Request) -> tuple[ClipDataset, ClipDataset | None]:
     """Open the clips to train on, and those that are held out if something needs them."""
     config, data = request.config, request.data
-    clips = open_clips(data, config)
+    layout = {"root": request.root, "frame_rate": request.frame_rate}
+    clips = open_clips(data, config, **layout)
     if not (config.training.validate_every or request.tensorboard):
         return clips, None
-    return clips, open_clips(data, config, "validation", 2 * request.validation_pairs, clips.class_names)
+    return clips, open_clips(data, config, "validation", 2 * request.validation_pairs, clips.class_names, **layout)
 
 
 def _first_model(request: Request, say: Callable[[str], object]) -> SoundOfPixels | None:
