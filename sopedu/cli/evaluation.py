@@ -12,6 +12,8 @@ from sopedu.cli.options import (
     CheckpointArgument,
     DeviceOption,
     JsonOption,
+    RateOption,
+    RootOption,
     SeedOption,
     printer,
     split_names,
@@ -30,8 +32,21 @@ def evaluate(
     checkpoint: CheckpointArgument,
     data: Annotated[str, typer.Option(help="toyband, or an index CSV; a val.csv beside it is preferred.")] = "toyband",
     pairs: Annotated[
-        int, typer.Option(help="How many held-out mixtures; 0 with --localization: score the map alone.", min=0)
-    ] = 64,
+        int | None,
+        typer.Option(
+            help="How many held-out mixtures; default: 64, or all listed ones; 0 with --localization: the map alone.",
+            min=0,
+        ),
+    ] = None,
+    pair_list: Annotated[
+        Path | None,
+        typer.Option(help="Mix the clips of the index that this list names: the sounds of a pair per line."),
+    ] = None,
+    save_pairs: Annotated[
+        Path | None, typer.Option(help="Also write which clips were mixed to this file.", callback=writable)
+    ] = None,
+    root: RootOption = None,
+    frame_rate: RateOption = None,
     sources: Annotated[int, typer.Option(help="Solos per mixture.", min=2)] = 2,
     seed: SeedOption = 0,
     instruments: Annotated[str, typer.Option(help="Only these, with commas; default: all it was trained on.")] = "",
@@ -70,17 +85,18 @@ def evaluate(
     """
     from sopedu.model import load_checkpoint
 
-    of_pairs = by_class or same_class or csv_file is not None or sounds is not None or sources != 2
+    of_pairs = by_class or same_class or any(value is not None for value in (csv_file, sounds, pair_list, save_pairs))
+    of_pairs = of_pairs or sources != 2
     if vggss is not None and (data == "toyband" or localization or of_pairs):
         raise SopeduError(
             "--vggss needs --data FOLDER of clips, and goes with none of --localization, --sounds, --sources, "
-            "--by-class, --same-class, --csv"
+            "--by-class, --same-class, --csv, --pair-list"
         )
-    if not pairs and vggss is None and (not localization or of_pairs):
+    if pairs == 0 and vggss is None and (not localization or of_pairs):
         raise SopeduError("--pairs 0 scores the sound map alone: add --localization and leave out what is about pairs")
     say, loaded = printer(json_file), load_checkpoint(checkpoint, device)
     say(f"model: {loaded.describe()}")
-    goals = [f"{path}" for path in (csv_file, json_file) if path is not None]
+    goals = [f"{path}" for path in (csv_file, json_file, save_pairs) if path is not None]
     goal = f"; figures go to {' and '.join(goals)}" if goals else ""
     if vggss is not None:
         say(f"plan: evaluate the map of {checkpoint} on the clips of {vggss} in {data}, about 1 s per clip{goal}")
@@ -88,9 +104,10 @@ def evaluate(
     else:
         asked = {"data": data, "pairs": pairs, "seed": seed, "instruments": split_names(instruments)}
         asked |= {"sounds": sounds, "sources": sources, "same_class": same_class, "dictionaries": dictionaries}
+        asked |= {"root": root, "frame_rate": frame_rate, "listed": pair_list, "save_pairs": save_pairs}
         scenes = scenes if localization else 0
         say(f"plan: evaluate {checkpoint}: {_work(loaded, asked, scenes)}{goal}")
-        figures = _evaluate_on_pairs(loaded, asked, by_class, csv_file, say) if pairs else {}
+        figures = _evaluate_on_pairs(loaded, asked, by_class, csv_file, say) if pairs != 0 else {}
         if scenes:
             figures = _evaluate_localization(loaded, scenes, seed, figures, say)
     say(f"protocol: {figures['protocol']}")
@@ -103,7 +120,9 @@ def _work(loaded: Checkpoint, asked: dict[str, Any], scenes: int) -> str:
     from sopedu.training.estimate import spoken
 
     data, pairs, sources = asked["data"], asked["pairs"], asked["sources"]
+    pairs = (550 if asked["listed"] else 64) if pairs is None else pairs  # a list is not read yet
     mixtures = f"{pairs} held-out mixtures of {asked['sounds'] or data}" if pairs else ""
+    mixtures = f"the mixtures of {data} that {asked['listed']} lists" if asked["listed"] else mixtures
     mixtures += f", {sources} solos in each" if sources != 2 else ""
     mixtures += f", and {pairs} of one class" if asked["same_class"] else ""
     work = [text for text in (mixtures, f"the map on {scenes} scenes" if scenes else "") if text]

@@ -2,7 +2,7 @@
 
 A list may say ``./data/audio/…``, ``../MUSIC_dataset/…`` or ``/home/me/MUSIC/…``, with the separators of any system.
 The root is the folder of the list, or one of the two above it, at which most of its files exist when some leading
-folders are left out.
+folders are left out. Some forks write ``/flute/a.wav,/flute/a.mp4`` for files in the folders ``audio`` and ``frames``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import os
 import posixpath
 import re
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from sopedu.errors import SopeduError
 
 _ABOVE = ("/", "..")
+_BELOW = (("", ""), ("audio/", "frames/"))
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 
 
@@ -60,17 +63,31 @@ def leads_out(name: str) -> bool:
     return name.startswith(("/", "../"))
 
 
-def find_root(path: str | Path, names: Sequence[str], given: str | Path | None = None) -> tuple[str, str]:
+class Root(NamedTuple):
+    """Where the files of an index lie.
+
+    Attributes:
+        folder: with links resolved.
+        prefix: the beginning of all paths that is left out, such as ``data/`` or ``/home/somebody/``; may be empty.
+        below: folders of sounds and of frames that the paths do not name, such as ``audio/`` and ``frames/``.
+    """
+
+    folder: str
+    prefix: str = ""
+    below: tuple[str, str] = ("", "")
+
+
+def find_root(path: str | Path, names: Sequence[str], given: str | Path | None = None) -> Root:
     """Find the folder at which most files of an index exist, and the beginning of its paths that is left out there.
 
     Args:
         path: the index.
-        names: some of its paths, in the form of :func:`plain_path`.
+        names: some of its paths, in the form of :func:`plain_path`: sound and frames of one clip, of another, …
         given: the folder, if the user names it.
 
     Returns:
-        The folder, with links resolved, and the beginning, such as ``data/`` or ``/home/somebody/``, which may be
-        empty. If nothing is found for relative paths, the folder is that of the index: its files are missing.
+        The folder and how paths continue in it. If nothing is found for relative paths, it is the folder of the index:
+        its files are missing.
 
     Raises:
         SopeduError: most paths lead out of every folder that was tried, or are not in the given one.
@@ -83,15 +100,17 @@ def find_root(path: str | Path, names: Sequence[str], given: str | Path | None =
     least = next((place for place, part in enumerate(common) if part not in _ABOVE), len(common))
     best, nearest = 0, roots[0]
     for root in dict.fromkeys(root for root in roots if root != os.path.dirname(root)):
-        for left_out in range(least, len(common) + 1):
-            rest = (part[left_out:] for part in parts)
-            found = sum(part[0] not in _ABOVE and os.path.exists(os.path.join(root, *part)) for part in rest)
+        for left_out, below in product(range(least, len(common) + 1), _BELOW):
+            found = sum(
+                part[left_out] not in _ABOVE and os.path.exists(os.path.join(root, below[place % 2], *part[left_out:]))
+                for place, part in enumerate(parts)
+            )
             if 2 * found > len(parts):
-                return root, "".join(f"{part}/" for part in common[:left_out]).replace("//", "/")
+                return Root(root, "".join(f"{part}/" for part in common[:left_out]).replace("//", "/"), below)
             if found > best:
                 best, nearest = found, root
     if not given and not all(map(leads_out, names)):
-        return folder, ""
+        return Root(folder)
     raise SopeduError(
         f"{path}: {best} of {len(names)} files and folders that were looked for are below {nearest}, such as "
         f"{names[0]:.200}; --root FOLDER names the folder in which its paths begin"
@@ -103,7 +122,7 @@ def require_below(name: str, prefix: str, where: str) -> str:
 
     Args:
         name: a path as :func:`plain_path` returns it.
-        prefix: what :func:`find_root` found.
+        prefix: of the :class:`Root`.
         where: file and line, for the error.
 
     Raises:

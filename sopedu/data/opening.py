@@ -9,6 +9,9 @@ from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.index_clips import IndexClips
 from sopedu.machine import usable_cores
 
+#: Names of indexes that are not trained on.
+HELD_OUT = ("val.csv", "test.csv")
+
 
 def open_clips(
     data: str,
@@ -24,7 +27,8 @@ def open_clips(
     Args:
         data: ``toyband``, or the path of an index CSV (see :class:`sopedu.data.index_clips.IndexClips`).
         config: of spectrograms and frames.
-        split: other than ``train``, a ``val.csv`` beside the index is preferred.
+        split: other than ``train``, a ``val.csv`` beside the index is preferred, unless it is called ``val.csv`` or
+            ``test.csv`` itself.
         solos: number of solos of the toy band; None: as configured.
         class_names: order of the labels, so that two indexes of one data set agree; None: as found.
         root: the folder in which the paths of the index begin; None: it is found.
@@ -33,6 +37,6 @@ def open_clips(
     if data == "toyband":
         return ToyBandClips(config, split, solos, workers=usable_cores())
     path = Path(data)
-    if split != "train" and (path.parent / "val.csv").exists():
+    if split != "train" and path.name not in HELD_OUT and (path.parent / "val.csv").exists():
         path = path.parent / "val.csv"
     return IndexClips(path, config, class_names, root, frame_rate)

@@ -260,14 +260,15 @@ def _below_root(
 
     every = max(1, len(lines) // _LOOKED_AT)
     places = [2 * row + kind for row in range(0, len(lines), every)[:_LOOKED_AT] for kind in (0, 1)]
-    root, prefix = find_root(path, [name_at(place) for place in places], given)
-    if not prefix and not odd:
-        return root, names, ends
+    root = find_root(path, [name_at(place) for place in places], given)
+    if not any((root.prefix, *root.below, odd)):
+        return root.folder, names, ends
     below, places_below = bytearray(), array("q")
     for place in range(len(ends)):
-        below += require_below(name_at(place), prefix, f"{path}, line {lines[place // 2]}").encode()
+        name = require_below(name_at(place), root.prefix, f"{path}, line {lines[place // 2]}")
+        below += f"{root.below[place % 2]}{name}".encode()
         places_below.append(len(below))
-    return root, below, places_below
+    return root.folder, below, places_below
 
 
 def _frame_count(text: str) -> int:

@@ -5,7 +5,6 @@ Scores and their baselines are in :mod:`sopedu.evaluation.separation`. Notebook:
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,9 @@ from sopedu.audio.loudness import hearing_gain
 from sopedu.audio.masks import mask_from_logits
 from sopedu.audio.spectrogram import log_magnitude, stft, warp
 from sopedu.data.clips import ClipDataset, ToyBandClips
-from sopedu.data.mixing import NOBODY, choose_absent
+from sopedu.data.mixing import choose_absent
 from sopedu.data.recordings import SoundFolderClips
-from sopedu.errors import SopeduError
+from sopedu.evaluation.pair_lists import draw_members
 from sopedu.model.modes import evaluating
 from sopedu.model.sound_of_pixels import SoundOfPixels, normalise_frames
 from sopedu.toyband.scenes import scene
@@ -35,6 +34,7 @@ class TestPairs:
         absent: frames of a class that is not in the mixture, ``(P, S, 3, H, W)``; None with fewer than three classes.
         blank: frames in which nobody plays, ``(P, S, 3, H, W)``.
         class_names: a label is an index into them.
+        members: which clips were mixed, ``(P, N)``.
     """
 
     __test__ = False  # not a pytest test, despite its name
@@ -46,10 +46,16 @@ class TestPairs:
     absent: torch.Tensor | None
     blank: torch.Tensor
     class_names: tuple[str, ...]
+    members: np.ndarray | None = None
 
 
 def held_out_pairs(
-    clips: ClipDataset, pairs: int = 64, seed: int = 0, sources: int = 2, same_class: bool = False
+    clips: ClipDataset,
+    pairs: int = 64,
+    seed: int = 0,
+    sources: int = 2,
+    same_class: bool = False,
+    members: np.ndarray | None = None,
 ) -> TestPairs:
     """Draw pairs of clips of different classes: all combinations of classes in turn, in a shuffled order.
 
@@ -59,28 +65,22 @@ def held_out_pairs(
         seed: chooses them.
         sources: per mixture, 2 for pairs.
         same_class: mix different clips of one class instead.
+        members: ``(P, N)`` clips of each mixture, if they are not drawn; see :mod:`sopedu.evaluation.pair_lists`.
 
     Raises:
         SopeduError: there are too few classes, or with ``same_class`` too few clips of each.
     """
     generator = np.random.default_rng([seed, 17])
-    classes, counts = np.unique(clips.labels[clips.labels != NOBODY], return_counts=True)
-    alike = [(label,) * sources for label in classes[counts >= sources]]
-    kinds = alike if same_class else list(itertools.combinations(classes, sources))
-    if not kinds:
-        wanted = f"{sources} clips of one class: draw more pairs" if same_class else f"{sources} different classes"
-        raise SopeduError(f"mixtures of {sources} need {wanted}; the held-out clips are {len(clips)} of {len(classes)}")
-    combinations = generator.permutation(kinds)
-    queues = {label: itertools.cycle(generator.permutation(np.flatnonzero(clips.labels == label))) for label in classes}
-    chosen = [next(queues[label]) for i in range(pairs) for label in combinations[i % len(combinations)]]
-    labels, members = clips.labels[chosen], np.arange(len(chosen)).reshape(pairs, sources)
-    loaded = [clips[int(index)] for index in chosen]
-    absent = choose_absent(members, labels, 1, generator)[:, 0]
-    waveforms = torch.stack([clip.waveform / sources for clip in loaded]).unflatten(0, members.shape)
+    if members is None:
+        members = draw_members(clips, pairs, generator, sources, same_class)
+    labels, read = clips.labels[members], {int(index): clips[int(index)] for index in np.unique(members)}
+    loaded = [read[int(index)] for index in members.ravel()]
+    absent = choose_absent(np.arange(members.size).reshape(members.shape), labels.ravel(), 1, generator)[:, 0]
+    waveforms = torch.stack([clip.waveform / members.shape[1] for clip in loaded]).unflatten(0, members.shape)
     frames = torch.stack([clip.frames for clip in loaded]).unflatten(0, members.shape)
     shown = torch.stack([loaded[i].frames for i in absent]) if (absent >= 0).all() else None
-    blank = _blank_frames(clips, pairs, frames)
-    return TestPairs(waveforms, waveforms.sum(1), frames, labels[members], shown, blank, clips.class_names)
+    blank = _blank_frames(clips, len(members), frames)
+    return TestPairs(waveforms, waveforms.sum(1), frames, labels, shown, blank, clips.class_names, members)
 
 
 def _blank_frames(clips: ClipDataset, count: int, frames: torch.Tensor) -> torch.Tensor:

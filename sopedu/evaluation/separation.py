@@ -23,10 +23,12 @@ from sopedu.audio.metrics import bss_eval_rows, si_sdr
 from sopedu.audio.spectrogram import istft, stft, unwarp, warp
 from sopedu.config import Config, SpectrogramConfig
 from sopedu.data.clips import ClipDataset, ToyBandClips
-from sopedu.data.opening import open_clips
+from sopedu.data.index_clips import IndexClips
+from sopedu.data.opening import HELD_OUT, open_clips
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.evaluation.dictionaries import dictionary_rows
+from sopedu.evaluation.pair_lists import data_protocol, read_pair_list, save_pair_list
 from sopedu.evaluation.pairs import TestPairs, held_out_pairs, predict_masks, separate_pairs
 from sopedu.evaluation.statistics import LEVEL, RESAMPLES, summarise
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
@@ -34,6 +36,7 @@ from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 #: Scores of every row of a table.
 SCORES = ("sdr", "sir", "sar", "si_sdr")
 _ROWS_OF_ONE_CLASS = ("mixture", "model", "ideal_binary_mask", "ideal_ratio_mask", "swapped")
+_PAIRS = 64
 _SOLOS_PER_CLASS = 24  # for the mean spectra of the static mask
 
 
@@ -137,7 +140,7 @@ def estimates_by_row(
 def evaluate(
     checkpoint: Checkpoint | str | Path,
     data: str = "toyband",
-    pairs: int = 64,
+    pairs: int | None = None,
     seed: int = 0,
     instruments: tuple[str, ...] = (),
     sounds: str | Path | None = None,
@@ -147,13 +150,14 @@ def evaluate(
     root: str | Path | None = None,
     frame_rate: float | None = None,
     listed: str | Path | None = None,
+    save_pairs: str | Path | None = None,
 ) -> dict[str, Any]:
     """Separate held-out pairs, and return the model's scores beside all baselines.
 
     Args:
         checkpoint: the model, on the device that should do the work; or its folder or name, for the CPU.
         data: ``toyband`` or an index CSV (a ``val.csv`` beside it is preferred).
-        pairs: number of mixtures of solos of different classes.
+        pairs: number of mixtures of solos of different classes; None: 64, or all of ``listed``.
         seed: chooses the pairs, and for the toy band the solos.
         instruments: of the toy band; empty: those that the checkpoint was trained on.
         sounds: a folder of sounds to use with the toy band's drawings instead of the toy band's own sounds, see
@@ -165,8 +169,8 @@ def evaluate(
             learnt once, in some minutes, and kept in the cache.
         root: the folder in which the paths of an index begin; None: it is found.
         frame_rate: frames per second of the data of an index; None: found from some clips.
-        listed: a list of pairs to take instead of drawing some, see :mod:`sopedu.evaluation.pair_lists`; then ``pairs``
-            is how many at most.
+        listed: a list of pairs of an index to take instead of drawing some, see :mod:`sopedu.evaluation.pair_lists`.
+        save_pairs: a file that gets the list of the pairs of an index.
 
     Returns:
         figures by name, in dB; ``table`` holds the means of all scores of all rows, ``protocol`` describes how they
@@ -177,14 +181,15 @@ def evaluate(
         SopeduError: no such checkpoint or data, nothing sounds, or too few solos or classes for such mixtures.
     """
     return evaluate_with_examples(
-        checkpoint, data, pairs, seed, instruments, sounds, sources, same_class, dictionaries, root, frame_rate, listed
-    )[0]
+        checkpoint, data, pairs, seed, instruments, sounds, sources, same_class, dictionaries, root, frame_rate, listed,
+        save_pairs,
+    )[0]  # fmt: skip
 
 
 def evaluate_with_examples(
     checkpoint: Checkpoint | str | Path,
     data: str = "toyband",
-    pairs: int = 64,
+    pairs: int | None = None,
     seed: int = 0,
     instruments: tuple[str, ...] = (),
     sounds: str | Path | None = None,
@@ -194,6 +199,7 @@ def evaluate_with_examples(
     root: str | Path | None = None,
     frame_rate: float | None = None,
     listed: str | Path | None = None,
+    save_pairs: str | Path | None = None,
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Evaluate like :func:`evaluate`; also return pairs and estimates, to look at and listen to.
 
@@ -210,38 +216,60 @@ def evaluate_with_examples(
         root: as there.
         frame_rate: as there.
         listed: as there.
+        save_pairs: as there.
 
     Returns:
         figures, pairs, and estimates by row.
     """
     checkpoint = as_checkpoint(checkpoint)
-    config, pairs, seed = checkpoint.config, whole_number(pairs, "pairs", 1), whole_number(seed, "seed", 0)
+    config, most, seed = checkpoint.config, pairs, whole_number(seed, "seed", 0)
+    pairs = whole_number(_PAIRS if pairs is None else pairs, "pairs", 1)
     sources = whole_number(sources, "sources", 2)
     if same_class and sounds is not None:
         raise SopeduError("mixtures of one class need different players: recordings in a folder do not name theirs")
     instruments = (instruments,) if isinstance(instruments, str) else instruments
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
-    clips, known = _clips(config, data, names, sources * pairs, seed, sounds)
-    test = held_out_pairs(clips, pairs, seed, sources)
+    clips, known = _clips(config, data, names, sources * pairs, seed, sounds, root, frame_rate)
+    listing = None if listed is None else read_pair_list(listed, _indexed(clips), most)
+    test = held_out_pairs(clips, pairs, seed, sources, members=None if listing is None else listing.members)
+    if save_pairs is not None:
+        save_pair_list(save_pairs, _indexed(clips), test.members)
     alike = held_out_pairs(clips, pairs, seed, sources, same_class=True) if same_class else None
     spectra = class_spectra(known)
     rows = estimates_by_row(checkpoint, test, spectra, same_class_frames(clips, test, seed))
     nmf, found = dictionary_rows(checkpoint, test, known) if dictionaries else ({}, {})
     rows |= nmf
     table, counts, summary = _scored(test, rows, config.spectrogram)
-    figures = _figures(test, rows, table, config.spectrogram) | counts | found
+    figures = _figures(test, rows, table, config.spectrogram, listing is not None) | counts | found
     figures |= {"seed": seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
     figures |= summary
     if alike is not None:
         figures["same_class"] = _same_class(checkpoint, alike, spectra)
+    if isinstance(clips, IndexClips):
+        how = f"pairs: drawn by seed {seed}" if listing is None else listing.protocol
+        figures["protocol"] += f"; {data_protocol(clips, test.members, how)}"
+        figures["notes"] = [] if listing is None else list(listing.notes)
     if isinstance(clips, SoundFolderClips):
         figures["protocol"] += f"; {clips.protocol}"
         figures["notes"] = clips.notes
     return figures, test, rows
 
 
+def _indexed(clips: ClipDataset) -> IndexClips:
+    if not isinstance(clips, IndexClips):
+        raise SopeduError("a list of pairs names clips of an index: give --data INDEX.csv")
+    return clips
+
+
 def _clips(
-    config: Config, data: str, names: tuple[str, ...], solos: int, seed: int, sounds: str | Path | None
+    config: Config,
+    data: str,
+    names: tuple[str, ...],
+    solos: int,
+    seed: int,
+    sounds: str | Path | None,
+    root: str | Path | None,
+    frame_rate: float | None,
 ) -> tuple[ClipDataset, ClipDataset]:
     """Clips to evaluate on, and clips of the training set for the classes' mean spectra."""
     if data != "toyband":
@@ -249,8 +277,11 @@ def _clips(
             raise SopeduError(
                 f"a folder of sounds is shown with the toy band's drawings: {data} cannot be used with it"
             )
-        known = open_clips(data, config)
-        return open_clips(data, config, "validation", class_names=known.class_names), known
+        layout = {"root": root, "frame_rate": frame_rate}
+        training = Path(data).with_name("train.csv")
+        learnt = str(training) if Path(data).name in HELD_OUT and training.exists() else data
+        known = open_clips(learnt, config, **layout)
+        return open_clips(data, config, "validation", class_names=known.class_names, **layout), known
     clips: ClipDataset | None = None
     if sounds is not None:
         clips = SoundFolderClips(sounds, config, names, solos, seed)
@@ -261,7 +292,11 @@ def _clips(
 
 
 def _figures(
-    pairs: TestPairs, rows: dict[str, torch.Tensor], table: dict[str, dict[str, float]], sound: SpectrogramConfig
+    pairs: TestPairs,
+    rows: dict[str, torch.Tensor],
+    table: dict[str, dict[str, float]],
+    sound: SpectrogramConfig,
+    listed: bool,
 ) -> dict[str, Any]:
     """The figures that a reader looks for first, by name."""
     figures = _of_model(table) | {"sdr_same_class_picture": None}  # unless each class has two clips
@@ -271,7 +306,7 @@ def _figures(
         "leak_absent": leak(rows["absent"], rows["mixture"]) if "absent" in rows else None,
         "pairs": len(pairs.mixture),
         "sources": pairs.sources.shape[1],
-        "protocol": f"{_protocol(pairs, sound)}; leak: mean energy relative to the mixture in dB",
+        "protocol": f"{_protocol(pairs, sound, listed=listed)}; leak: mean energy relative to the mixture in dB",
     }
 
 
@@ -280,12 +315,13 @@ def _of_model(table: dict[str, dict[str, float]]) -> dict[str, Any]:
     return scores | {"sdr_improvement": table["model"]["sdr"] - table["mixture"]["sdr"]}
 
 
-def _protocol(pairs: TestPairs, sound: SpectrogramConfig, same_class: bool = False) -> str:
+def _protocol(pairs: TestPairs, sound: SpectrogramConfig, same_class: bool = False, listed: bool = False) -> str:
     """How the scores of pairs were measured."""
     count = pairs.sources.shape[1]
     classes = len(np.unique(pairs.labels)) if same_class else len(pairs.class_names)
     groups = "pairs" if count == 2 else f"groups of {count}"
     kind = f"of one class, {classes} classes in turn" if same_class else f"all {groups} of {classes} classes in turn"
+    kind = f"{len(pairs.class_names)} classes, as listed" if listed else kind
     divided = "halved" if count == 2 else f"divided by {count}"
     return (
         f"{len(pairs.mixture)} held-out mixtures of {count} solos, {kind}, each solo {divided}; "

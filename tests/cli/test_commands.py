@@ -30,10 +30,10 @@ TRAINING = f"{SMALL} training.steps=4 toyband.solos=12 toyband.empty_scenes=2 to
 TRAINING += " toyband.properties="  # a handful of plain solos tell a filter per class, of lifelike ones they do not
 OPTIONS = {
     "demo": "out seed steps json",
-    "train": "preset data out set from heads-of resume validation-pairs keep tensorboard find-rate",
+    "train": "preset data out set from heads-of resume validation-pairs keep tensorboard root frame-rate find-rate",
     "sweep": "out grid seeds preset data set from heads-of pairs evaluation-seeds processes budget resume json",
     "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes "
-    "dictionaries vggss device json",
+    "dictionaries vggss pair-list save-pairs root frame-rate device json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
     "device json",
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",

@@ -62,6 +62,15 @@ def test_a_list_that_was_written_elsewhere_is_read_as_it_is(music, how):
     assert clips.check_files() == [] and clips[3].waveform.any()
 
 
+def test_a_fork_that_names_sounds_and_frames_below_two_folders_is_read(music):
+    """As in the lists of iQuery: ``/flute/a.wav,/flute/a.mp4,122``."""
+    text = rows(".").replace("./audio", "").replace("./frames", "")
+    assert text.startswith("/tuba/0.wav,/tuba/0,32")
+    (music / "testmusic.csv").write_text(text, encoding="utf-8")
+    clips = IndexClips(music / "testmusic.csv", CONFIG)
+    assert clips.check_files() == [] and clips.index[1] == ("audio/cello/1.wav", "frames/cello/1", 32)
+
+
 def test_absolute_paths_of_this_machine_are_read_only_below_the_folder(music, tmp_path):
     path = music / "train.csv"
     path.write_text(rows(str(music)), encoding="utf-8")
