@@ -28,7 +28,16 @@ __getattr__, __dir__, __all__ = exports(
             "save_figure",
             "two_digits",
         ),
+        "partners": ("plot_partners",),
         "pictures": ("plot_cell_masks", "plot_frames", "plot_sound_colours", "plot_sound_map", "plot_sound_maps"),
-        "sounds": ("TICKS_HERTZ", "hertz_to_row", "plot_mask", "plot_separation", "plot_spectrogram", "plot_waveform"),
+        "sounds": (
+            "TICKS_HERTZ",
+            "hertz_to_row",
+            "plot_mask",
+            "plot_separation",
+            "plot_spectrogram",
+            "plot_spectrograms",
+            "plot_waveform",
+        ),
     },
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,28 @@ def plot_spectrogram(
     decibels = 20 * np.log10(np.maximum(values / loudest, 10 ** (floor_db / 20)))
     axes, bar = new_axes(axes, (8, 3), title), "dB" if colour_bar else ""
     return _draw_cells(axes, decibels, config, log_frequency, bar, cmap="magma", vmin=floor_db, vmax=0)
+
+
+def plot_spectrograms(magnitudes: Mapping[str, Any], config: SpectrogramConfig, floor_db: float = -45) -> Figure:
+    """Draw spectrograms side by side; the loudest cell of all is 0 dB.
+
+    Args:
+        magnitudes: title → ``(Q, T)`` on log-frequency rows.
+        config: of the spectrograms.
+        floor_db: everything softer is drawn as this.
+
+    Raises:
+        SopeduError: the number of rows is not the configuration's.
+
+    Notebook: 05_mix_and_separate.
+    """
+    figure = NotebookFigure(figsize=(8.5, 2.5), layout="constrained")
+    loudest, titles = max(float(np.abs(as_array(each)).max()) for each in magnitudes.values()), list(magnitudes)
+    for axes, title in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles, strict=True):
+        bar = title == titles[-1]
+        plot_spectrogram(magnitudes[title], config, axes, title, True, floor_db, loudest, bar)
+        axes.label_outer()
+    return figure
 
 
 def plot_mask(

@@ -407,3 +407,24 @@ def test_every_cell_has_its_mask_with_low_frequencies_at_the_bottom():
     assert drawn.shape == (8, 15) and np.array_equal(np.argwhere(drawn), [(7, column) for column in range(10, 15)])
     assert list(right.get_xticks()) == [2, 7, 12] and list(right.get_yticks()) == [1.5, 5.5]  # the cells' middles
     assert list(left.get_xticks(minor=True)) == [7.5, 15.5] and list(left.get_yticks(minor=True)) == [7.5]
+
+
+def test_spectrograms_side_by_side_share_one_scale_and_one_colour_bar():
+    magnitude = log_magnitude_rows(440)
+    figure = plots.plot_spectrograms({"loud": magnitude, "soft": magnitude / 10}, PAPER, floor_db=-50)
+    loud, soft, bar = figure.axes
+    assert (loud.get_title(), soft.get_title(), bar.get_ylabel()) == ("loud", "soft", "dB")
+    assert loud.images[0].get_array().max() == pytest.approx(0)
+    assert soft.images[0].get_array().max() == pytest.approx(-20)
+    assert {axes.images[0].get_clim() for axes in (loud, soft)} == {(-50, 0)}
+
+
+def test_partners_meet_on_a_circle_in_the_order_of_the_mixtures():
+    names = ("flute", "violin", "tuba", "erhu")
+    axes = plots.plot_partners([[2, 0], [3, 1], [0, 2], [1, 3]], names).axes[0]
+    arrows = [text for text in axes.texts if not text.get_text()]
+    at = {text.get_text(): np.array(text.get_position()) / (1.12, 1.14) for text in axes.texts if text.get_text()}
+    assert np.allclose([at[name] for name in ("tuba", "erhu", "flute", "violin")], [(1, 0), (0, 1), (-1, 0), (0, -1)])
+    ends = [(arrow.xyann, arrow.xy) for arrow in arrows]
+    assert np.allclose(ends[0], (at["tuba"], at["flute"]))
+    assert np.allclose(ends[3], (at["violin"], at["erhu"]))
