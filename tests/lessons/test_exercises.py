@@ -41,7 +41,7 @@ def exercises_of(path: Path) -> list[Any]:
     ]
 
 
-ALL = [exercise for path in sorted(NOTEBOOKS.glob("*.ipynb")) for exercise in exercises_of(path)]
+ALL = [exercise for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")) for exercise in exercises_of(path)]
 
 
 def namespace_after(setup: str) -> dict[str, Any]:
