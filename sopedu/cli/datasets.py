@@ -142,4 +142,5 @@ def _executor(address: str | None) -> Iterator[Executor | None]:
     except (OSError, ValueError) as error:
         raise SopeduError(f"--cluster {address}: no scheduler answers there ({error}); check its address") from error
     with client, client.get_executor() as executor:
+        typer.echo(f"{len(client.nthreads())} workers on {address}", err=True)
         yield executor

@@ -34,6 +34,8 @@ _SHORTEST = 1.0  # seconds; a shorter clip teaches nothing
 _LONGEST = 4 * 3600.0  # seconds of a film; a longer one is a stream that somebody recorded by mistake
 _LARGEST = 32 * 1024**3  # bytes of a film
 _MOST_STREAMS = 64
+_MOST_DAMAGED = 2.0  # packets per second of a clip; with more it is not worth keeping
+_LONGEST_END = 1.0  # seconds by which sound or pictures of a damaged film may end early
 _ROUNDING = 0.05  # of a frame: so much of one may be missing at the end of a clip
 _LONGEST_SHAPE = 16  # width over height, as `sopedu.data.prepared` reads it
 
@@ -101,7 +103,7 @@ def prepare_clip(job: ClipJob) -> Row:
         return _prepared(job, work)
     except _Unusable as unusable:
         state, reason = unusable.args
-        said = reason.replace(f"{job.film}: ", "").replace(job.film, Path(job.film).name)
+        said = reason.replace(f"{job.film}: ", "").replace(job.film, job.row.id)
         return replace(job.row, state=state, reason=said[:300])
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -120,10 +122,12 @@ def _prepared(job: ClipJob, work: Path) -> Row:
     count = max(1, ceil(seconds * form.frame_rate - _ROUNDING))
     marks = hashlib.sha256()
     with closing(_pictures(job, info, begin, count, skipped)) as pictures:
-        _write_frames(pictures, work / "frames", form.quality, marks)
+        held = _write_frames(pictures, work / "frames", form.quality, marks)
     sound = work / "sound.wav"
     with closing(_sound(job, begin, seconds, skipped)) as blocks:
         save_waveform_blocks(sound, blocks, form.sample_rate)
+    if len(skipped) > _MOST_DAMAGED * seconds or skipped and held > _LONGEST_END * form.frame_rate:
+        raise _Unusable("damaged", f"{len(skipped)} packets in {seconds:.1f} s are damaged")
     with writing(sound), open(sound, "rb") as file:
         while block := file.read(1 << 20):
             marks.update(block)
@@ -194,23 +198,28 @@ def _sound(job: ClipJob, begin: float, seconds: float, skipped: list[float]) -> 
         for block in iterate_sound(job.film, job.form.sample_rate, begin, begin + seconds, skipped=skipped):
             yield block[:left]
             left -= len(block[:left])
+    if left > _LONGEST_END * job.form.sample_rate:
+        raise _Unusable("damaged", f"its sound ends {left / job.form.sample_rate:.1f} s too early")
     if left > 0:
         yield np.zeros(left, np.float32)
 
 
-def _write_frames(pictures: Iterator[np.ndarray], folder: Path, quality: int, marks: Any) -> None:
+def _write_frames(pictures: Iterator[np.ndarray], folder: Path, quality: int, marks: Any) -> int:
+    """Write numbered pictures; return how often the last one was repeated."""
     from PIL import Image
 
-    last, encoded = None, b""
+    last, encoded, held = None, b"", 0
     for number, picture in enumerate(pictures, 1):
         if picture is not last:  # a picture that is shown for longer is encoded once
             buffer = io.BytesIO()
             Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
-            last, encoded = picture, buffer.getvalue()
+            last, encoded, held = picture, buffer.getvalue(), -1
+        held += 1
         path = folder / f"{number:06d}.jpg"
         with writing(path):
             path.write_bytes(encoded)
         marks.update(encoded)
+    return held
 
 
 def _move(job: ClipJob, work: Path) -> None:

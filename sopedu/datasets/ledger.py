@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -150,6 +151,8 @@ def _row(line: str) -> Row | None:
     values = next(csv.reader([line]), [])
     if len(values) != len(HEADER) or tuple(values) == HEADER:
         return None
+    for place in _REPEATED:  # one text in memory for all rows that have it
+        values[place] = sys.intern(values[place])
     row = Row(*values)
     try:
         numbers = {name: float(text) if (text := getattr(row, name)) else None for name in _NUMBERS}
@@ -159,6 +162,7 @@ def _row(line: str) -> Row | None:
 
 
 _NUMBERS = ("duration", "fps", "seconds", "start")
+_REPEATED = tuple(HEADER.index(name) for name in ("class", "state", "reason", "split"))
 
 
 def _complete_bytes(file: io.BufferedIOBase) -> int:

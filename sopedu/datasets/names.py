@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 from sopedu.errors import SopeduError
 
@@ -19,6 +20,7 @@ _ADDRESSABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control characters, direction marks, halves of characters
 
 
+@lru_cache(maxsize=4096)  # a list repeats its classes
 def file_name(text: str) -> str:
     """Return a text as a name of one file or folder; most texts stay as they are.
 
@@ -59,6 +61,8 @@ def require_identifier(text: str) -> str:
     Raises:
         SopeduError: it holds a character that a file name may not hold, is empty or too long.
     """
+    if text.strip("-") and is_addressable(text) and not _RESERVED.fullmatch(text):
+        return text
     if not text.strip("-") or file_name(text.lstrip("-")) != text.lstrip("-") or len(text.encode()) > _LONGEST - 20:
         raise SopeduError(f"{text[:60]!r} is not the identifier of a video")
     return text

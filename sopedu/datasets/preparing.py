@@ -34,6 +34,7 @@ from sopedu.files import write_json, writing, written_aside
 LEDGER = "clips.csv"
 _SETTINGS = "prepare.json"
 _BYTES_PER_SECOND = 230_000  # of a clip of 16:9 pictures full of detail, measured
+_ON_A_CLUSTER = 256  # processes that an executor is taken to have if it does not say
 _LOOKED_AT = 12  # films whose length is read to estimate the disk that is needed
 
 
@@ -80,7 +81,7 @@ def prepare(
         out: folder of the data set; made if it does not exist.
         films: for a list, the folder with its films or with tar parts. Names may be ``ID.mp4``, ``ID_000030.mp4``,
             ``ID_30.mp4`` or ``ID_30000_40000.mp4``.
-        jobs: number of processes; None: one per core; 0 works in this process.
+        jobs: number of processes; None: one per core, or as many as `executor` has; 0 works in this process.
         executor: any ``concurrent.futures.Executor`` instead, such as dask's ``client.get_executor()``. Its processes
             must see the films and `out` under the same paths.
         shard: (i, n) prepares only the i-th of n parts, from 1; afterwards :func:`merge_shards` writes the indexes.
@@ -99,7 +100,7 @@ def prepare(
     root, settings = _folder(Path(out)), form or ClipFormat()
     number, of = _checked_shard(shard)
     protocol = _checked_protocol(protocol or opened.protocol)
-    workers = Workers(_processes(jobs), executor)
+    workers = Workers(_processes(jobs, executor), executor)
     with _locked(root, number, of):
         _agree_on_settings(root, settings, protocol, whole_number(seed, "seed", 0))
         if of == 1:
@@ -168,12 +169,14 @@ class _Run:
     def _skip(self, row: Row) -> bool:
         return row.key in self.fixed
 
+    def _mine(self, row: Row) -> bool:
+        return self.shard[1] == 1 or _part_of(row.video, self.shard[1]) == self.shard[0]
+
     def items(self, spool: Path) -> Iterator[Item]:
         """Yield the clips of this shard, each once."""
-        number, of = self.shard
         seen: set[str] = set()
-        for item in self.source.items(self._skip, spool):
-            if item.row.key not in seen and (of == 1 or _part_of(item.row.video, of) == number):
+        for item in self.source.items(lambda row: self._skip(row) or not self._mine(row), spool):
+            if item.row.key not in seen and self._mine(item.row):
                 seen.add(item.row.key)
                 yield item
             elif item.temporary:
@@ -349,7 +352,9 @@ def _log_path(root: Path, number: int, of: int, ending: str = ".csv") -> Path:
     return root / WORK / f"rows-{number}-of-{of}{ending}"
 
 
-def _processes(jobs: int | None) -> int:
+def _processes(jobs: int | None, executor: Executor | None) -> int:
+    if jobs is None and executor is not None:
+        return getattr(executor, "_max_workers", 0) or _ON_A_CLUSTER
     if jobs is None:
         from sopedu.machine import usable_cores  # loads torch, which no process here needs
 

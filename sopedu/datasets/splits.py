@@ -41,7 +41,7 @@ def assign_splits(rows: Iterable[Row], protocol: str, seed: int = 0) -> dict[str
     if protocol == "listed" and "val" not in where.values():
         for label in videos:
             new = [video for video in videos[label] if where[video] == "train"]
-            count = round(_LISTED_SHARE * len(new)) or int(len(new) >= 3)
+            count = round(_LISTED_SHARE * len(new)) or int(len(new) >= 10)
             where |= dict.fromkeys(_shuffled(new, seed)[:count], "val")
     found: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for row in usable:

@@ -106,6 +106,46 @@ def test_what_is_no_film_is_damaged_and_named_without_the_folders_above_it(tmp_p
     assert prepared(tmp_path / "gone.mp4", tmp_path / "out")[0].state == "missing"
 
 
+def test_a_film_that_was_cut_off_gives_what_is_there(tmp_path):
+    film = write_clapper(tmp_path / "film.mkv", 6.0)
+    film.write_bytes(film.read_bytes()[: int(0.6 * film.stat().st_size)])
+    row, frames, sound = prepared(film, tmp_path / "out")
+    flashes, clicks = flashes_and_clicks(frames, sound)
+    assert row.state == "ok" and 2.0 < row.seconds < 5.0
+    assert len(flashes) >= 2 and (np.abs(flashes - clicks[: len(flashes)]) < 0.125 + 0.02).all()
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.3])
+def test_a_film_with_damaged_bytes_is_left_whole_or_named(tmp_path, share):
+    data = bytearray(write_clapper(tmp_path / "film.mp4", 4.0).read_bytes())
+    generator = np.random.default_rng(int(1000 * share))
+    for place in generator.integers(100, len(data), max(1, int(share * len(data)))):
+        data[place] = generator.integers(256)
+    (tmp_path / "film.mp4").write_bytes(data)
+    row, frames, sound = prepared(tmp_path / "film.mp4", tmp_path / "out")
+    assert row.state in ("ok", "damaged", "short", "no-sound", "no-picture")
+    assert (row.state == "ok") == sound.exists() == frames.exists() == bool(row.hash)
+    if row.state == "ok":
+        assert len(list(frames.iterdir())) == row.frames == pytest.approx(8 * row.seconds, abs=1)
+
+
+def test_much_damage_and_sound_that_stops_are_no_clip(tmp_path, monkeypatch):
+    film = write_clapper(tmp_path / "film.mp4", 4.0)
+    whole = converting.iterate_sound
+    monkeypatch.setattr(
+        converting, "iterate_sound", lambda *a, **named: [np.concatenate(list(whole(*a, **named)))[:22050]]
+    )
+    row, _, sound = prepared(film, tmp_path / "out")
+    assert (row.state, row.reason) == ("damaged", "its sound ends 2.0 s too early") and not sound.exists()
+
+    def damaged(*arguments, skipped, **named):
+        skipped += [0.1] * 9
+        return whole(*arguments, skipped=skipped, **named)
+
+    monkeypatch.setattr(converting, "iterate_sound", damaged)
+    assert prepared(film, tmp_path / "out")[0].reason == "9 packets in 4.0 s are damaged"
+
+
 def test_limits_on_size_length_streams_and_pixels(tmp_path, monkeypatch):
     film = write_clapper(tmp_path / "film.mp4")
     for name, value in {"_LARGEST": 100, "_LONGEST": 1.0, "_MOST_STREAMS": 1}.items():
