@@ -22,6 +22,8 @@ from sopedu.files import require_file, written_aside
 
 #: The integer for 1.0 in 16-bit sound files. The int16 arrays of the toy band have another scale.
 FULL_SCALE = 32768
+# A frame of MP3 may keep some of its bits in earlier frames: decoding begins 20 frames before the wanted part.
+_RESERVOIR = 20 * 1152
 
 
 def load_waveform(
@@ -310,8 +312,10 @@ def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndar
         with soundfile.SoundFile(path) as file:
 
             def read(first: int, count: int) -> np.ndarray:
-                file.seek(first)
-                return file.read(min(count, file.frames - first), dtype="float32", always_2d=True)
+                before = min(first, _RESERVOIR) if file.format == "MP3" else 0
+                file.seek(first - before)
+                count = min(count, file.frames - first)
+                return file.read(before + count, dtype="float32", always_2d=True)[before:]
 
             yield file.samplerate, file.frames, read
     except soundfile.LibsndfileError as error:

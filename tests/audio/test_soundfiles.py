@@ -246,3 +246,15 @@ def test_a_sample_rate_that_is_no_whole_number_is_refused(tmp_path, rate):
         with pytest.raises(SopeduError, match="whole number of hertz"):
             act()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rate", [11025, 44100])
+def test_a_part_of_an_mp3_is_the_same_part_of_the_whole(tmp_path, rate):
+    """A tone needs few bits, so frames keep theirs in earlier ones, which a decoder that begins there has not seen."""
+
+    tone = np.sin(np.arange(4 * rate) * 0.05).astype(np.float32) * np.linspace(0.1, 0.8, 4 * rate, dtype=np.float32)
+    soundfile.write(tmp_path / "a.mp3", tone, rate, format="MP3")
+    whole = sound.load_waveform(tmp_path / "a.mp3", rate)
+    for start in (0.0, 0.3, 1.5, 3.2):
+        part, first = sound.load_waveform(tmp_path / "a.mp3", rate, start, 0.7), round(start * rate)
+        assert np.abs(part - whole[first : first + len(part)]).max() < 1e-5
