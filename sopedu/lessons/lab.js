@@ -132,6 +132,7 @@ function render({ model, el }) {
   const cleanups = [];
   const heads = []; // lines that follow the sound
   let impatient = 0;
+  let named = 0; // controls with a name of their own, so far
 
   // Controls -------------------------------------------------------------------------------------------------------
   const button = (text, act, more = {}) => make("button", { type: "button", onclick: act, ...more }, text);
@@ -153,10 +154,11 @@ function render({ model, el }) {
   }
 
   function chooser(label, options, act) {
-    const list = make("select", { onchange: () => act(list.value) });
+    const id = `${unique}-${(named += 1)}`;
+    const list = make("select", { id, onchange: () => act(list.value) });
     const fill = (entries) => list.replaceChildren(...entries.map(([value, text]) => make("option", { value }, text)));
     fill(options);
-    return { box: make("label", { class: "chooser" }, make("span", {}, label), list), list, fill };
+    return { box: make("div", { class: "chooser" }, make("label", { for: id }, label), list), list, fill };
   }
 
   function ask(question) {
@@ -235,6 +237,7 @@ function render({ model, el }) {
     const choose = (values) => ask({ kind: "choose", side: key, values });
     const lists = fixed.choices.map(({ name, label, options }) => ({ name, options, ...chooser(label, options, (value) => choose({ [name]: value })) }));
     const runs = chooser("run", [], (run) => ask({ kind: "run", side: key, run }));
+    runs.box.classList.add("wide");
     const title = make("strong", {});
     const scores = make("div", { class: "scores" });
     const said = make("p", { class: "said", "aria-live": "polite" });
@@ -352,7 +355,7 @@ function render({ model, el }) {
     playButton.textContent = deck.playing ? "❚❚ Pause" : "▶ Play";
     meter.value = deck.level();
     for (const head of heads) head.style.left = `${(100 * place) / deck.seconds}%`;
-    Object.assign(el.dataset, { heard: deck.heard, position: place.toFixed(3), playing: String(Boolean(deck.playing)) });
+    Object.assign(el.dataset, { heard: deck.heard, position: place.toFixed(3), at: String(performance.now()), playing: String(Boolean(deck.playing)) });
     cancelAnimationFrame(frame);
     if (deck.playing) frame = requestAnimationFrame(follow);
   }
@@ -474,7 +477,10 @@ function render({ model, el }) {
   // The page -------------------------------------------------------------------------------------------------------
   const help = make("details", { class: "keys" }, make("summary", {}, "Keys"));
   help.append(make("dl", {}, ...KEYS.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])));
-  const field = (label, input) => make("label", { class: "chooser" }, make("span", {}, label), input);
+  const field = (text, input) => {
+    input.id = `${unique}-${(named += 1)}`;
+    return make("div", { class: "chooser" }, make("label", { for: input.id }, text), input);
+  };
   const panel = make("details", { class: "training", open: true }, make("summary", {}, "Train a run yourself"));
   panel.append(
     make("div", { class: "choices" }, ...wishes.map(({ box }) => box), field("seed", seed), field("steps", steps)),

@@ -127,7 +127,7 @@ class LiveTraining:
         model = None if order.trunk is None else new_heads(order.trunk, order.config)
         trained = train(order.config, clips, model, [_Watch(self)], record_every=_RECORD_EVERY)
         if trained.step < min(LOOK_EVERY, trained.steps):
-            self.watcher.said(f"{run.name}: stopped after {trained.step} steps, too few to keep it", 0.0)
+            self.watcher.said(f"{run.name}: stopped at step {trained.step}, too early to keep it", 0.0)
             return None
         self.watcher.said(f"{run.name}: scoring it on {order.judged} held-out mixtures", 1.0)
         checkpoint = Checkpoint(trained.result.eval(), trained.class_names, {"data": "toyband", "steps": trained.step})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -69,6 +70,22 @@ def open_notebook(page: Page, server: str, name: str) -> None:
     page.goto(f"{server}/lab/tree/notebooks/{name}.ipynb?reset")
     page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
     page.wait_for_selector(IDLE, timeout=60_000, state="attached")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+
+
+def run_cell(page: Page, number: int, seconds: int = 120) -> None:
+    """Run a code cell, and wait until it has ended."""
+    cell = page.locator(".jp-CodeCell").nth(number)
+    prompt = cell.locator(".jp-InputPrompt")
+    ends = time.monotonic() + seconds
+    cell.locator(".jp-InputArea-editor").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Enter")
+    while not re.search(r"\d", prompt.inner_text()):
+        assert time.monotonic() < ends, f"cell {number} did not end in {seconds} s"
+        page.wait_for_timeout(500)
+        if "*" not in prompt.inner_text() and not re.search(r"\d", prompt.inner_text()):
+            page.keyboard.press("Control+Enter")  # lost, because the kernel was not yet there
 
 
 def run_all(page: Page, server: str, name: str, last_words: str, seconds: int) -> None:

@@ -142,7 +142,7 @@ def test_stop_ends_a_run_after_the_step_it_is_in(lab, monkeypatch):
     lab.stop()
     lab.wait(60)
     assert not lab.running and lab.runs == [] and lab.b.name == "K=16, BCE, ratio, seed 0"
-    assert "too few to keep it" in lab._training["text"]
+    assert "too early to keep it" in lab._training["text"]
 
 
 def test_a_run_stopped_later_is_kept_and_says_so(lab, monkeypatch):
