@@ -266,7 +266,10 @@ function render({ model, el }) {
     const [state, parts] = [model.get(`_${key}`), sides[key]];
     const number = model.get("source");
     for (const { name, options, list } of parts.lists) {
-      options.forEach(([value, text], i) => (list.options[i].textContent = state.offered[name].includes(value) ? text : `${text} (train it)`));
+      options.forEach(([value, text], i) => {
+        const there = value === state.values[name] || state.offered[name].includes(value);
+        list.options[i].textContent = there ? text : `${text} (train it)`;
+      });
       list.value = state.values[name];
     }
     parts.runs.fill(state.runs);
@@ -280,7 +283,10 @@ function render({ model, el }) {
     parts.reason.textContent = state.reason || "Its masks are 0 everywhere.";
     parts.cure.hidden = !state.reason;
     heard.inputs.find((input) => input.value === key).disabled = !there;
-    if (!there) return deck.drop(key);
+    if (!there) {
+      deck.drop(key);
+      return deck.heard === key && hear("mixture");
+    }
     const name = model.get("_mixture").names[number];
     parts.scores.replaceChildren(scoreAxis(state.scores, key));
     parts.said.textContent = `${state.said}. On this mixture, ${name}: ${state.here[number]} dB.`;

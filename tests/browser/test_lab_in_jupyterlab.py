@@ -11,6 +11,7 @@ from lab import SHOTS, open_notebook, run_cell, show
 from playwright.sync_api import Browser, Locator, Page, expect
 
 ROOT = ".sopedu-lab"
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
