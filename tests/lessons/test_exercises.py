@@ -265,7 +265,10 @@ def test_shapes_and_short_lists_are_told():
 def test_the_parts_of_a_batch_are_told_by_name():
     wrong = WRONG["check_trios"]
     assert ".members: expected numbers in the shape (9, 3)" in exercises.check_trios(wrong["pairs"]).message
-    assert ".absent: expected numbers in the shape (9, 1)" in exercises.check_trios(wrong["preset paper"]).message
+    assert exercises.check_trios(wrong["preset paper"]).message == (
+        "mix_trios(Tensor of shape (9, 4), ndarray of shape (9,), Generator): "
+        ".absent: expected numbers in the shape (9, 1), found numbers in the shape (9, 0)."
+    )
     assert ".solos: " in exercises.check_trios(wrong["silence"]).message
     alone = exercises.check_trios(wrong["the sound alone"]).message
     assert "expected something that has `.members`, found Tensor of shape (9, 4)" in alone

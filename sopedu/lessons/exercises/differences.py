@@ -72,7 +72,7 @@ def short(value: Any) -> str:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and np.prod(shape) > 8:
         return f"{type(value).__name__} of shape {tuple(shape)}"
-    text = _text(value)
+    text = _text(value) if " at 0x" not in repr(value) else type(value).__name__
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
@@ -133,7 +133,7 @@ def _kind(numbers: np.ndarray) -> str:
 
 def _shown(found: Any) -> str:
     text = short(found)
-    return "" if "of shape" in text or text.endswith("...") else f": {text}"
+    return "" if "[]" in text or "of shape" in text or text.endswith("...") else f": {text}"
 
 
 def _apart(first: float, second: float) -> tuple[str, str]:
