@@ -16,7 +16,7 @@ _CLOSED = re.compile(
 # Words that mean something else in most sentences: linked only where the notebook lists them under "Words".
 _EVERYDAY = {
     "bin", "box", "ceiling", "cell", "component", "estimate", "frame", "hop", "interference", "loss", "mask", "mixture",
-    "phase", "protocol", "reference", "solo", "source", "state", "synthesizer", "target", "track", "window",
+    "phase", "protocol", "reference", "solo", "source", "state", "stem", "synthesizer", "target", "track", "window",
 }  # fmt: skip
 # Cells of a notebook are not cells of a spectrogram.
 _OTHER_MEANING = re.compile(
