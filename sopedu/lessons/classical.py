@@ -1,6 +1,6 @@
-"""Separation without learning: median filters and non-negative matrix factorisation (notebook 04_without_learning).
+"""Separation without learning: non-negative matrix factorisation (notebook 04_without_learning).
 
-Both use one magnitude spectrogram and know no instrument. They find cells that belong together, but not their source:
+It uses one magnitude spectrogram and knows no instrument. It finds cells that belong together, but not their source:
 :func:`oracle_owners` looks that up in the true sources, because there is no picture.
 """
 
@@ -8,35 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-
-
-def harmonic_percussive(magnitude: torch.Tensor, time_span: int = 31, frequency_span: int = 31) -> torch.Tensor:
-    """Compute masks of lasting tones and of strokes: horizontal and vertical lines of a spectrogram.
-
-    A median over time removes clicks and keeps lasting lines, H; one over frequency does the opposite, P. The masks are
-    H² / (H² + P²) and P² / (H² + P²); one half where both medians are zero.
-
-    Args:
-        magnitude: ``(F, T)`` on linear frequencies, not negative.
-        time_span: cells of the median over time, an odd number.
-        frequency_span: cells of the median over frequency, an odd number.
-
-    Returns:
-        masks ``(2, F, T)`` float32, harmonic first; they add up to one.
-
-    Raises:
-        ValueError: the magnitude is not ``(F, T)`` or negative somewhere, or a span is even or below 1.
-
-    Source: Fitzgerald, Harmonic/percussive separation using median filtering, DAFx-10.
-
-    Notebook: 04_without_learning.
-    """
-    from librosa.decompose import hpss
-
-    if min(time_span, frequency_span) < 1 or time_span % 2 == 0 or frequency_span % 2 == 0:
-        raise ValueError(f"spans of {time_span} × {frequency_span} cells: give odd numbers")
-    masks = hpss(_checked(magnitude), kernel_size=(time_span, frequency_span), mask=True)
-    return torch.from_numpy(np.stack(masks)).float().to(magnitude.device)
 
 
 def nmf(

@@ -10,7 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "ablation": ("plot_ablation",),
+        "bars": ("plot_ablation", "plot_bar_pairs", "plot_means"),
         "curves": (
             "ROW_NAMES",
             "plot_classes",
@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = exports(
         "sounds": (
             "TICKS_HERTZ",
             "hertz_to_row",
+            "plot_components",
             "plot_mask",
             "plot_separation",
             "plot_spectrogram",

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sopedu.audio.soundfiles import as_waveform
-from sopedu.audio.spectrogram import row_hertz
+from sopedu.audio.spectrogram import row_hertz, warp
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.plots.figures import BLUE, NotebookFigure, as_array, new_axes
@@ -77,25 +78,59 @@ def plot_spectrogram(
     return _draw_cells(axes, decibels, config, log_frequency, bar, cmap="magma", vmin=floor_db, vmax=0)
 
 
-def plot_spectrograms(magnitudes: Mapping[str, Any], config: SpectrogramConfig, floor_db: float = -45) -> Figure:
-    """Draw spectrograms side by side; the loudest cell of all is 0 dB.
+def plot_spectrograms(
+    magnitudes: Mapping[str, Any], config: SpectrogramConfig, floor_db: float = -45, reference: float | None = None
+) -> Figure:
+    """Draw spectrograms side by side, all with the same colours.
 
     Args:
         magnitudes: title → ``(Q, T)`` on log-frequency rows.
         config: of the spectrograms.
         floor_db: everything softer is drawn as this.
+        reference: magnitude at 0 dB, by default the largest of all.
 
     Raises:
         SopeduError: the number of rows is not the configuration's.
 
-    Notebook: 05_mix_and_separate.
+    Notebook: 04_without_learning, 05_mix_and_separate.
     """
+    loudest = max(float(np.abs(as_array(one)).max()) for one in magnitudes.values()) if reference is None else reference
     figure = NotebookFigure(figsize=(8.5, 2.5), layout="constrained")
-    loudest, titles = max(float(np.abs(as_array(each)).max()) for each in magnitudes.values()), list(magnitudes)
-    for axes, title in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles, strict=True):
-        bar = title == titles[-1]
-        plot_spectrogram(magnitudes[title], config, axes, title, True, floor_db, loudest, bar)
+    panels = figure.subplots(1, len(magnitudes), sharey=True, squeeze=False)[0]
+    for axes, (title, magnitude) in zip(panels, magnitudes.items(), strict=True):
+        last = axes is panels[-1]
+        plot_spectrogram(magnitude, config, axes, title, floor_db=floor_db, reference=loudest, colour_bar=last)
         axes.label_outer()
+    return figure
+
+
+def plot_components(spectra: Any, activations: Any, config: SpectrogramConfig) -> Figure:
+    """Draw the components of a factorised spectrogram: what each sounds like, and when.
+
+    Args:
+        spectra: ``(F, K)`` on linear frequencies; drawn as square roots, so that weak harmonics can be seen.
+        activations: ``(K, T)``.
+        config: of the spectrogram.
+
+    Notebook: 04_without_learning.
+    """
+    columns, rows = as_array(warp(spectra, config)), as_array(activations)
+    count = len(rows)
+    figure = NotebookFigure(figsize=(9.5, 3), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 2))
+    settings = {"origin": "lower", "aspect": "auto", "cmap": "magma", "interpolation": "nearest"}
+    place = (0.5, count + 0.5, -0.5, len(columns) - 0.5)
+    left.imshow(np.sqrt(columns / np.maximum(columns.max(0), 1e-12)), extent=place, **settings)
+    ticks = [hertz for hertz in TICKS_HERTZ if hertz <= row_hertz(config)[-1]]
+    left.set_yticks(hertz_to_row(ticks, config), [str(hertz) for hertz in ticks])
+    left.set(title=f"{count} spectra", xlabel="component k", ylabel="frequency in Hz")
+    seconds = rows.shape[1] * config.hop_length / config.sample_rate
+    shares = rows / np.maximum(rows.max(1, keepdims=True), 1e-12)
+    picture = right.imshow(shares, extent=(0, seconds, 0.5, count + 0.5), **settings)
+    right.set(title=f"{count} activations", xlabel="time in s", ylabel="component k")
+    for axis in (left.xaxis, right.yaxis):
+        axis.set_major_locator(MaxNLocator(6, integer=True))
+    figure.colorbar(picture, label="share of its largest", pad=0.02)
     return figure
 
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sopedu.audio.metrics import si_sdr
-from sopedu.audio.spectrogram import istft, stft
-from sopedu.config import preset
-from sopedu.lessons.classical import component_masks, harmonic_percussive, nmf, oracle_owners
-
-CONFIG = preset("laptop").spectrogram
-SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
+from sopedu.lessons.classical import component_masks, nmf, oracle_owners
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
@@ -24,35 +16,6 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
 def divergence(magnitude: torch.Tensor, model: torch.Tensor) -> float:
     cells, model = magnitude.double() + 1e-9, model.double() + 1e-12
     return float((cells * (cells / model).log() - cells + model).sum())
-
-
-@pytest.mark.parametrize("spans", [(31, 31), (9, 17)])
-def test_harmonic_percussive_agrees_with_librosa(spans):
-    from librosa.decompose import hpss
-
-    magnitude = noise((60, 40)) ** 4
-    expected = np.stack(hpss(magnitude.numpy(), kernel_size=spans, mask=True))
-    np.testing.assert_allclose(harmonic_percussive(magnitude, *spans).numpy(), expected, atol=1e-5)
-
-
-@settings(deadline=None, max_examples=30)
-@given(SIZES, st.sampled_from([1, 3, 5]), st.sampled_from([1, 3, 5]), st.sampled_from([0.0, 1e-30, 1.0, 1e6]))
-def test_harmonic_and_percussive_masks_add_up_to_one(size, time_span, frequency_span, scale):
-    masks = harmonic_percussive(scale * noise(size), time_span, frequency_span)
-    assert masks.shape == (2, *size)
-    assert masks.dtype == torch.float32
-    assert masks.min() >= 0
-    torch.testing.assert_close(masks.sum(0), torch.ones(size))
-
-
-def test_a_sine_and_clicks_are_told_apart():
-    time = torch.arange(CONFIG.samples) / CONFIG.sample_rate
-    sine, clicks = 0.1 * torch.sin(2 * torch.pi * 440 * time), torch.zeros(CONFIG.samples)
-    clicks[2000::4000] = 0.7
-    sources = torch.stack([sine, clicks])
-    mixture = stft(sources.sum(0), CONFIG)
-    estimates = istft(harmonic_percussive(mixture.abs()) * mixture, CONFIG)
-    assert (si_sdr(sources[:, : CONFIG.counted_samples], estimates) > 15).all()
 
 
 def test_two_rank_one_patterns_are_recovered():
@@ -103,15 +66,10 @@ def test_the_oracle_knows_the_owner():
 
 @pytest.mark.parametrize("magnitude", [torch.zeros(3), torch.zeros(1, 2, 3), -torch.ones(2, 2)])
 def test_what_is_no_magnitude_is_refused(magnitude):
-    for function in (harmonic_percussive, lambda cells: nmf(cells, 2)):
-        with pytest.raises(ValueError, match="shape"):
-            function(magnitude)
+    with pytest.raises(ValueError, match="shape"):
+        nmf(magnitude, 2)
 
 
-def test_spans_and_components_are_checked():
-    with pytest.raises(ValueError, match="odd"):
-        harmonic_percussive(noise((4, 4)), 4, 3)
-    with pytest.raises(ValueError, match="odd"):
-        harmonic_percussive(noise((4, 4)), 3, -1)
+def test_the_number_of_components_is_checked():
     with pytest.raises(ValueError, match="at least one"):
         nmf(noise((4, 4)), 0)
