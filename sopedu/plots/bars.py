@@ -65,7 +65,7 @@ def plot_means(
     """
     axes = new_axes(None, (8, 0.9 + 0.36 * len(values)), title)
     for place, (name, each) in enumerate(values.items()):
-        axes.barh(place, np.mean(each), 0.62, color=(colours or {}).get(name, GREY))
+        axes.barh(place, np.mean(each), 0.62, color=(colours or {}).get(name, GREY), alpha=0.6)
         axes.plot(each, np.full(len(each), place), ".", color=INK, markersize=5)
     return _finished(axes, list(values), label)
 

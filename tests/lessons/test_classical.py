@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sopedu.lessons.classical import component_masks, nmf, oracle_owners
+
+SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:

@@ -428,3 +428,42 @@ def test_partners_meet_on_a_circle_in_the_order_of_the_mixtures():
     ends = [(arrow.xyann, arrow.xy) for arrow in arrows]
     assert np.allclose(ends[0], (at["tuba"], at["flute"]))
     assert np.allclose(ends[3], (at["violin"], at["erhu"]))
+
+
+def test_bars_of_means_show_every_value():
+    figure = plots.plot_means({"a": [1.0, 3.0], "b": [-2.0]}, "gain in dB", "title", {"a": "#0072B2"})
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [2, -2]
+    assert [list(line.get_xdata()) for line in axes.lines[:2]] == [[1, 3], [-2]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"] and axes.get_xlabel() == "gain in dB"
+    assert to_hex(axes.patches[0].get_facecolor()) == "#0072b2" != to_hex(axes.patches[1].get_facecolor())
+
+
+def test_pairs_of_bars_do_not_overlap_and_are_named():
+    figure = plots.plot_bar_pairs({"told": [1.0, 2.0], "guessed": [0.5, -1.0]}, ["x", "y"], "gain in dB")
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [1, 2, 0.5, -1]
+    spans = sorted((bar.get_y(), bar.get_y() + bar.get_height()) for bar in axes.patches)
+    assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["told", "guessed"]
+
+
+def test_spectrograms_side_by_side_share_their_colours():
+    rows = warp(torch.ones(TINY.linear_bins, 4), TINY)
+    figure = plots.plot_spectrograms({"loud": rows, "soft": 0.1 * rows}, TINY, floor_db=-40)
+    loud, soft, bar = figure.axes
+    assert [axes.get_title() for axes in (loud, soft)] == ["loud", "soft"] and bar.get_ylabel() == "dB"
+    assert np.max(loud.images[0].get_array()) == 0 and np.max(soft.images[0].get_array()) == pytest.approx(-20)
+    assert loud.images[0].get_clim() == soft.images[0].get_clim() == (-40, 0) and not soft.get_ylabel()
+
+
+def test_components_are_drawn_over_frequency_and_over_time():
+    spectra, activations = np.zeros((TINY.linear_bins, 3), np.float32), np.zeros((3, 8))
+    spectra[5, 0] = spectra[9, 1] = 2.0
+    activations[1, 4] = 5.0
+    left, right, _ = plots.plot_components(torch.from_numpy(spectra), activations, TINY).axes
+    shares = np.asarray(right.images[0].get_array())
+    assert shares.max() == 1 and np.argwhere(shares).tolist() == [[1, 4]]
+    assert right.images[0].get_extent()[1] == pytest.approx(8 * TINY.hop_length / TINY.sample_rate)
+    columns = np.asarray(left.images[0].get_array())
+    assert columns[:, 0].argmax() < columns[:, 1].argmax() and not columns[:, 2].any()  # silent: no division by zero
