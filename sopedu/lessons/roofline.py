@@ -77,31 +77,34 @@ def convolution_costs(config: Config, bytes_per_number: int = 2) -> list[LayerCo
 
 
 def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> NotebookFigure:
-    """Draw layers under the roofline of a device: reachable operations per second over operations per byte.
+    """Draw layers under the roofline of a device, and below it how much of the work each layer is.
 
     Args:
         costs: of the layers, from :func:`convolution_costs`.
         rate: of the device's arithmetic, FLOP per second.
         bandwidth: of its memory, bytes per second.
     """
-    figure = NotebookFigure(figsize=(7, 3.4), layout="constrained")
-    axes, balance = figure.subplots(), rate / bandwidth
+    figure = NotebookFigure(figsize=(8.5, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    balance = rate / bandwidth
     ends = [cost.intensity for cost in costs] + [balance]
     roof = np.geomspace(min(ends) / 2, max(ends) * 2, 200)
-    axes.loglog(roof, np.minimum(rate, bandwidth * roof) / 1e12, color=INK, label="the device")
-    axes.axvline(balance, color=INK, linestyle=":", label=f"its balance: {balance:.0f} FLOP per byte")
+    above.loglog(roof, np.minimum(rate, bandwidth * roof) / 1e12, color=INK, label="the device")
     total = sum(cost.flop for cost in costs)
     for net, colour, marker in (("frame_net", "#D55E00", "o"), ("audio_net", "#0072B2", "s")):
         own = [cost for cost in costs if cost.name.startswith(net)]
+        intensities = [cost.intensity for cost in own]
+        style = {"s": 36, "marker": marker, "facecolors": "none", "edgecolors": colour, "linewidths": 1.5, "zorder": 3}
         reached = [min(rate, bandwidth * cost.intensity) / 1e12 for cost in own]
-        area = [15 + 1500 * cost.flop / total for cost in own]
-        style = {"s": area, "color": colour, "marker": marker, "alpha": 0.7, "linewidths": 0}
-        axes.scatter([cost.intensity for cost in own], reached, **style, zorder=3)
-        axes.scatter([], [], **style | {"s": 40}, label=f"a layer of the {net.replace('_', ' ')}")
-    axes.set(xlabel="FLOP per byte moved", ylabel="TFLOP per second within reach")
-    axes.set_title("Left of the balance memory is the limit, right of it arithmetic")
-    axes.legend(loc="lower right", framealpha=0.9)
-    axes.grid(alpha=0.3)
+        above.scatter(intensities, reached, **style, label=f"a layer of the {net.replace('_', ' ')}")
+        below.scatter(intensities, [100 * cost.flop / total for cost in own], **style)
+    for axes in (above, below):
+        axes.axvline(balance, color=INK, linestyle=":", label=f"its balance: {balance:.0f} FLOP per byte")
+        axes.grid(alpha=0.3)
+    above.set(ylabel="TFLOP per second\nwithin reach")
+    above.set_title("Left of the balance memory is the limit, right of it arithmetic")
+    above.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    below.set(xlabel="FLOP per byte moved", ylabel="share of the FLOP\nof all layers in %")
     return figure
 
 
