@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import nn
 
 from sopedu.config import Config
@@ -101,6 +102,10 @@ def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> 
     for axes in (above, below):
         axes.axvline(balance, color=INK, linestyle=":", label=f"its balance: {balance:.0f} FLOP per byte")
         axes.grid(alpha=0.3)
+    above.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    for axis in (above.xaxis, above.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     above.set(ylabel="TFLOP per second\nwithin reach")
     above.set_title("Left of the balance memory is the limit, right of it arithmetic")
     above.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
