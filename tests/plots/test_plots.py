@@ -448,15 +448,6 @@ def test_pairs_of_bars_do_not_overlap_and_are_named():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["told", "guessed"]
 
 
-def test_spectrograms_side_by_side_share_their_colours():
-    rows = warp(torch.ones(TINY.linear_bins, 4), TINY)
-    figure = plots.plot_spectrograms({"loud": rows, "soft": 0.1 * rows}, TINY, floor_db=-40)
-    loud, soft, bar = figure.axes
-    assert [axes.get_title() for axes in (loud, soft)] == ["loud", "soft"] and bar.get_ylabel() == "dB"
-    assert np.max(loud.images[0].get_array()) == 0 and np.max(soft.images[0].get_array()) == pytest.approx(-20)
-    assert loud.images[0].get_clim() == soft.images[0].get_clim() == (-40, 0) and not soft.get_ylabel()
-
-
 def test_components_are_drawn_over_frequency_and_over_time():
     spectra, activations = np.zeros((TINY.linear_bins, 3), np.float32), np.zeros((3, 8))
     spectra[5, 0] = spectra[9, 1] = 2.0
