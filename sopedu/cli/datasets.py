@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
 
-    from sopedu.datasets.preparing import Prepared
+    from sopedu.datasets.finishing import Prepared
 
 _PROTOCOLS = "music, listed or seeded; default: as is usual for the source."
 
@@ -79,7 +79,7 @@ def prepare(
 
     Python: sopedu.datasets.prepare(source, out)
     """
-    from sopedu.datasets.preparing import merge_shards
+    from sopedu.datasets.finishing import merge_shards
     from sopedu.datasets.preparing import prepare as prepare_films
 
     say = printer(json_file)

@@ -11,10 +11,11 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "fetching": ("Fetched", "fetch"),
+        "finishing": ("Prepared", "merge_shards"),
         "health": ("HealthReport", "examine", "write_cleaned"),
         "health_page": ("write_health_page",),
         "ledger": ("Row", "read_log"),
         "lists": ("Wanted", "read_list"),
-        "preparing": ("Prepared", "prepare"),
+        "preparing": ("prepare",),
     },
 )

@@ -8,53 +8,32 @@ when it is started again, and ends with the same bytes.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from sopedu.datasets.converting import WORK, ClipFormat, ClipJob
-from sopedu.datasets.ledger import AGAIN, OK, Log, Row, read_log, write_ledger
+from sopedu.datasets.finishing import SETTINGS, Prepared, finished, known_rows, log_path
+from sopedu.datasets.ledger import AGAIN, OK, Log, Row
 from sopedu.datasets.opening import open_source
 from sopedu.datasets.sources import Item, Source
-from sopedu.datasets.splits import PROTOCOLS, SPLITS, assign_splits
+from sopedu.datasets.splits import PROTOCOLS
 from sopedu.datasets.workers import Workers
 from sopedu.errors import SopeduError, whole_number
-from sopedu.files import write_json, writing, written_aside
+from sopedu.files import write_json, writing
 
-LEDGER = "clips.csv"
-_SETTINGS = "prepare.json"
 _BYTES_PER_SECOND = 230_000  # of a clip of 16:9 pictures full of detail, measured
 _ON_A_CLUSTER = 256  # processes that an executor is taken to have if it does not say
 _LOOKED_AT = 12  # films whose length is read to estimate the disk that is needed
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a run has done.
-
-    Attributes:
-        out: folder of the data set.
-        states: state → number of clips in the ledger.
-        splits: name of a split → number of its clips; empty after a shard that is to be merged.
-        seconds: length of all clips together.
-        notes: one line each.
-    """
-
-    out: Path
-    states: dict[str, int]
-    splits: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -84,7 +63,7 @@ def prepare(
         jobs: number of processes; None: one per core, or as many as `executor` has; 0 works in this process.
         executor: any ``concurrent.futures.Executor`` instead, such as dask's ``client.get_executor()``. Its processes
             must see the films and `out` under the same paths.
-        shard: (i, n) prepares only the i-th of n parts, from 1; afterwards :func:`merge_shards` writes the indexes.
+        shard: (i, n) prepares only the i-th of n parts, from 1; :func:`sopedu.datasets.merge_shards` follows the last.
         delete_source: remove each film once all its clips are on the disk.
         again: also try clips again that could not be used, such as damaged ones.
         protocol: how clips are split, see :data:`sopedu.datasets.splits.PROTOCOLS`; None: as is usual for the source.
@@ -112,7 +91,7 @@ def prepare(
         run = _Run(opened, root, settings, (number, of), again, delete_source)
         run.look_through(spool, say)
         with (
-            Log(_log_path(root, number, of)) as log,
+            Log(log_path(root, number, of)) as log,
             workers,
             tqdm(total=run.left, desc="preparing", unit="clip", disable=not progress) as bar,
         ):
@@ -122,30 +101,9 @@ def prepare(
                 bar.update(1)
                 bar.set_postfix(run.counts, refresh=False)
         if of > 1:
-            _log_path(root, number, of).with_suffix(".done").touch()
+            log_path(root, number, of).with_suffix(".done").touch()
             return Prepared(root, dict(run.counts), seconds=run.seconds, notes=opened.notes)
-        return _finished(root, opened.notes)
-
-
-def merge_shards(out: str | Path) -> Prepared:
-    """Write the indexes and the ledger after all shards have ended.
-
-    Args:
-        out: folder of the data set.
-
-    Raises:
-        SopeduError: there are no shards, or some have not ended (they are named).
-    """
-    root = Path(out)
-    logs = sorted((root / WORK).glob("rows-*-of-*.csv"))
-    if not logs:
-        raise SopeduError(f"{root}: holds no shards; run sopedu prepare … --out {root} --shard 1/N first")
-    for of in {path.stem.split("-")[-1] for path in logs}:
-        ended = [number for number in range(1, int(of) + 1) if _log_path(root, number, int(of), ".done").exists()]
-        if len(ended) < int(of):
-            left = ", ".join(f"{number}/{of}" for number in range(1, int(of) + 1) if number not in ended)
-            raise SopeduError(f"{root}: these shards have not ended: {left[:200]}; run them (again) first")
-    return _finished(root, [])
+        return finished(root, opened.notes)
 
 
 class _Run:
@@ -155,7 +113,7 @@ class _Run:
         self, source: Source, root: Path, form: ClipFormat, shard: tuple[int, int], again: bool, delete: bool
     ) -> None:
         self.source, self.root, self.form, self.shard, self.delete = source, root, form, shard, delete
-        known = _known_rows(root)
+        known = known_rows(root)
         self.fixed = {
             key: row.state for key, row in known.items() if row.state == OK or not again and row.state not in AGAIN
         }
@@ -268,44 +226,6 @@ class _Run:
         self._kept.discard(film)
 
 
-def _finished(root: Path, notes: list[str]) -> Prepared:
-    """Write ledger and indexes, then remove the logs."""
-    rows = sorted(_known_rows(root).values(), key=lambda row: (row.place, row.label, row.id))
-    settings = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
-    write_ledger(root / LEDGER, rows)
-    splits = assign_splits(rows, settings["protocol"], settings["seed"])
-    for split in SPLITS:
-        _write_index(root / f"{split}.csv", splits[split])
-    shutil.rmtree(root / WORK, ignore_errors=True)
-    return Prepared(
-        root,
-        dict(sorted(Counter(row.state for row in rows).items())),
-        {split: len(splits[split]) for split in SPLITS},
-        sum(row.seconds or 0.0 for row in rows),
-        list(notes),
-    )
-
-
-def _write_index(path: Path, rows: Iterable[Row]) -> None:
-    """Write an index CSV; without rows there is none, because an empty one cannot be opened."""
-    lines = [(f"audio/{row.label}/{row.id}.wav", f"frames/{row.label}/{row.id}", row.frames) for row in rows]
-    if not lines:
-        path.unlink(missing_ok=True)
-        return
-    with written_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(lines)
-
-
-def _known_rows(root: Path) -> dict[str, Row]:
-    """Return the newest row of each clip; one that is ``ok`` stays, whatever another shard says."""
-    rows: dict[str, Row] = {}
-    for path in (root / LEDGER, *sorted((root / WORK).glob("rows-*-of-*.csv"))):
-        for row in read_log(path) if path.exists() else ():
-            if row.key not in rows or rows[row.key].state != OK:
-                rows[row.key] = row
-    return rows
-
-
 def _folder(out: Path) -> Path:
     try:
         (out / WORK).mkdir(parents=True, exist_ok=True)
@@ -322,7 +242,7 @@ def _agree_on_settings(root: Path, form: ClipFormat, protocol: str, seed: int) -
     Raises:
         SopeduError: the clips that are there have another form.
     """
-    path, wanted = root / _SETTINGS, asdict(form)
+    path, wanted = root / SETTINGS, asdict(form)
     there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else wanted
     differing = [name for name in wanted if there.get(name) != wanted[name]]
     if differing:
@@ -337,7 +257,7 @@ def _agree_on_settings(root: Path, form: ClipFormat, protocol: str, seed: int) -
 def _locked(root: Path, number: int, of: int) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    lock = FileLock(_log_path(root, number, of, ".lock"), timeout=0)
+    lock = FileLock(log_path(root, number, of, ".lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
@@ -346,10 +266,6 @@ def _locked(root: Path, number: int, of: int) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _log_path(root: Path, number: int, of: int, ending: str = ".csv") -> Path:
-    return root / WORK / f"rows-{number}-of-{of}{ending}"
 
 
 def _processes(jobs: int | None, executor: Executor | None) -> int:

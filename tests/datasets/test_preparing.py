@@ -19,8 +19,9 @@ from sopedu.config import preset, with_values
 from sopedu.data import open_clips
 from sopedu.datasets import preparing
 from sopedu.datasets.converting import ClipFormat
+from sopedu.datasets.finishing import merge_shards
 from sopedu.datasets.ledger import read_log
-from sopedu.datasets.preparing import merge_shards, prepare
+from sopedu.datasets.preparing import prepare
 from sopedu.errors import SopeduError
 
 QUIET = {"progress": False, "jobs": 0}
