@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = exports(
             "hertz_to_row",
             "plot_components",
             "plot_mask",
+            "plot_masks",
             "plot_separation",
             "plot_spectrogram",
             "plot_spectrograms",

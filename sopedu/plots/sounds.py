@@ -155,6 +155,26 @@ def plot_mask(
     return _draw_cells(axes, as_array(mask), config, True, bar, cmap="cividis", vmin=0, vmax=1)
 
 
+def plot_masks(masks: Mapping[str, Any], config: SpectrogramConfig) -> Figure:
+    """Draw masks side by side, with one colour bar.
+
+    Args:
+        masks: title → ``(Q, T)``; values above 1 are drawn as 1.
+        config: of the spectrograms.
+
+    Raises:
+        SopeduError: the number of rows is not the configuration's.
+
+    Notebook: 02_masks_by_hand.
+    """
+    figure = NotebookFigure(figsize=(8.5, 2.5), layout="constrained")
+    panels = figure.subplots(1, len(masks), squeeze=False)[0]
+    for axes, (title, mask) in zip(panels, masks.items(), strict=True):
+        plot_mask(mask, config, axes, title, colour_bar=axes is panels[-1])
+        axes.label_outer()
+    return figure
+
+
 def plot_separation(
     mixture: Any, sources: Any, estimates: Any, frames: Any, true_masks: Any, predicted_masks: Any,
     config: SpectrogramConfig, names: Sequence[str] = ("source 1", "source 2"),

@@ -71,6 +71,22 @@ def test_spectrogram_names_its_units_and_puts_ticks_at_their_rows() -> None:
     assert axes.images[0].get_cmap().name == "magma"
 
 
+def test_masks_side_by_side_are_drawn_like_one_with_one_colour_bar() -> None:
+    masks = dict(zip(("one", "two"), np.random.default_rng(0).random((2, TINY.log_frequency_bins, 4)), strict=True))
+    *panels, bar = plots.plot_masks(masks, TINY).axes
+    assert [axes.get_title() for axes in panels] == ["one", "two"] and bar.get_ylabel() == "share let through"
+    for axes, mask in zip(panels, masks.values(), strict=True):
+        alone = plots.plot_mask(mask, TINY).axes[0]
+        np.testing.assert_array_equal(axes.images[0].get_array(), alone.images[0].get_array())
+
+
+def test_spectrograms_side_by_side_take_a_reference_from_outside() -> None:
+    magnitude = np.full((TINY.log_frequency_bins, 4), 2.0)
+    *panels, _ = plots.plot_spectrograms({"loud": magnitude, "soft": magnitude / 10}, TINY, -60, reference=4).axes
+    levels = [float(axes.images[0].get_array().max()) for axes in panels]
+    assert levels == pytest.approx([20 * np.log10(0.5), 20 * np.log10(0.05)])
+
+
 def test_spectrogram_is_in_decibels_below_its_loudest_cell() -> None:
     magnitude = np.full((TINY.log_frequency_bins, 4), 1e-9)
     magnitude[5, 1], magnitude[7, 2] = 8.0, 0.8
