@@ -33,7 +33,7 @@ SECONDS = ROOT / "tools" / "notebook_seconds.json"
 WORDS_PER_MINUTE, SECONDS_PER_CODE_CELL, ROUNDED_TO = 200, 20, 5
 #: Cells with this tag are made here; the others belong to the authors.
 TAG = "frame"
-_PATHS = {"core": "core path, ", "side": "side trip, ", "start": "", "appendix": "appendix, ", "project": "project, "}
+_PATHS = {"core": "core path, ", "side": "side trip, ", "start": "", "appendix": "appendix, "}
 _MAP_ROW = re.compile(r"^(\| (\d\d) \| .+? \| (core|side|start|appendix|project) \|)([^|]*)\|", re.MULTILINE)
 _NEIGHBOURS = re.compile(r"^\*\*Previous:?\*\*.*$", re.MULTILINE)
 _OLD_FOOTER = re.compile(r"(?:\n+(?:Previous|Next|Back to)\b[^\n]*\]\(\d\d_\w+\.ipynb\)[^\n]*)+\s*$")
@@ -123,13 +123,15 @@ def header(source: str, path: Path, time_needed: int) -> str:
         path: of the notebook.
         time_needed: in minutes.
     """
-    kind = _PATHS[course_map().get(path.stem[:2], "side")]
+    source = _NEIGHBOURS.sub(lambda _: "**Previous:** {} · **Next:** {}".format(*neighbours(path)), source)
+    kind = course_map().get(path.stem[:2], "side")
+    if kind == "project":  # the learner's own work takes the time that its author states
+        return source
     line = (
-        f"**Time:** {kind}about {time_needed} minutes without the exercises "
+        f"**Time:** {_PATHS[kind]}about {time_needed} minutes without the exercises "
         f"(running all cells, measured: {seconds_of(path)} s on one CPU core)."
     )
-    source = re.sub(r"^\*\*Time:?\*\*.*?(?=\n\n|\Z)", lambda _: line, source, flags=re.DOTALL | re.MULTILINE)
-    return _NEIGHBOURS.sub(lambda _: "**Previous:** {} · **Next:** {}".format(*neighbours(path)), source)
+    return re.sub(r"^\*\*Time:?\*\*.*?(?=\n\n|\Z)", lambda _: line, source, flags=re.DOTALL | re.MULTILINE)
 
 
 def made_cell(source: str, number: int) -> dict[str, Any]:
@@ -163,7 +165,12 @@ def footer(path: Path) -> str:
 def with_map_minutes(source: str, paths: list[Path]) -> str:
     """Return the course map with the minutes of the notebooks that are there."""
     needed = {path.stem[:2]: minutes(read(path), seconds_of(path)) for path in paths}
-    return _MAP_ROW.sub(lambda row: f"{row[1]} {needed.get(row[2], row[4].strip())} |", source)
+
+    def row(found: re.Match) -> str:
+        stated = found[4].strip()
+        return f"{found[1]} {stated if found[3] == 'project' else needed.get(found[2], stated)} |"
+
+    return _MAP_ROW.sub(row, source)
 
 
 def measured() -> dict[str, int]:
