@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = exports(
         "plain_probe": ("cell_grid",),
         "project": ("baselines",),
         "roofline": ("convolution_costs", "least_seconds", "plot_roofline"),
+        "video_player": ("VideoPlayer",),
         "widgets": ("Explorer", "View", "choice", "slider"),
     },
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,17 @@ from markupsafe import Markup
 
 from sopedu.audio.player import encode_mp3, mp3_rate
 from sopedu.errors import SopeduError
+from sopedu.lessons.moving_maps import FLOOR_DB, moving_maps
 from sopedu.localization.long_clips import LongClip
-from sopedu.localization.places import box_of_cell
+from sopedu.localization.places import Box, box_of_cell
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.pages import write_page
 
 _LARGEST_PAGE = 8_000_000  # bytes
 _PAGE_ITSELF = 60_000  # bytes; more than template, style and texts take
-_MOMENTS = 8  # number of pictures on the time slider
-_PICTURE_SIDE = 640  # pixels of a picture's longer side at most
+_PICTURES_PER_SECOND = 12  # at most
+_SIDES = (480, 360, 240)  # pixels of a picture's longer side: smaller ones if the pictures take too much of the page
+_FOR_PICTURES = 0.3  # of the page's bytes at most
 _LOUDEST_GAIN = 30.0  # quiet cells are stored louder, or MP3 would drop most of them as inaudible
 _DARK = 0.1  # a map whose loudest cell lets less than this share through does not reach the brightest colour
 
@@ -66,7 +68,11 @@ def export_html(
 
 
 def export_stretch(
-    path: str | Path, stretch: LongClip, title: str = "Hear any pixel", largest: int = _LARGEST_PAGE
+    path: str | Path,
+    stretch: LongClip,
+    title: str = "Hear any pixel",
+    largest: int = _LARGEST_PAGE,
+    boxes: Mapping[str, Box] | None = None,
 ) -> Path:
     """Write the page of :func:`export_html` for a long clip that exists already.
 
@@ -75,6 +81,7 @@ def export_stretch(
         stretch: sound and pictures.
         title: heading of the page.
         largest: size of the page in bytes at most.
+        boxes: named sources, each shown in a colour of its own.
 
     Returns:
         the path.
@@ -83,8 +90,9 @@ def export_stretch(
         SopeduError: the sound is too long for such a page; the page cannot be written.
     """
     rate = mp3_rate(stretch.sound.sample_rate)
-    moments, loudest = _moments(stretch)
-    data = {
+    moments, numbers = _moments(stretch, _FOR_PICTURES * largest)
+    maps, loudest = _maps(stretch, numbers, boxes or {})
+    data = maps | {
         "rate": rate,
         "seconds": stretch.seconds,
         "colours": _text(_magma()),
@@ -147,28 +155,42 @@ def _stored(sound: np.ndarray, sample_rate: int) -> dict[str, Any]:
     return {"mp3": _text(encode_mp3(np.float32(gain) * sound, sample_rate)), "gain": gain}
 
 
-def _moments(stretch: LongClip) -> tuple[list[dict[str, Any]], float]:
-    """Pictures with time and map, and what the brightest colour stands for; maps are in 255ths of that."""
-    count = min(len(stretch.pictures), _MOMENTS)
-    chosen = np.unique(np.linspace(0, len(stretch.pictures) - 1, count).round().astype(int))
-    maps = stretch.maps()[chosen]
+def _moments(stretch: LongClip, room: float) -> tuple[list[dict[str, Any]], list[int]]:
+    """Pictures with their times, and their numbers: fewer and smaller ones if they do not fit in ``room`` bytes."""
+    numbers = [0]
+    for number, time in enumerate(stretch.times):
+        if time - stretch.times[numbers[-1]] >= 1 / _PICTURES_PER_SECOND - 1e-3:
+            numbers.append(number)
+    while True:
+        for side in _SIDES:
+            pictures = [_text(_webp(stretch.pictures[number], side)) for number in numbers]
+            if sum(map(len, pictures)) <= room or (len(numbers) == 1 and side == _SIDES[-1]):
+                times = [round(max(0.0, float(stretch.times[number])), 3) for number in numbers]
+                source = "data:image/webp;base64,"
+                return [
+                    {"time": t, "picture": source + coded} for t, coded in zip(times, pictures, strict=True)
+                ], numbers
+        numbers = numbers[::2]
+
+
+def _maps(stretch: LongClip, numbers: list[int], boxes: Mapping[str, Box]) -> tuple[dict[str, Any], float]:
+    """Maps of the pictures, a byte per value, and the share of the energy that 255 stands for in those of the clip."""
+    maps, moving = stretch.maps()[numbers], moving_maps(stretch, list(boxes.values()))
     loudest = max(float(maps.max()), _DARK)
-    return [
-        {
-            "time": round(max(0.0, float(stretch.times[number])), 3),
-            "picture": f"data:image/webp;base64,{_text(_webp(stretch.pictures[number]))}",
-            "map": np.rint(255 * values / loudest).astype(int).ravel().tolist(),
-        }
-        for number, values in zip(chosen, maps, strict=True)
-    ], loudest
+    loudness, levels = (1 - 10 * np.log10(np.maximum(v, 1e-12)) / FLOOR_DB for v in (moving.loudness, moving.levels))
+    who = moving.by_source / np.maximum(moving.loudness, 1e-12)[:, None]
+    values = {"maps": maps / loudest, "loudness": loudness[numbers], "who": who[numbers], "levels": levels[numbers]}
+    coded = {name: _text(np.rint(255 * v.clip(0, 1)).astype(np.uint8).tobytes()) for name, v in values.items()}
+    named = [{"name": name, "box": [round(float(side), 4) for side in box]} for name, box in boxes.items()]
+    return coded | {"boxes": named, "quietest": FLOOR_DB}, loudest
 
 
-def _webp(picture: np.ndarray) -> bytes:
+def _webp(picture: np.ndarray, side: int) -> bytes:
     from PIL import Image
 
     image, encoded = Image.fromarray(picture), io.BytesIO()
-    image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
-    image.save(encoded, "webp", quality=80)
+    image.thumbnail((side, side))
+    image.save(encoded, "webp", quality=75)
     return encoded.getvalue()
 
 

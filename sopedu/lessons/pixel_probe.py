@@ -290,7 +290,7 @@ class PixelProbe(anywidget.AnyWidget):
         """
         from sopedu.lessons.pixel_page import export_stretch
 
-        return export_stretch(path, self.stretch, title)
+        return export_stretch(path, self.stretch, title, boxes=self.boxes)
 
     def __repr__(self) -> str:
         """Length, number of pictures and cells."""

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_step import SEEN, WATCH, numbered_pictures, report
 from playwright.sync_api import Page, expect
 
-from sopedu.lessons.pixel_page import export_html
+from sopedu.lessons.pixel_page import export_html, export_stretch
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.places import box_of_cell
 from sopedu.model.checkpoints import load_checkpoint
@@ -27,7 +28,12 @@ window.contexts = []; window.played = [];
 const Real = window.AudioContext;
 window.AudioContext = class extends Real {
   constructor(...how) { super(...how); contexts.push(this); }
-  createBufferSource() { const source = super.createBufferSource(); played.push(source); return source; }
+  createBufferSource() {
+    const source = super.createBufferSource(), start = source.start.bind(source);
+    source.start = (when, from) => { source.zero = when - from; return start(when, from); };
+    played.push(source);
+    return source;
+  }
 };
 """
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "reduced_motion": "reduce"}
@@ -98,7 +104,7 @@ def shot(page: Page, name: str) -> None:
 
 def test_a_cell_is_heard_by_mouse_and_compared_with_the_whole(opened, stretch):
     page = opened
-    expect(page.get_by_role("button", name="Play")).to_be_disabled()
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
     row, column = np.unravel_index(stretch.maps().mean(0)[:, :5].argmax(), (8, 5))  # where the xylophone sounds
     name = f"row {row + 1}, column {column + 1}"
     page.mouse.click(*spot(page, (column + 0.5) / 11, (row + 0.5) / 8))
@@ -110,8 +116,8 @@ def test_a_cell_is_heard_by_mouse_and_compared_with_the_whole(opened, stretch):
     expect(page.locator("#named")).to_have_text("Spectrogram of the whole sound")
     assert page.evaluate("played.length") == 2, "both begin together, so that only the ears change"
     shot(page, "whole_sound")
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#status")).to_have_text("Stopped.")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#status")).to_have_text("Paused.")
     expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
@@ -132,7 +138,7 @@ def test_a_dragged_box_is_the_mean_of_its_cells(opened, stretch):
     page.get_by_label("Raise quiet places").check()
     page.locator("#moment").focus()
     page.keyboard.press("End")
-    expect(page.locator("#when")).to_have_text("5.6 s")
+    expect(page.locator("#when")).to_have_text("5.60 s")
 
 
 def test_everything_by_keyboard(opened, stretch):
@@ -153,8 +159,53 @@ def test_everything_by_keyboard(opened, stretch):
     page.keyboard.press("Enter")
     sound = plays(page, "rows 5 to 6, columns 8 to 9: ")
     assert alike(sound, stretch.separate((7 / 11, 4 / 8, 9 / 11, 6 / 8), "area")) > 0.98
+    page.locator("#moment").focus()
+    for key, when in (("End", "5.60 s"), ("ArrowLeft", "5.20 s"), ("Home", "0.00 s"), ("ArrowRight", "0.40 s")):
+        page.keyboard.press(key)
+        expect(page.locator("#when")).to_have_text(when)
+    page.keyboard.press("Home")
+    if page.get_by_role("button", name="Pause").count():  # the sound went on while it was sought
+        page.keyboard.press(" ")
     page.keyboard.press(" ")
-    expect(page.locator("#status")).to_have_text("Stopped.")
+    expect(page.locator("#status")).to_contain_text("Playing rows 5 to 6, columns 8 to 9: ")
+    page.keyboard.press(" ")
+    expect(page.locator("#status")).to_have_text("Paused.")
+
+
+def test_dragging_the_spectrogram_seeks_sound_and_picture(opened):
+    page = opened
+    page.get_by_role("button", name="Play").click()
+    expect(page.locator("#status")).to_have_text("Playing the whole sound.", timeout=20_000)
+    page.get_by_role("button", name="Pause").click()
+    edge = page.locator("#view").bounding_box()
+    page.mouse.move(edge["x"] + 5, edge["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(edge["x"] + 0.75 * edge["width"], edge["y"] + 50, steps=5)
+    page.mouse.up()
+    expect(page.locator("#when")).to_have_text("4.40 s")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("() => document.getElementById('play').textContent === 'Pause'")
+    assert page.evaluate("contexts[0].currentTime - played[played.length - 1].zero") > 4.4
+
+
+@pytest.fixture(scope="module")
+def ten_seconds(tmp_path_factory) -> str:
+    """Ten seconds, eight pictures per second whose grey says their number."""
+    checkpoint = load_checkpoint(ROOT / "data_samples" / "checkpoints" / "toyband")
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(110250) / 11025).astype(np.float32)
+    clip = LongClip(checkpoint, tone, numbered_pictures(80), np.arange(80) / 8)
+    return export_stretch(tmp_path_factory.mktemp("clock") / "ten.html", clip, boxes={"all": (0, 0, 1, 1)}).as_uri()
+
+
+def test_sound_and_picture_are_in_step_for_ten_seconds(opened, ten_seconds):
+    page = opened
+    page.goto(ten_seconds)
+    # What is heard now: what was given to the loudspeakers less what is still on its way to them.
+    clock = "played.length ? contexts[0].currentTime - played.at(-1).zero - contexts[0].outputLatency : 0"
+    page.evaluate(WATCH % ("document.getElementById('film')", clock))
+    page.get_by_role("button", name="Play").click()
+    expect(page.locator("#status")).to_contain_text("Ended", timeout=40_000)
+    report("exported page", page.evaluate(SEEN), 10.0, 0.125)
 
 
 @pytest.mark.parametrize("opened", [PHONE], indirect=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from in_step import SEEN, WATCH, report
 from lab import SHOTS, run_all, shot, show
 from playwright.sync_api import Browser, Page, expect
 
@@ -23,6 +24,13 @@ probe = PixelProbe.from_scene(checkpoint, scene)
 grid = PixelProbe.from_scene(checkpoint, scene, front_end="gridbox")
 probe
 """
+IN_STEP = f"""
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
+from in_step import numbered_pictures
+tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(110250) / 11025).astype(np.float32)
+PixelProbe(checkpoint, tone, numbered_pictures(80), np.arange(80) / 8)
+"""
 # What Python holds, as text in the page: the widget's own words could be made by JavaScript alone.
 MIRROR = """
 import ipywidgets
@@ -37,12 +45,16 @@ mirror
 """
 
 
-@pytest.fixture(scope="module")
-def notebook(folder, server) -> str:
-    cells = [nbformat.v4.new_code_cell(source.strip()) for source in (SET_UP, TWO_WAYS, MIRROR, "grid", "print('end')")]
+def write(folder: Path, name: str, *sources: str) -> None:
+    cells = [nbformat.v4.new_code_cell(source.strip()) for source in (*sources, "print('end')")]
     written = nbformat.v4.new_notebook(cells=cells)
     written.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    Path(folder / "notebooks" / "probe.ipynb").write_text(nbformat.writes(written))
+    Path(folder / "notebooks" / f"{name}.ipynb").write_text(nbformat.writes(written))
+
+
+@pytest.fixture(scope="module")
+def notebook(folder, server) -> str:
+    write(folder, "probe", SET_UP, TWO_WAYS, MIRROR, "grid")
     return "probe"
 
 
@@ -142,7 +154,7 @@ def test_the_keyboard_alone_does_it_all(page):
     sounds(page)
     page.keyboard.press("a")
     expect(page.locator(f"{ROOT} .title")).to_have_text("point 0.23, 0.44")
-    page.keyboard.press("p")
+    page.keyboard.press("Space")
     expect(page.locator(f"{ROOT} audio.player")).to_have_js_property("paused", True)
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("Shift+ArrowDown")
@@ -151,15 +163,18 @@ def test_the_keyboard_alone_does_it_all(page):
     page.keyboard.press("Enter")
     expect(mirror(page)).to_contain_text("answer box 0.18–0.36 across, 0.38–0.62 down", timeout=15_000)
     page.keyboard.press("Escape")
-    page.keyboard.press("Space")
+    page.keyboard.press("b")
     page.keyboard.press("Enter")
     expect(mirror(page)).to_contain_text("answer 1 painted cell", timeout=15_000)
     page.keyboard.press("2")
     expect(mirror(page)).to_contain_text("answer tuba", timeout=15_000)
+    expect(page.locator(f"{ROOT} audio.player")).to_have_js_property("ended", True, timeout=15_000)
+    page.keyboard.press("Home")
     page.keyboard.press("PageDown")
     expect(mirror(page)).to_contain_text("moment 1", timeout=15_000)
     page.keyboard.press("m")
-    expect(status).to_contain_text("Map: this moment")
+    expect(status).to_contain_text("Map: who sounds")
+    shot(page, "pixel_probe_who")
     # Command mode would have run x, c and dd on the cell, and b and j would have gone elsewhere.
     for key in "xcddbj":
         page.keyboard.press(key)
@@ -167,12 +182,54 @@ def test_the_keyboard_alone_does_it_all(page):
     assert page.locator(".jp-CodeCell").count() == cells
 
 
-def test_the_slider_scrubs_by_keyboard(page):
+def test_the_time_line_seeks_sound_and_picture_by_keyboard(page):
     page.locator(f"{ROOT} .scrub input").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     expect(mirror(page)).to_contain_text("moment 3", timeout=15_000)
     expect(page.locator(f"{ROOT} .scrub output")).to_have_text("1.50 s (4 of 6)")
+    player = page.locator(f"{ROOT} audio.player")
+    expect(player).to_have_js_property("currentTime", 1.5)
+    page.keyboard.press("End")
+    expect(player).to_have_js_property("currentTime", 2.5)
+    page.keyboard.press("Space")
+    expect(player).to_have_js_property("paused", False)
+    expect(player).to_have_js_property("ended", True, timeout=15_000)
+    page.keyboard.press("Home")
+    expect(mirror(page)).to_contain_text("moment 0", timeout=15_000)
+    expect(player).to_have_js_property("currentTime", 0)
+
+
+def test_dragging_spectrogram_or_mask_seeks_all(page):
+    for number, share in ((0, 0.6), (1, 0.2)):
+        plot = page.locator(f"{ROOT} .plot").nth(number)
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
+        page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 40)
+        page.mouse.down()
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + 40, steps=4)
+        page.mouse.up()
+        expect(mirror(page)).to_contain_text(f"moment {int(share * 3 / 0.5)} ", timeout=15_000)
+        assert abs(page.locator(f"{ROOT} audio.player").evaluate("sound => sound.currentTime") - 3 * share) < 0.02
+        heads = page.locator(f"{ROOT} .playhead").evaluate_all("all => all.map(head => parseFloat(head.style.left))")
+        assert all(abs(left - 100 * share) < 1 for left in heads)
+    strip = page.locator(f"{ROOT} .strip")
+    before = strip.evaluate("canvas => canvas.toDataURL()")
+    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 40)
+    page.wait_for_function("([canvas, before]) => canvas.toDataURL() !== before", arg=[strip.element_handle(), before])
+
+
+def test_the_picture_moves_while_the_sound_plays(page):
+    page.locator(f"{ROOT} .scrub input").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    page.wait_for_function(
+        "root => root.querySelector('.scrub input').value > 1 && !root.querySelector('audio').paused",
+        arg=page.locator(ROOT).first.element_handle(),
+    )
+    page.keyboard.press("Space")
+    shown = int(page.locator(f"{ROOT} .scrub input").input_value())
+    expect(mirror(page)).to_contain_text(f"moment {shown} ", timeout=15_000)
 
 
 def test_kept_regions_have_volumes_of_their_own(page):
@@ -252,6 +309,21 @@ def test_plain_widgets_answer_too(page):
     page.locator(".widget-html [role=status]", has_text="point 0.23, 0.44").wait_for(timeout=15_000)
     page.locator(".widget-html [role=status]", has_text="point 0.23").scroll_into_view_if_needed()
     shot(page, "pixel_probe_gridbox")
+
+
+def test_sound_and_picture_are_in_step_for_ten_seconds(page, folder, server):
+    write(folder, "clock", SET_UP, IN_STEP)
+    run_all(page, server, "clock", "end", 120)
+    show(page, ROOT)
+    page.locator(f"{ROOT} .picture").focus()
+    for _ in range(2):  # this moment, off: there are no boxes
+        page.keyboard.press("m")
+    expect(page.locator(f"{ROOT} .status")).to_contain_text("Map: off")
+    canvas, player = (f"document.querySelector('{ROOT} {part}')" for part in (".picture", "audio.player"))
+    page.evaluate(WATCH % (canvas, f"{player}.currentTime"))
+    page.keyboard.press("Space")
+    expect(page.locator(f"{ROOT} audio.player")).to_have_js_property("ended", True, timeout=40_000)
+    report("PixelProbe", page.evaluate(SEEN), 10.0, 0.125)
 
 
 def test_the_browser_has_nothing_to_complain_about(page, complaints):

@@ -17,7 +17,8 @@ import torch
 
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
-from sopedu.lessons.pixel_page import export_html
+from sopedu.lessons.moving_maps import moving_maps
+from sopedu.lessons.pixel_page import export_html, export_stretch
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.localization.places import box_of_cell
@@ -57,6 +58,10 @@ class Page(HTMLParser):
         if self.open:
             name = self.open[-1][1]
             self.texts[name] = self.texts.get(name, "") + data
+
+    def numbers(self, name: str, *shape: int) -> np.ndarray:
+        """Bytes of the page as an array."""
+        return np.frombuffer(base64.b64decode(self.data[name]), np.uint8).reshape(shape)
 
     def sound(self, entry: dict) -> np.ndarray:
         samples, rate = soundfile.read(io.BytesIO(base64.b64decode(entry["mp3"])), dtype="float64")
@@ -100,7 +105,8 @@ def test_it_is_one_file_that_fetches_nothing_and_names_are_text(exported):
     ids = [attrs["id"] for _, attrs in page.seen if "id" in attrs]
     assert len(ids) == len(set(ids))
     labelled = {attrs["for"] for tag, attrs in page.seen if tag == "label" and "for" in attrs}
-    assert {attrs["id"] for _, attrs in page.seen if attrs.get("type") == "range"} == labelled
+    controls = {attrs["id"] for tag, attrs in page.seen if attrs.get("type") == "range" or tag == "select"}
+    assert controls == labelled
 
 
 def test_every_cell_plays_what_pixel_sounds_says(exported, stretch):
@@ -136,13 +142,35 @@ def test_left_is_left_and_pictures_have_the_map_of_their_time(exported, stretch)
         row, column = np.unravel_index(index, (rows, 4))
         sound = exported[1].sound(data["cells"][row * columns + 4 * half + column])
         assert alike(sound, own) > 0.9 > 0.5 > abs(alike(sound, other))
-    assert 2 <= len(data["moments"]) <= 8
-    maps = stretch.maps()
-    numbers = [int(np.argmin(np.abs(stretch.times - moment["time"]))) for moment in data["moments"]]
-    top = max(maps[numbers].max(), 0.1)  # of the pictures on the page
-    for moment, number in zip(data["moments"], numbers, strict=True):
-        assert len(moment["map"]) == rows * columns and 0 <= min(moment["map"]) <= max(moment["map"]) <= 255
-        assert np.array(moment["map"]) / 255 * top == pytest.approx(maps[number].ravel(), abs=0.01)
+    assert [moment["time"] for moment in data["moments"]] == pytest.approx(stretch.times)
+    maps, coded = stretch.maps(), exported[1].numbers("maps", 15, rows, columns)
+    assert coded / 255 * max(maps.max(), 0.1) == pytest.approx(maps, abs=0.01)
+
+
+def test_pictures_and_maps_follow_the_sound_with_its_sources(stretch, tmp_path):
+    boxes = {"left": (0.0, 0.0, 0.5, 1.0), "right": (0.5, 0.0, 1.0, 1.0)}
+    page = Page(export_stretch(tmp_path / "a.html", stretch, boxes=boxes))
+    moving, (rows, columns) = moving_maps(stretch, list(boxes.values())), stretch.grid
+    decibels = page.data["quietest"] * (1 - page.numbers("loudness", 15, rows, columns) / 255)
+    expected = (10 * np.log10(np.maximum(moving.loudness, 1e-12))).clip(-30, 0)
+    np.testing.assert_allclose(decibels, expected, atol=0.06)
+    loud = moving.loudness[:, None] > 1e-3
+    parts = np.where(loud, moving.by_source / np.maximum(moving.loudness, 1e-12)[:, None], 0)
+    np.testing.assert_allclose(np.where(loud, page.numbers("who", 15, 2, rows, columns) / 255, 0), parts, atol=0.002)
+    assert [source["name"] for source in page.data["boxes"]] == ["left", "right"]
+    assert page.numbers("levels", 15, 2).max() > 200
+
+
+def test_pictures_are_at_most_twelve_per_second_and_leave_room_for_the_sounds(tmp_path):
+    checkpoint = untrained("spectrogram.samples=8191")
+    pictures = np.random.default_rng(0).integers(0, 256, (60, 64, 96, 3), dtype=np.uint8)
+    fast = LongClip(checkpoint, chord(2), pictures, np.arange(60) / 30)
+    data = Page(export_stretch(tmp_path / "a.html", fast)).data
+    times = np.array([moment["time"] for moment in data["moments"]])
+    assert 8 <= len(times) / 2 <= 12 and np.diff(times).max() < 1 / 8
+    small = Page(export_stretch(tmp_path / "b.html", fast, largest=250_000)).data
+    room = sum(len(moment["picture"]) for moment in small["moments"])
+    assert len(small["moments"]) < len(times) and room < 0.3 * 250_000 + 30 * len(small["moments"])
 
 
 def untrained(*values: str) -> Checkpoint:
@@ -193,7 +221,8 @@ def test_silence_makes_a_page_too(tmp_path):
     checkpoint = untrained("spectrogram.samples=8191")
     export_html(tmp_path / "a.html", checkpoint, np.zeros(9000, np.float32), still, [0])
     data = Page(tmp_path / "a.html").data
-    assert {cell["share"] for cell in data["cells"]} == {0} == {max(moment["map"]) for moment in data["moments"]}
+    assert {cell["share"] for cell in data["cells"]} == {0}
+    assert max(base64.b64decode(data["maps"])) == 0 == max(base64.b64decode(data["loudness"]))
 
 
 STILL = np.zeros((2, 64, 64, 3), np.uint8)
