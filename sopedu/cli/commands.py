@@ -161,12 +161,15 @@ def _print_training_plan(config: Config, out: Path, data: str, resume: bool) -> 
 def _print_training_end(run: Run, out: Path) -> None:
     from sopedu.training import requested
 
+    asked = requested(out)
     ending = "ended by a signal" if run.terminated else "interrupted" if run.interrupted else "done"
     typer.echo(f"{ending} after {run.step} steps, {run.seconds:.0f} s ({run.precision} on {run.device})")
     if run.stop:
         command = ["sopedu", "train", "--out", str(out), "--resume"]
     else:
-        command = ["sopedu", "evaluate", str(out / "checkpoint"), "--data", requested(out).data]
+        command = ["sopedu", "evaluate", str(out / "checkpoint"), "--data", asked.data]
+        command += [] if asked.root is None else ["--root", asked.root]
+        command += [] if asked.frame_rate is None else ["--frame-rate", f"{asked.frame_rate:g}"]
     typer.echo(f"{out / 'checkpoint'}\nnext: {shlex.join(command)}")
 
 

@@ -47,6 +47,11 @@ def plain_path(name: str, where: str) -> str:
     Raises:
         SopeduError: it is empty, names no file below a folder, or holds a null byte.
     """
+    begin = 1 if name[:1] == "/" else 0
+    while name.startswith("../", begin) and name[0] == ".":
+        begin += 3
+    if begin and not is_unusual(name[begin:]):
+        return name  # as most paths that lead out
     path = _DRIVE.sub("", posixpath.normpath(name.replace("\\", "/")), count=1)
     path = f"/{path.lstrip('/')}" if path.startswith("/") else path
     if not name or "\0" in name or path.rpartition("/")[2] in ("", ".", ".."):
@@ -117,21 +122,12 @@ def find_root(path: str | Path, names: Sequence[str], given: str | Path | None =
     )
 
 
-def require_below(name: str, prefix: str, where: str) -> str:
-    """Return a path without the beginning that all paths of its index share.
+def below_prefix(name: str, prefix: str) -> str | None:
+    """Return a path without the beginning that all paths of its index share; None if it leads elsewhere.
 
     Args:
         name: a path as :func:`plain_path` returns it.
         prefix: of the :class:`Root`.
-        where: file and line, for the error.
-
-    Raises:
-        SopeduError: it begins otherwise, or leads out of the root.
     """
-    rest = name.removeprefix(prefix)
-    if (prefix and rest == name) or leads_out(rest):
-        begin = f", which begins with {prefix}" if prefix else ""
-        raise SopeduError(
-            f"{where}: {name[:200]!r} leads out of the folder of the other paths{begin}; correct the line"
-        )
-    return rest
+    rest = name[len(prefix) :]
+    return rest if name.startswith(prefix) and not leads_out(rest) else None

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sopedu.data.index_paths import find_root, is_unusual, leads_out, plain_path, require_below
+from sopedu.data.index_paths import below_prefix, find_root, is_unusual, leads_out, plain_path
 from sopedu.data.index_sounds import sound_part
 from sopedu.errors import SopeduError
 from sopedu.video.resizing import resize_frames, size_in_proportion
@@ -265,7 +265,13 @@ def _below_root(
         return root.folder, names, ends
     below, places_below = bytearray(), array("q")
     for place in range(len(ends)):
-        name = require_below(name_at(place), root.prefix, f"{path}, line {lines[place // 2]}")
+        name = below_prefix(name_at(place), root.prefix)
+        if name is None:
+            begin = f", which begins with {root.prefix}" if root.prefix else ""
+            raise SopeduError(
+                f"{path}, line {lines[place // 2]}: {name_at(place)[:200]!r} leads out of the folder of the other paths"
+                f"{begin}; correct the line"
+            )
         below += f"{root.below[place % 2]}{name}".encode()
         places_below.append(len(below))
     return root.folder, below, places_below

@@ -355,3 +355,15 @@ def test_a_run_may_lie_behind_a_link(tmp_path, target):
     config = with_values(TINY, ["training.steps=1", "training.validate_every=0"])
     train_run(tmp_path / "link", config, say=lambda _: None)
     assert (tmp_path / target / "checkpoint" / "config.json").is_file() and (tmp_path / "link").is_symlink()
+
+
+def test_where_the_data_lie_is_kept_with_a_run_and_cannot_change(tmp_path):
+    written = {"config": to_dict(preset("tiny")), "data": "far/train.csv", "root": "data", "frame_rate": 25.0}
+    files.write_json(tmp_path / "run.json", written)
+    request = requested(tmp_path)
+    assert (request.root, request.frame_rate) == ("data", 25.0)
+    given = dict.fromkeys(("data", "start_from", "heads_of", "validation_pairs", "root", "frame_rate"))
+    request.require_same(given | {"root": "data"}, tmp_path)
+    for change in ({"root": "."}, {"frame_rate": 8.0}):
+        with pytest.raises(SopeduError, match=f"cannot resume with another {next(iter(change))}: it was"):
+            request.require_same(given | change, tmp_path)
