@@ -34,6 +34,8 @@ COPIED = (
 # As tools/notebook_frame.py writes them.
 SOURCE_LINK = re.compile(r"\[`(\w+)`\]\(\.\./(sopedu/[\w/]+\.py)#(\w+)\)")
 GLOSSARY_LINK = re.compile(r"\]\(glossary\.ipynb(#[^)]*)?\)")
+# Anchors of JupyterLab keep capitals, those of the pages do not.
+HEADING_LINK = re.compile(r"\]\(\d\d_\w+\.ipynb#[^)]*\)")
 TABLE = ".. list-table::\n   :class: names\n   :widths: 30 70\n\n{}"
 
 
@@ -172,7 +174,8 @@ def notebook_for_pages(path: Path) -> str:
             cell["metadata"]["mystnb"] = {"image": {"alt": cell["metadata"]["alt"]}}
         if cell["cell_type"] == "markdown":
             text = SOURCE_LINK.sub(_api_link, "".join(cell["source"]))
-            cell["source"] = GLOSSARY_LINK.sub(lambda link: f"](../docs/glossary.md{(link[1] or '').lower()})", text)
+            text = GLOSSARY_LINK.sub(lambda link: f"](../docs/glossary.md{(link[1] or '').lower()})", text)
+            cell["source"] = HEADING_LINK.sub(lambda link: link[0].lower(), text)
     return json.dumps(notebook)
 
 

@@ -32,15 +32,14 @@ def test_pages_and_notebooks_keep_their_folders():
 
 
 def test_links_of_notebooks_lead_to_the_pages_of_the_api_and_of_the_glossary(tmp_path):
-    text = (
-        "[`warp`](../sopedu/audio/spectrogram.py#warp), [masks](glossary.ipynb#Ideal-ratio-mask), [all](glossary.ipynb)"
-    )
+    text = "[`warp`](../sopedu/audio/spectrogram.py#warp), [masks](glossary.ipynb#Ideal-ratio-mask), "
+    text += "[all](glossary.ipynb), [map](00_a.ipynb#The-map)"
     cells = [{"cell_type": "markdown", "metadata": {}, "source": [text]}]
     (tmp_path / "one.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     [cell] = json.loads(notebook_for_pages(tmp_path / "one.ipynb"))["cells"]
     assert cell["source"] == (
         "{py:obj}`warp <sopedu.audio.spectrogram.warp>`, [masks](../docs/glossary.md#ideal-ratio-mask), "
-        "[all](../docs/glossary.md)"
+        "[all](../docs/glossary.md), [map](00_a.ipynb#the-map)"
     )
 
 
