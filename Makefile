@@ -6,7 +6,7 @@ export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo test browser-test docs gpu-check lab checkpoint toyband warm-start detector sampled recorded-runs \
-	pixel-ablation step-measures atlas lint format clean
+	pixel-ablation step-measures atlas pictures frames lint format clean
 
 help: ## Print this list
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,12 @@ recorded-runs: .venv ## Train the healthy and the broken runs that notebook 09 s
 
 pixel-ablation: .venv ## Train and evaluate the variants of the pixel recipe of notebook 10 (about 90 minutes on one core)
 	$(BIN)/python -m tools.pixel_ablation --out runs/pixel_ablation
+
+pictures: .venv ## Draw the pictures of the model for the notebooks again
+	$(BIN)/python -m tools.model_pictures
+
+frames: .venv ## Write what all notebooks share: time, neighbours, links to glossary and functions (after editing them)
+	$(BIN)/python -m tools.notebook_frame
 
 atlas: .venv ## Train, score and pack the experiments that the lessons show (about 90 minutes on one core)
 	$(BIN)/python -m tools.atlas --out runs/atlas

@@ -222,7 +222,7 @@ def test_the_list_of_commands_with_a_checkpoint_is_whole():
         for name, command in typer.main.get_command(cli.app).commands.items()
         if {"checkpoint", "start_from"} & {parameter.name for parameter in command.params}
     }
-    assert taking == {*CHECKPOINTS, "sweep"}  # a sweep starts its runs as train does
+    assert taking == {*CHECKPOINTS, "sweep", "health"}  # a sweep starts its runs as train does; health has its own test
 
 
 def test_learning_rates_are_tried_and_drawn_without_a_run():
