@@ -303,7 +303,7 @@ class PixelProbe(anywidget.AnyWidget):
         shown = super() if self._grid is None else self._grid
         bundle = shown._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        picture = encode_figure(self.static_figure(), "png", dpi=72, colours=128)
+        picture = encode_figure(self.static_figure(), "png", dpi=72, colours=64)
         return {**data, "text/plain": repr(self), "image/png": b64encode(picture).decode("ascii")}, metadata
 
     @traitlets.validate("moment")

@@ -71,7 +71,7 @@ class VideoPlayer(widgets.Video):
         """The widget, and the pictures for saved notebooks."""
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        picture = b64encode(encode_figure(self._poster, "png", dpi=72, colours=48)).decode("ascii")
+        picture = b64encode(encode_figure(self._poster, "png", dpi=72, colours=32)).decode("ascii")
         return {**data, "text/plain": repr(self), "image/png": picture}, metadata
 
 

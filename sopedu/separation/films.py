@@ -21,6 +21,7 @@ from sopedu.video.writing import VideoWriter
 # x264 on two cores, 720p of leaves in the wind: "superfast" at 18 keeps 40.6 dB at 60 pictures per second, "medium"
 # at 20 keeps 40.4 dB at 22, in a file of half the size.
 _QUALITY, _EFFORT = 18, "superfast"
+_TOUR_QUALITY = 23  # a tour repeats the film for every object: coarser, it fits into a notebook
 # A tour shows the whole video once for the mixture and once for every object; of a longer one, its loudest seconds.
 _TOUR_WHOLE_SECONDS, _TOUR_SECONDS = 15.0, 10.0
 
@@ -122,7 +123,7 @@ def write_tour(
     total, end, last, picture = round(len(sections) * length * rate), len(sections) * length, -1.0, None
     with (
         bar(pictures(), desc="writing the tour", total=total, unit="picture") as drawn,
-        _writer(part, path, samples(), sample_rate) as writer,
+        _writer(part, path, samples(), sample_rate, _TOUR_QUALITY) as writer,
     ):
         for last, picture in drawn:
             writer.add(last, picture)
@@ -229,5 +230,7 @@ def _loudest_samples(mixture: DiskWaveform, sample_rate: int) -> tuple[int, int]
     return min(int(sums.argmax()) * step, mixture.length - count), count
 
 
-def _writer(part: VideoPart, path: Path, sound: Iterator[np.ndarray], sample_rate: int) -> VideoWriter:
-    return VideoWriter(path, part.info.frame_rate, sound, sample_rate, _QUALITY, _EFFORT, part.info.pixel_aspect)
+def _writer(
+    part: VideoPart, path: Path, sound: Iterator[np.ndarray], sample_rate: int, quality: int = _QUALITY
+) -> VideoWriter:
+    return VideoWriter(path, part.info.frame_rate, sound, sample_rate, quality, _EFFORT, part.info.pixel_aspect)
