@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -21,7 +20,7 @@ from urllib.request import Request, build_opener
 from tqdm.auto import tqdm
 
 from sopedu.errors import SopeduError
-from sopedu.files import write_json, writing
+from sopedu.files import move_into_place, write_json, writing
 
 _PATIENCE = 30.0  # seconds without a byte until a connection is given up
 _TRIES = 5  # connections in a row that bring nothing new
@@ -97,7 +96,7 @@ def download(url: str, path: str | Path, largest: int = 2**30, progress: bool = 
                 bar.clear()
                 tqdm.write(f"{path.name}: {error}; trying again in {pause:.0f} s", file=sys.stderr)
                 _sleep(pause)
-        os.replace(part, path)
+        move_into_place(part, path)
         _notes(part).unlink(missing_ok=True)
     return path
 

@@ -286,6 +286,16 @@ def _sync(*paths: Path) -> None:
             os.close(handle)
 
 
+def move_into_place(complete: str | Path, path: str | Path) -> None:
+    """Give a complete file or folder its name at once; an earlier file of that name is replaced.
+
+    Args:
+        complete: the file or folder, on the same disk.
+        path: its place.
+    """
+    os.replace(complete, path)
+
+
 def next_free_folder(parent: str | Path, name: str) -> Path:
     """Return the first of ``parent/name-001``, ``parent/name-002`` … that does not exist; it is not made.
 

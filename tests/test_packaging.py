@@ -31,7 +31,7 @@ NOT_ON_A_TRAINING_MACHINE = (
     "transformers",
 )
 # Modules whose very subject is one of those.
-NEEDS_MORE = {"cli", "widgets", "lab", "pixel_probe", "plain_probe", "__main__"}
+NEEDS_MORE = {"cli", "widgets", "lab", "pixel_probe", "plain_probe", "video_player", "__main__"}
 
 
 def project() -> dict:

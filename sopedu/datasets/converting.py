@@ -23,7 +23,7 @@ import numpy as np
 from sopedu.audio.soundfiles import save_waveform_blocks
 from sopedu.datasets.ledger import OK, Row
 from sopedu.errors import SopeduError
-from sopedu.files import writing
+from sopedu.files import move_into_place, writing
 from sopedu.video.clock import Clock, clock_of
 from sopedu.video.decoding import sound_end
 from sopedu.video.reading import VideoInfo, frames_at, iterate_sound, probe
@@ -229,9 +229,9 @@ def _move(job: ClipJob, work: Path) -> None:
         frames.parent.mkdir(parents=True, exist_ok=True)
         sound.parent.mkdir(parents=True, exist_ok=True)
         if frames.exists():
-            frames.rename(work / "earlier")
-        (work / "frames").rename(frames)
-        os.replace(work / "sound.wav", sound)
+            move_into_place(frames, work / "earlier")
+        move_into_place(work / "frames", frames)
+        move_into_place(work / "sound.wav", sound)
 
 
 def frames_place(out: str | Path, row: Row) -> Path:

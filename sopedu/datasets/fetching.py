@@ -7,7 +7,6 @@ on when it is started again: a film that is there, private or removed is never a
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
@@ -26,7 +25,7 @@ from sopedu.datasets.lists import read_list
 from sopedu.datasets.names import is_addressable
 from sopedu.datasets.sources import row_of
 from sopedu.errors import SopeduError, real_number, whole_number
-from sopedu.files import require_file, writing
+from sopedu.files import move_into_place, require_file, writing
 
 YOUTUBE = "https://www.youtube.com/watch?v={id}"
 LEDGER = "clips.csv"
@@ -181,7 +180,7 @@ class _Queue:
             shutil.rmtree(work, ignore_errors=True)
             return "format", "there is no single film of a size and length that is taken", None
         with writing(self._root):
-            os.replace(files[0], self._root / f"{row.video}{files[0].suffix.lower()}")
+            move_into_place(files[0], self._root / f"{row.video}{files[0].suffix.lower()}")
         shutil.rmtree(work, ignore_errors=True)
         seconds = found.get("duration")
         return OK, "", float(seconds) if seconds else None
