@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 
 IMAGE = re.compile(r"!\[[^\]]+\]\(([^)\s]+)\)")
-# Numbers of the notebooks whose header, links and end are as tools/notebook_frame.py writes them.
-FRAMED = {"00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "13", "14", "15", "16", "20"}
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 
 

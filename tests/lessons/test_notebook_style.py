@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from links import FRAMED, LINK, broken_links, prose
+from links import LINK, broken_links, prose
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -61,11 +61,7 @@ def test_neighbours_are_linked(path, notebook):
     first, place = notebook["cells"][0]["source"], PATHS.index(path)
     previous, following = re.search(r"\*\*Previous:?\*\*(.*?)·\s*\*\*Next:?\*\*(.*)$", first, re.DOTALL).groups()
     for words, others in ((previous, PATHS[:place][-1:]), (following, PATHS[place + 1 :][:1])):
-        linked = LINK.findall(words)
-        if path.stem[:2] in FRAMED:
-            assert linked == [other.name for other in others]
-        else:
-            assert len(linked) <= 1 and bool(others) >= bool(linked)
+        assert LINK.findall(words) == [other.name for other in others]
 
 
 def test_ending(path, notebook):

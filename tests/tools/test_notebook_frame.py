@@ -7,14 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
-from links import FRAMED, broken_links
+from links import broken_links
 
 from tools import notebook_frame
 from tools.glossary_links import as_notebook, link_terms, terms
 from tools.notebook_frame import FOLDER, GLOSSARY, count_words, framed, minutes, notebooks, read, seconds_of, written
 from tools.used_functions import used_functions
 
-PATHS = [path for path in notebooks() if path.stem[:2] in FRAMED]
+PATHS = notebooks()
 KNOWN = ["Cell", "Feature map", "Ideal ratio mask", "Mask", "STFT", "Max pooling", "U-Net"]
 
 
