@@ -293,7 +293,11 @@ function render({ model, el }) {
   function follow() {
     const now = pictureAt(position());
     // Who prefers reduced motion sees the picture of the place where the sound was paused.
-    if (now === shown || (calm.matches && sounding())) return moveHeads();
+    if (now === shown || (calm.matches && sounding())) {
+      // Twenty times per second are enough for cursors; each time costs a layout and a painting of the page.
+      if (sounding() && performance.now() - headsMoved < 50) return;
+      return moveHeads();
+    }
     shown = now;
     showPicture();
   }
@@ -512,7 +516,9 @@ function render({ model, el }) {
   }
 
   let stripColumn = -1;
+  let headsMoved = 0; // when, in milliseconds
   function moveHeads() {
+    headsMoved = performance.now();
     let share = clamp(position() / scene.seconds, 0, 1);
     if (calm.matches && sounding()) share = Math.floor(2 * share * scene.seconds) / 2 / scene.seconds;
     for (const { head } of [spectrogram, mask]) head.style.left = `${(100 * share).toFixed(2)}%`;
@@ -595,6 +601,7 @@ function render({ model, el }) {
   const goTo = (moment) => seek(scene.times[clamp(moment, 0, scene.times.length - 1)]);
 
   function showPicture() {
+    draw(); // before the texts: it measures the canvas, and the whole page would be laid out again for that
     const time = `${scene.times[shown].toFixed(2)} s`.replace("-", "−");
     slider.value = String(shown);
     slider.setAttribute("aria-valuetext", `${time}, picture ${shown + 1} of ${scene.times.length}`);
@@ -604,7 +611,6 @@ function render({ model, el }) {
       bar.style.width = `${(100 * coded) / 255}%`;
       said.textContent = coded ? decibels(level(coded)) : "silent";
     });
-    draw();
   }
 
   // Python chose a picture; what this view told Python itself is shown already.
