@@ -29,7 +29,10 @@ def health(
         bool, typer.Option("--fix", help="Write NAME.clean.csv beside each index, without the faulty clips.")
     ] = False,
     keep: Annotated[str, typer.Option(help="Kinds of faults that --fix keeps, with commas.")] = "",
-    fps: Annotated[float | None, typer.Option(help="Frames per second; default: read from the data.", min=0.1)] = None,
+    frame_rate: Annotated[
+        float | None, typer.Option(help="Frames per second; default: read from the data.", min=0.1)
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder in which the paths begin; default: it is found.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one per core.", min=1)] = None,
     json_file: JsonOption = None,
 ) -> None:
@@ -39,6 +42,8 @@ def health(
 
     Python: sopedu.datasets.examine(["train.csv", "val.csv"])
     """
+    from tqdm import tqdm
+
     from sopedu.data.prepared import read_index
     from sopedu.datasets.health import KINDS, examine, write_cleaned
     from sopedu.machine import usable_cores
@@ -48,14 +53,21 @@ def health(
         raise SopeduError(f"--keep {', '.join(unknown)}: no such kind of fault; choose of {', '.join(KINDS)}")
     say, paths = printer(json_file), index_files(indexes)
     processes = jobs or usable_cores()
-    clips = sum(len(read_index(path)) for path in paths)
+    clips = sum(len(read_index(path, root)) for path in paths)
     seconds = clips * (_PER_CLIP / processes + (_JUDGED if checkpoint else 0))
     goals = [str(goal) for goal in (page, *_cleaned(paths, fix)) if goal is not None]
     say(
         f"plan: examine {clips} clips of {', '.join(map(str, paths))}, about {spoken(seconds)}"
         f"{'; writes ' + ', '.join(goals) if goals else ''}{goal_of(json_file)}"
     )
-    report = _examined(examine, paths, checkpoint or None, fps, processes)
+    with tqdm(unit="step", desc="examining") as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        shared = {"frame_rate": frame_rate, "root": root, "progress": progress}
+        report = examine(paths, checkpoint or None, jobs=0 if processes == 1 else processes, **shared)
     say(report.table())
     if page is not None:
         from sopedu.datasets.health_page import write_health_page
@@ -89,21 +101,3 @@ def index_files(places: list[Path]) -> list[Path]:
 
 def _cleaned(paths: list[Path], fix: bool) -> list[Path]:
     return [path.with_name(f"{path.stem}.clean.csv") for path in paths] if fix else []
-
-
-def _examined(examine, paths, checkpoint, fps, processes):
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    from tqdm import tqdm
-
-    with tqdm(unit="clip", desc="examining") as bar:
-
-        def progress(done: int, of: int) -> None:
-            bar.total = of
-            bar.update(done - bar.n)
-
-        if processes == 1:
-            return examine(paths, checkpoint, fps, progress=progress)
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            return examine(paths, checkpoint, fps, executor=pool, progress=progress)

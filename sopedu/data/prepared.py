@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import os
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +77,19 @@ class ClipIndex:
         middle, end = self.ends[2 * row], self.ends[2 * row + 1]
         audio, frames = self.names[begin:middle], self.names[middle:end]
         return IndexEntry(audio.decode(), frames.decode(), int(self.frame_counts[row]))
+
+    def only(self, row: int) -> ClipIndex:
+        """Return an index of one clip, small enough to be sent to another process.
+
+        Args:
+            row: of the clip, counted from 0.
+        """
+        begin = int(self.ends[2 * row - 1]) if row else 0
+        ends = self.ends[2 * row : 2 * row + 2] - begin
+        return replace(
+            self, names=self.names[begin : begin + int(ends[1])], ends=ends,
+            frame_counts=self.frame_counts[row : row + 1].copy(), labels=self.labels[row : row + 1].copy(),
+        )  # fmt: skip
 
     def located(self, name: str) -> str:
         """Return the full path of a file or folder of the data set.

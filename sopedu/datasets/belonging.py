@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -54,23 +53,23 @@ class Belonging:
 
 
 def judge_belonging(
-    checkpoint: Checkpoint, path: str | Path, rows: Sequence[int], seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    checkpoint: Checkpoint, clips: IndexClips, rows: Sequence[int], seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Belonging:  # fmt: skip
     """Judge whether the pictures of clips belong to their sounds.
 
     Args:
         checkpoint: whose model predicts the masks.
-        path: of the index.
+        clips: of the index, with the settings of the checkpoint.
         rows: clips to judge, and to choose other sounds and pictures from.
         seed: chooses them.
-        progress: is told how many clips of how many are done.
+        progress: is told how many clips are done.
 
     Returns:
         one figure per row; NaN where the sound is silent, nobody plays, fewer than three other clips are of the class,
         or the clip cannot be read.
     """
-    clips, rows = IndexClips(path, checkpoint.config), np.asarray(rows, int)
+    rows = np.asarray(rows, int)
     found, generator = np.full((2, len(rows)), np.nan), np.random.default_rng([seed, 31])
     labels = clips.labels[rows]
     for place in range(len(rows)):
@@ -84,7 +83,7 @@ def judge_belonging(
             if own and sounds and pictures:
                 found[:, place] = _figures(checkpoint, own[0], sounds, pictures)
         if place % _AT_ONCE == _AT_ONCE - 1 or place == len(rows) - 1:
-            progress(place + 1, len(rows))
+            progress(place + 1)
     return Belonging(*found)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sopedu.data.prepared import ClipIndex
+from sopedu.data.prepared import FRAME_ENDINGS, ClipIndex
 from sopedu.datasets.fingerprints import frame_print, sound_prints
 from sopedu.errors import SopeduError
 
@@ -29,7 +29,7 @@ _BLACK = 16  # of 255: a frame whose brightest cell is darker is black
 LONGEST = 900.0  # seconds of a clip that are read
 
 
-@dataclass
+@dataclass(slots=True)
 class ClipFacts:
     """Measurements of a clip.
 
@@ -49,7 +49,7 @@ class ClipFacts:
         counted: frames in the folder.
         black_share: of the frames looked at.
         still_share: of the pairs of neighbouring frames, those that do not differ.
-        jumps: pairs of neighbouring frames, both parts of stills, that differ by far.
+        jumps: frames looked at that differ by far from the one looked at before.
         sound: see :func:`sopedu.datasets.fingerprints.sound_prints`.
         pictures: ``(n,)`` uint64, see :func:`sopedu.datasets.fingerprints.frame_print`.
     """
@@ -81,9 +81,7 @@ def measure_clip(index: ClipIndex, row: int) -> ClipFacts:
         index: of the data set.
         row: of the clip, from 0.
     """
-    entry, label = index[row], index.class_names[index.labels[row]]
-    split = os.path.splitext(os.path.basename(index.path))[0]
-    facts = ClipFacts(entry.audio, entry.frames, label, split, row, frame_count=entry.frame_count)
+    entry, facts = index[row], _named_facts(index, row)
     try:
         facts.counted = _count_frames(index, entry.frames)
         _measure_sound(facts, index.sound(entry, 0.0, round(LONGEST * RATE), RATE))
@@ -96,10 +94,47 @@ def measure_clip(index: ClipIndex, row: int) -> ClipFacts:
     return facts
 
 
+@dataclass(frozen=True)
+class MeasureJob:
+    """A clip to measure: an index of it alone, and its row in the whole one."""
+
+    index: ClipIndex
+    row: int
+
+
+def measured(job: MeasureJob) -> ClipFacts:
+    """Measure the clip of a job.
+
+    Args:
+        job: from :meth:`sopedu.data.prepared.ClipIndex.only`.
+    """
+    facts = measure_clip(job.index, 0)
+    facts.row = job.row
+    return facts
+
+
+def crashed_measurement(job: MeasureJob, reason: str) -> ClipFacts:
+    """Return the facts of a clip whose process died.
+
+    Args:
+        job: of the clip.
+        reason: what is known about it.
+    """
+    facts = _named_facts(job.index, 0)
+    facts.row, facts.problem = job.row, f"{facts.audio}: cannot be measured ({reason})"
+    return facts
+
+
+def _named_facts(index: ClipIndex, row: int) -> ClipFacts:
+    entry, label = index[row], index.class_names[index.labels[row]]
+    split = os.path.splitext(os.path.basename(index.path))[0]
+    return ClipFacts(entry.audio, entry.frames, label, split, row, frame_count=entry.frame_count)
+
+
 def _count_frames(index: ClipIndex, folder: str) -> int:
     try:
         with os.scandir(index.located(folder)) as entries:
-            return sum(entry.name.endswith((".jpg", ".png")) for entry in entries)
+            return sum(entry.name.endswith(FRAME_ENDINGS) for entry in entries)
     except OSError as error:
         raise SopeduError(f"{folder}: the frames cannot be listed ({error.strerror})") from error
 

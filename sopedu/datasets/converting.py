@@ -252,3 +252,13 @@ def sound_place(out: str | Path, row: Row) -> Path:
         row: of the clip.
     """
     return Path(out) / "audio" / row.label / f"{row.id}.wav"
+
+
+def crashed_clip(job: ClipJob, reason: str) -> Row:
+    """Return the row of a clip whose process died.
+
+    Args:
+        job: of the clip.
+        reason: what is known about it.
+    """
+    return replace(job.row, state="crashed", reason=" ".join(reason.split())[:300])

@@ -16,16 +16,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sopedu.data import IndexClips
+from sopedu.data.index_sounds import find_frame_rate
 from sopedu.data.prepared import ClipIndex, read_index
 from sopedu.datasets.belonging import judge_belonging
-from sopedu.datasets.clip_facts import LONGEST, ClipFacts, measure_clip
+from sopedu.datasets.clip_facts import LONGEST, ClipFacts, MeasureJob, crashed_measurement, measured
 from sopedu.datasets.fingerprints import same_pictures, same_sounds
+from sopedu.datasets.workers import Workers
 from sopedu.errors import SopeduError
 from sopedu.files import written_aside
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
@@ -51,7 +53,7 @@ _LATE, _BLACK_SHARE, _STILL_SHARE = 0.25, 0.1, 0.9
 _LENGTH = (0.5, 0.03)  # seconds and share by which sound and pictures may differ
 _GAP = -4.0  # dB; of 80 clips with their own picture none was below −2.4, of 80 with a picture of another class 3 in 4
 _UNEVEN = 10  # times as many clips in the largest class as in the smallest
-_RATES = (1, 2, 4, 5, 6, 8, 10, 12, 12.5, 15, 16, 20, 24, 25, 29.97, 30, 48, 50, 59.94, 60)
+_USUAL_RATE = 8.0  # pictures per second, of the original code
 
 
 @dataclass
@@ -74,7 +76,7 @@ class HealthReport:
     """What an examination found.
 
     Attributes:
-        paths: of the indexes.
+        indexes: of the data set, one per split.
         clips: measurements of every clip, index after index.
         faults: in the order of the clips.
         notes: about the data set as a whole, such as classes of very different size.
@@ -82,12 +84,17 @@ class HealthReport:
         gaps: swap gap of each clip in dB; NaN where there is none.
     """
 
-    paths: list[str]
+    indexes: list[ClipIndex]
     clips: list[ClipFacts]
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     frame_rate: float = float("nan")
     gaps: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths of the indexes."""
+        return [index.path for index in self.indexes]
 
     @property
     def faulty(self) -> set[int]:
@@ -116,7 +123,7 @@ class HealthReport:
             "indexes": self.paths,
             "clips": len(self.clips),
             "faulty": len(self.faulty),
-            "frame_rate": self.frame_rate,
+            "frame_rate": None if np.isnan(self.frame_rate) else self.frame_rate,
             "counts": dict(Counter(fault.kind for fault in self.faults)),
             "faults": [
                 {
@@ -136,7 +143,9 @@ def examine(
     paths: Sequence[str | Path],
     checkpoint: Checkpoint | str | Path | None = None,
     frame_rate: float | None = None,
+    root: str | Path | None = None,
     seconds: float = 6.0,
+    jobs: int = 0,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> HealthReport:
@@ -146,20 +155,27 @@ def examine(
         paths: its indexes, one per split.
         checkpoint: whose model judges whether picture and sound belong together; None: this is left out.
         frame_rate: of the frames; None: read from the data, the number of frames against the length of the sound.
+        root: the folder in which the paths of the indexes begin; None: it is found.
         seconds: shortest useful clip.
-        executor: processes that measure; None: here.
-        progress: is told how many clips of how many are measured.
+        jobs: number of processes that measure; 0 measures in this one.
+        executor: that is used instead.
+        progress: is told how many steps of how many are done; a clip is one step, or two if a model judges it too.
 
     Raises:
         SopeduError: an index cannot be read.
     """
-    indexes = [read_index(path) for path in paths]
-    clips = list(_measured(indexes, executor, progress))
-    report = HealthReport([str(path) for path in paths], clips)
-    report.frame_rate = frame_rate or frame_rate_of(clips)
+    indexes = [read_index(path, root) for path in paths]
+    total = sum(map(len, indexes))
+    steps = total * (2 if checkpoint is not None else 1)
+    with Workers(measured, crashed_measurement, jobs, executor) as workers:
+        clips = _measured(indexes, workers, lambda done: progress(done, steps))
+    report = HealthReport(indexes, clips)
+    report.frame_rate = frame_rate or _frame_rate(clips)
+    if np.isnan(report.frame_rate):
+        report.notes.append("the numbers of frames and the lengths of the sounds agree on no frame rate; give it")
     report.gaps = np.full(len(clips), np.nan)
     if checkpoint is not None:
-        _judge(report, indexes, as_checkpoint(checkpoint))
+        _judge(report, as_checkpoint(checkpoint), root, lambda done: progress(total + done, steps))
     by_clip = [list(_faults_of(facts, report.frame_rate, seconds)) for facts in clips]
     for number, other in same_sounds([clip.sound for clip in clips]):
         by_clip[other].append(("same sound", f"that of {_named(clips[number])}"))
@@ -171,23 +187,6 @@ def examine(
     report.faults = [Fault(n, kind, detail) for n, found in enumerate(by_clip) for kind, detail in _once(found)]
     report.notes += list(_notes_on_classes(clips))
     return report
-
-
-def frame_rate_of(clips: Sequence[ClipFacts]) -> float:
-    """Read the frame rate from the number of frames and the length of the sound: the median, as a usual rate.
-
-    Args:
-        clips: measured.
-
-    Returns:
-        pictures per second; NaN if no clip has both.
-    """
-    rates = [clip.counted / clip.seconds for clip in clips if clip.counted and clip.seconds > 0.5]
-    if not rates:
-        return float("nan")
-    rate = float(np.median(rates))
-    nearest = min(_RATES, key=lambda usual: abs(np.log(usual / rate)))
-    return float(nearest) if abs(nearest / rate - 1) < 0.08 else round(rate, 2)
 
 
 def write_cleaned(report: HealthReport, keep: Sequence[str] = ()) -> list[Path]:
@@ -210,8 +209,8 @@ def write_cleaned(report: HealthReport, keep: Sequence[str] = ()) -> list[Path]:
     spared = {"frames", *keep}
     dropped = {fault.clip for fault in report.faults if fault.kind not in spared}
     written, number = [], 0
-    for path in map(Path, report.paths):
-        index = read_index(path)
+    for index in report.indexes:
+        path = Path(index.path)
         rows = range(number, number + len(index))
         number += len(index)
         kept = [report.clips[row] for row in rows if row not in dropped]
@@ -228,32 +227,46 @@ def write_cleaned(report: HealthReport, keep: Sequence[str] = ()) -> list[Path]:
 
 
 def _measured(
-    indexes: Sequence[ClipIndex], executor: Executor | None, progress: Callable[[int, int], None]
-) -> Iterator[ClipFacts]:
-    total, done = sum(map(len, indexes)), 0
+    indexes: Sequence[ClipIndex], workers: Workers[MeasureJob, ClipFacts], progress: Callable[[int], None]
+) -> list[ClipFacts]:
+    """Return the facts of all clips, index after index."""
+    found: list[ClipFacts] = []
     for index in indexes:
-        measure = partial(measure_clip, index)
-        rows = range(len(index))
-        found = map(measure, rows) if executor is None else executor.map(measure, rows, chunksize=8)
-        for facts in found:
-            done += 1
-            progress(done, total)
-            yield facts
+        facts = []
+        for one in workers.results(MeasureJob(index.only(row), row) for row in range(len(index))):
+            facts.append(one)
+            progress(len(found) + len(facts))
+        found += sorted(facts, key=lambda one: one.row)
+    return found
 
 
-def _judge(report: HealthReport, indexes: Sequence[ClipIndex], checkpoint: Checkpoint) -> None:
+def _frame_rate(clips: Sequence[ClipFacts]) -> float:
+    """Return the rate on which most clips agree; NaN if there is none."""
+    known = [(clip.counted, clip.seconds) for clip in clips if clip.counted and clip.seconds]
+    found = find_frame_rate(*zip(*known, strict=True), _USUAL_RATE) if known else None
+    return float("nan") if found is None else found
+
+
+def _judge(
+    report: HealthReport, checkpoint: Checkpoint, root: str | Path | None, progress: Callable[[int], None]
+) -> None:
     begin = 0
-    for index, path in zip(indexes, report.paths, strict=True):
+    for index in report.indexes:
         rows = [row for row in range(len(index)) if not report.clips[begin + row].problem]
-        found = judge_belonging(checkpoint, path, rows)
+        clips = IndexClips(index.path, checkpoint.config, root=root, frame_rate=_given(report.frame_rate))
+        found = judge_belonging(checkpoint, clips, rows, progress=lambda done, begin=begin: progress(begin + done))
         if found.can_judge:
             report.gaps[[begin + row for row in rows]] = found.gap
         else:
             report.notes.append(
-                f"{path}: the model does not know these sounds and pictures, so it cannot say whether they belong "
-                "together; give a checkpoint that was trained on such data"
+                f"{index.path}: the model does not know these sounds and pictures, so it cannot say whether they "
+                "belong together; give a checkpoint that was trained on such data"
             )
         begin += len(index)
+
+
+def _given(frame_rate: float) -> float | None:
+    return None if np.isnan(frame_rate) else frame_rate
 
 
 def _faults_of(facts: ClipFacts, frame_rate: float, shortest: float) -> Iterator[tuple[str, str]]:

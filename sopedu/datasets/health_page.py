@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sopedu.data.prepared import ClipIndex, read_index
+from sopedu.data.prepared import ClipIndex
 from sopedu.datasets.clip_facts import RATE
 from sopedu.datasets.health import KINDS, HealthReport
 from sopedu.errors import SopeduError
@@ -35,7 +35,7 @@ def write_health_page(path: str | Path, report: HealthReport, title: str = "Heal
     Raises:
         SopeduError: the page cannot be written.
     """
-    indexes = {Path(index).stem: read_index(index) for index in report.paths}
+    indexes = {Path(index.path).stem: index for index in report.indexes}
     counts = Counter(fault.kind for fault in report.faults)
     faulty = sorted(report.faulty)
     return write_page(

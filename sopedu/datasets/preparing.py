@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from sopedu.datasets.converting import WORK, ClipFormat, ClipJob
+from sopedu.datasets.converting import WORK, ClipFormat, ClipJob, crashed_clip, prepare_clip
 from sopedu.datasets.finishing import SETTINGS, Prepared, finished, known_rows, log_path
 from sopedu.datasets.ledger import AGAIN, OK, Log, Row
 from sopedu.datasets.opening import open_source
@@ -79,7 +79,10 @@ def prepare(
     root, settings = _folder(Path(out)), form or ClipFormat()
     number, of = _checked_shard(shard)
     protocol = _checked_protocol(protocol or opened.protocol)
-    workers = Workers(_processes(jobs, executor), executor)
+    # A film that was to be deleted may be gone, although its process died before it said so.
+    workers = Workers(
+        prepare_clip, crashed_clip, _processes(jobs, executor), executor, lambda job: os.path.exists(job.film)
+    )
     with _locked(root, number, of):
         _agree_on_settings(root, settings, protocol, whole_number(seed, "seed", 0))
         if of == 1:

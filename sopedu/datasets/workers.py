@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -16,11 +16,12 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from dataclasses import replace
+from typing import Generic, TypeVar
 
-from sopedu.datasets.converting import ClipJob, prepare_clip
-from sopedu.datasets.ledger import Row
 from sopedu.errors import SopeduError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 _AHEAD = 4  # clips per process that wait for their turn: memory does not grow with the number of clips
 
@@ -38,19 +39,30 @@ class _Here(Executor):
         return future
 
 
-class Workers:
-    """Prepares clips in processes of this machine, or through any executor.
+class Workers(Generic[Job, Result]):
+    """Does something with each clip, in processes of this machine or through any executor.
 
     Args:
+        work: what is done with a job; any process may do it, and twice.
+        crashed: makes the result of a job whose process died, from the job and why.
         jobs: number of processes; 0 works in this one.
         executor: that is used instead; it stays open afterwards.
+        can_repeat: whether a job whose process died can be done again.
     """
 
-    def __init__(self, jobs: int, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        work: Callable[[Job], Result],
+        crashed: Callable[[Job, str], Result],
+        jobs: int,
+        executor: Executor | None = None,
+        can_repeat: Callable[[Job], bool] = lambda job: True,
+    ) -> None:
         self.jobs, self._given = jobs, executor
         self._executor = executor
+        self._work, self._crashed, self._can_repeat = work, crashed, can_repeat
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Workers[Job, Result]:
         self._start()
         return self
 
@@ -70,8 +82,8 @@ class Workers:
             process.terminate()  # after an error or Ctrl-C; an idle one has nothing to lose
             process.join()
 
-    def results(self, jobs: Iterator[ClipJob]) -> Iterator[Row]:
-        """Yield the rows of all jobs, in the order in which they are ready.
+    def results(self, jobs: Iterator[Job]) -> Iterator[Result]:
+        """Yield the results of all jobs, in the order in which they are ready.
 
         Args:
             jobs: read only as far as there are free processes.
@@ -79,7 +91,7 @@ class Workers:
         Raises:
             SopeduError: clips cannot be written, or the executor that was given has ended.
         """
-        waiting: dict[Future[Row], ClipJob] = {}
+        waiting: dict[Future[Result], Job] = {}
         ahead, more = _AHEAD * max(1, self.jobs), True
         while more or waiting:
             while more and len(waiting) < ahead:
@@ -94,21 +106,21 @@ class Workers:
             lost = []
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 job = waiting.pop(future)
-                row = self._row(job, future)
-                if row is None:
+                result = self._result(job, future)
+                if result is None:
                     lost.append(job)
                 else:
-                    yield row
+                    yield result
             if lost:
-                # One film has ended its process, and with it all that were under way: find it by doing them singly.
+                # One clip has ended its process, and with it all that were under way: find it by doing them singly.
                 lost += waiting.values()
                 waiting.clear()
                 for job in lost:
                     yield self._alone(job)
 
-    def _submitted(self, job: ClipJob) -> Future[Row]:
+    def _submitted(self, job: Job) -> Future[Result]:
         try:
-            return self._executor.submit(prepare_clip, job)
+            return self._executor.submit(self._work, job)
         except BrokenExecutor as error:
             if self._given is not None:
                 raise SopeduError("the executor has ended; start it again and run this again") from error
@@ -118,8 +130,8 @@ class Workers:
         except RuntimeError as error:
             raise SopeduError(f"the executor takes no work ({error}); start it again and run this again") from error
 
-    def _row(self, job: ClipJob, future: Future[Row]) -> Row | None:
-        """Return the row of a job, or None if its process has died with others under way."""
+    def _result(self, job: Job, future: Future[Result]) -> Result | None:
+        """Return the result of a job, or None if its process has died with others under way."""
         try:
             return future.result()
         except SopeduError:
@@ -131,18 +143,14 @@ class Workers:
         except CancelledError as error:
             raise SopeduError("the executor has cancelled the work; start it again and run this again") from error
         except Exception as error:  # of a cluster: the workers that tried this clip have died
-            return _crashed(job, f"{type(error).__name__}: {error}")
+            return self._crashed(job, f"{type(error).__name__}: {error}")
 
-    def _alone(self, job: ClipJob) -> Row:
-        """Prepare a clip with nothing else under way, in new processes."""
+    def _alone(self, job: Job) -> Result:
+        """Do a job with nothing else under way, in new processes."""
         self._stop()
         self._start()
-        row = self._row(job, self._submitted(job)) if os.path.exists(job.film) else None
-        return row if row is not None else _crashed(job, "its process died twice")
-
-
-def _crashed(job: ClipJob, reason: str) -> Row:
-    return replace(job.row, state="crashed", reason=" ".join(reason.split())[:300])
+        result = self._result(job, self._submitted(job)) if self._can_repeat(job) else None
+        return result if result is not None else self._crashed(job, "its process died twice")
 
 
 def _begin_worker() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import shutil
 import wave
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,10 @@ import torch
 from command import sopedu
 from PIL import Image
 
+from sopedu.data.prepared import read_index
 from sopedu.datasets import examine, write_cleaned, write_health_page
-from sopedu.datasets.health import KINDS, frame_rate_of
+from sopedu.datasets.clip_facts import MeasureJob, crashed_measurement
+from sopedu.datasets.health import KINDS
 from sopedu.errors import SopeduError
 from sopedu.toyband.export import render_dataset
 from sopedu.video import read_sound, write_video
@@ -199,11 +204,23 @@ def test_a_model_that_knows_nothing_of_the_data_judges_nobody(data):
 
 
 def test_the_frame_rate_is_read_from_the_data(data):
-    clips = examine(data.paths).clips
-    for clip, rate in [(clip, 25.0) for clip in clips]:
-        clip.counted = round(rate * clip.seconds)
-    assert frame_rate_of(clips) == 25.0
-    assert np.isnan(frame_rate_of([]))
+    """Every second frame is taken away, and the index says so."""
+    for split, rows in data.rows.items():
+        for row in range(len(rows)):
+            for number, path in enumerate(data.frames(split, row)):
+                path.unlink() if number % 2 else path.rename(path.with_name(f"{number // 2 + 1:06d}.jpg"))
+            rows[row][2] = str(len(data.frames(split, row)))
+        data.folder.joinpath(f"{split}.csv").write_text("\n".join(map(",".join, rows)), encoding="utf-8")
+    report = examine(data.paths)
+    assert (report.frame_rate, report.faults) == (4.0, [])
+
+
+def test_without_any_readable_clip_there_is_no_frame_rate_and_the_figures_say_so(data):
+    for row in range(len(data.rows["val"])):
+        (data.folder / data.rows["val"][row][0]).write_bytes(b"no sound at all")
+    report = examine(data.paths[1:])
+    assert report.figures()["frame_rate"] is None and "agree on no frame rate" in report.notes[0]
+    assert {fault.kind for fault in report.faults} == {"unreadable"} and len(report.faulty) == 8
 
 
 def test_uneven_classes_and_a_class_that_a_split_lacks_are_noted(data):
@@ -258,9 +275,20 @@ def test_the_command_tells_writes_and_leaves_with_a_status(data, tmp_path):
 
 
 def test_processes_find_what_one_finds(data):
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     wanted = {kind: rows for plant in (silence, still, black) for kind, rows in plant(data).items()}
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    assert data.found(jobs=2) == wanted
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert data.found(executor=pool) == wanted
+
+
+def test_a_clip_alone_is_what_it_is_in_its_index(healthy):
+    index = read_index(healthy / "train.csv")
+    for row in range(len(index)):
+        alone = index.only(row)
+        assert (len(alone), alone[0]) == (1, index[row]) and alone.labels[0] == index.labels[row]
+    assert len(pickle.dumps(index.only(5))) < 1500
+
+
+def test_a_clip_whose_process_dies_is_told(healthy):
+    facts = crashed_measurement(MeasureJob(read_index(healthy / "train.csv").only(7), 7), "its process died twice")
+    assert facts.row == 7 and facts.problem.endswith(".wav: cannot be measured (its process died twice)")

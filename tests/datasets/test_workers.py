@@ -10,8 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 from filming import contents, write_clapper
 
-from sopedu.datasets import workers
-from sopedu.datasets.converting import ClipJob
+from sopedu.datasets.converting import ClipJob, crashed_clip
 from sopedu.datasets.ledger import Row, read_log
 from sopedu.datasets.preparing import prepare
 from sopedu.datasets.workers import Workers
@@ -29,19 +28,21 @@ def deadly(job: ClipJob) -> Row:
     return Row(job.row.id, "flute", "ok")
 
 
-def test_a_clip_that_kills_its_process_is_told_and_all_others_are_done_once(monkeypatch):
-    monkeypatch.setattr(workers, "prepare_clip", deadly)
-    with Workers(2) as pool:
+def quick(job: ClipJob) -> Row:
+    return Row(job.row.id, "flute", "ok")
+
+
+def test_a_clip_that_kills_its_process_is_told_and_all_others_are_done_once():
+    with Workers(deadly, crashed_clip, 2) as pool:
         rows = list(pool.results(jobs(9)))
     assert sorted((row.id, row.state) for row in rows) == [
         (str(number), "crashed" if number == 3 else "ok") for number in range(9)
     ]
 
 
-def test_only_some_clips_are_under_way_at_a_time(monkeypatch):
+def test_only_some_clips_are_under_way_at_a_time():
     asked = []
-    monkeypatch.setattr(workers, "prepare_clip", lambda job: Row(job.row.id, "flute", "ok"))
-    with ThreadPoolExecutor(2) as executor, Workers(2, executor) as pool:
+    with ThreadPoolExecutor(2) as executor, Workers(quick, crashed_clip, 2, executor) as pool:
         for number, _ in enumerate(pool.results(asked.append(job) or job for job in jobs(100))):
             assert len(asked) <= number + 1 + 4 * 2 + 2
     assert len(asked) == 100
@@ -73,11 +74,17 @@ class Failing(Executor):
 
 
 def test_a_broken_executor_is_said_and_what_a_cluster_gave_up_is_a_state(tmp_path):
-    with Workers(1, Failing(BrokenProcessPool("gone"))) as pool, pytest.raises(SopeduError, match="lost its processes"):
+    with (
+        Workers(deadly, crashed_clip, 1, Failing(BrokenProcessPool("gone"))) as pool,
+        pytest.raises(SopeduError, match="lost its processes"),
+    ):
         list(pool.results(jobs(2)))
-    with Workers(1, Failing(RuntimeError("tried on 4 workers, all died"))) as pool:
+    with Workers(deadly, crashed_clip, 1, Failing(RuntimeError("tried on 4 workers, all died"))) as pool:
         assert [row.state for row in pool.results(jobs(2))] == ["crashed", "crashed"]
-    with Workers(1, Failing(SopeduError("disk full"))) as pool, pytest.raises(SopeduError, match="disk full"):
+    with (
+        Workers(deadly, crashed_clip, 1, Failing(SopeduError("disk full"))) as pool,
+        pytest.raises(SopeduError, match="disk full"),
+    ):
         list(pool.results(jobs(2)))
 
 
