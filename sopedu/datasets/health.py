@@ -4,8 +4,8 @@
     >>> print(report.table())
     >>> write_cleaned(report)                       # data/train.clean.csv, data/val.clean.csv
 
-The clips are measured one by one, in as many processes as wanted; only some hundred bytes per clip are kept. Nothing is
-ever changed in sounds or frames.
+The clips are measured one by one, in as many processes as wanted; 1.3 kB per clip are kept, so 200 000 clips take about
+250 MB. Nothing is ever changed in sounds or frames.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from base64 import b64encode
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from sopedu.lessons.lab_page import curves_on_page, fixed_parts, pair_on_page, r
 from sopedu.lessons.lab_runs import STEPS, FinishedRuns, LabRun, Values, as_texts, name_of, reason_for_silence
 from sopedu.lessons.lab_training import LiveTraining, Order
 from sopedu.lessons.lab_view import Separated, lab_pairs, separate_pair
+from sopedu.lessons.widgets import browser_part
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.plots import NotebookFigure, encode_figure
 
@@ -62,8 +62,8 @@ class Lab(anywidget.AnyWidget):
     Notebook: 09_train_live, 15_k_and_loss.
     """
 
-    _esm = files("sopedu.lessons").joinpath("lab.js").read_text(encoding="utf-8")
-    _css = files("sopedu.lessons").joinpath("lab.css").read_text(encoding="utf-8")
+    _esm = browser_part("lab.js")
+    _css = browser_part("lab.css")
 
     pair = traitlets.Int(0).tag(sync=True)
     source = traitlets.Int(0).tag(sync=True)

@@ -27,17 +27,6 @@ const KEYS = [
 const colourOf = (number) => SOURCES[number] ?? NOBODY;
 const inkOn = (colour) => (colour === "#0072B2" ? "#fff" : "#000");
 
-function make(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (key in node && typeof value !== "string") node[key] = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-
 const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 const decibels = (value) => `${Math.round(value)} dB`.replace("-", "−");
 const red_green_blue = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));

@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from sopedu.errors import SopeduError
 from sopedu.lessons.moving_maps import FLOOR_DB, moving_maps
 from sopedu.lessons.place_answers import PlaceAnswer, answer_of, check_lengths, outlines, percent
 from sopedu.lessons.plain_probe import cell_grid
+from sopedu.lessons.widgets import browser_part
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.places import Box, Place, check_box
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
@@ -93,8 +93,8 @@ class PixelProbe(anywidget.AnyWidget):
     Notebook: 11_listen_to_pixels.
     """
 
-    _esm = files("sopedu.lessons").joinpath("pixel_probe.js").read_text(encoding="utf-8")
-    _css = files("sopedu.lessons").joinpath("pixel_probe.css").read_text(encoding="utf-8")
+    _esm = browser_part("pixel_probe.js")
+    _css = browser_part("pixel_probe.css")
 
     moment = traitlets.Int(0).tag(sync=True)
     volumes = traitlets.List(traitlets.Float()).tag(sync=True)

@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 from typing import Any
 
 import ipywidgets as widgets
@@ -163,3 +164,14 @@ def choice(description: str, options: Sequence[Any], value: Any = None) -> widge
     how["style"] = {**_CONTROL["style"], "button_width": "auto"}
     chosen = options[0] if value is None else value
     return widgets.ToggleButtons(options=list(options), value=chosen, description=description, **how)
+
+
+def browser_part(name: str) -> str:
+    """Return a widget's script or style, with what all widgets share before it.
+
+    Args:
+        name: of the file in this folder, which ends in ``.js`` or ``.css``.
+    """
+    folder = files("sopedu.lessons")
+    shared = f"widget.{name.rpartition('.')[2]}"
+    return "\n".join(folder.joinpath(part).read_text(encoding="utf-8") for part in (shared, name))
