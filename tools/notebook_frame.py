@@ -115,6 +115,13 @@ def neighbours(path: Path) -> tuple[str, str]:
     return linked[0] or "this is the first", linked[1] or "this is the last"
 
 
+def next_core(path: Path) -> Path | None:
+    """Return the next lesson on the core path; None after the last one."""
+    paths = notebooks()
+    core = (after for after in paths[paths.index(path) + 1 :] if course_map().get(after.stem[:2]) == "core")
+    return next(core, None)
+
+
 def header(source: str, path: Path, time_needed: int) -> str:
     """Return a header with its time and its neighbours.
 
@@ -157,8 +164,12 @@ def functions(notebook: dict[str, Any]) -> str:
 
 
 def footer(path: Path) -> str:
-    """Return the last line of a notebook."""
-    parts = (f"{word}: {link}" for word, link in zip(("Previous", "Next"), neighbours(path), strict=True))
+    """Return the last line of a notebook: its neighbours, and the next lesson on the core path."""
+    before, after = neighbours(path)
+    parts = [f"Previous: {before}", f"Next: {after}"]
+    if core := next_core(path):
+        on_the_path = f"[{title(core)}]({core.name})"
+        parts = [part for part in parts if on_the_path not in part] + [f"Next on the core path: {on_the_path}"]
     return " · ".join([*parts, "[Course map](00_start_here.ipynb#The-map-of-the-course)", "[Glossary](glossary.ipynb)"])
 
 

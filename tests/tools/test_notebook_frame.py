@@ -79,11 +79,20 @@ def test_a_new_notebook_gets_a_frame_with_its_neighbours(course):
     cells = read(path)["cells"]
     first, last = cells[0]["source"], cells[-1]["source"]
     assert "**Time:** side trip, about" in first and "**Next:** [08 · Synthesizer](08_synthesizer.ipynb)" in first
-    assert last.startswith("Previous: [00 · Start here](00_start_here.ipynb) · Next: [08 · Synthesizer]")
+    assert last.startswith("Previous: [00 · Start here](00_start_here.ipynb) · Next on the core path: [08 · Synthesizer]")
     assert "[Course map](00_start_here.ipynb#The-map-of-the-course)" in last and "[Glossary](glossary.ipynb)" in last
     assert "07_eyes" not in cells[-3]["source"].splitlines()[-1], "the old footer is still there"
     assert re.fullmatch(r"!\[The model\. .*audio net.*\]\(pictures/model_06\.svg\)", cells[1]["source"])
     assert "[`AudioUNet`](../sopedu/model/nets.py#AudioUNet)" in cells[-2]["source"] or "sopedu/" in cells[-2]["source"]
+
+
+def test_footers_lead_along_the_core_path_and_through_the_side_trips():
+    core = [path for path in PATHS if path.stem[:2] in ("00", "01", "02", "05", "08", "09", "10")]
+    for path, following in zip(core, [*core[1:], None], strict=True):
+        last = read(path)["cells"][-1]["source"]
+        assert re.findall(r"Next on the core path: \[[^]]*\]\((.+?)\)", last) == ([following.name] if following else [])
+    last = {path.stem[:2]: read(path)["cells"][-1]["source"] for path in PATHS}
+    assert "Next: [03 · Measuring separation]" in last["02"] and "Next:" not in last["01"] + last["04"]
 
 
 def test_framing_again_changes_nothing(course):

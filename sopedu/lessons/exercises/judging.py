@@ -68,9 +68,12 @@ def settle(exercise: str, problem: str, hint: str, praise: str) -> Verdict:
         _failures.pop(exercise, None)
         return Verdict("pass", praise)
     _failures[exercise] = _failures.get(exercise, 0) + 1
-    return Verdict(
-        "fail", problem if problem.endswith("?") else f"{problem}.", f"{hint}." if _failures[exercise] > 1 else ""
-    )
+    return Verdict("fail", _sentence(problem), _sentence(hint) if _failures[exercise] > 1 else "")
+
+
+def _sentence(text: str) -> str:
+    """A text with a full stop, if it does not end a sentence already."""
+    return text if text.endswith(("?", ".", "!")) else f"{text}."
 
 
 def judge(
