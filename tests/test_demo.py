@@ -21,6 +21,7 @@ from sopedu.demo import DEMO_INSTRUMENTS, demo_config, localization_line, run_de
 from sopedu.errors import SopeduError
 from sopedu.evaluation import dictionaries, report
 from sopedu.evaluation import separation as evaluation
+from sopedu.evaluation.baselines import class_spectra, static_masks
 from sopedu.evaluation.localization import evaluate_localization
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.training import callbacks
@@ -164,7 +165,7 @@ def test_the_demo_instruments_cannot_be_told_apart_by_their_mean_spectra():
     config = with_values(demo_config(), ["toyband.empty_scenes=0"])
     known = ToyBandClips(config, "train", 24 * 4, seed=900)
     pairs = evaluation.held_out_pairs(ToyBandClips(config, "validation", 64), 32)
-    masks = evaluation.static_masks(evaluation.class_spectra(known), pairs.labels)
+    masks = static_masks(class_spectra(known), pairs.labels)
     estimates = istft(masks * stft(pairs.mixture, config.spectrogram)[:, None], config.spectrogram)
     table, _ = evaluation.score_rows(pairs, {"static_mask": estimates}, config.spectrogram.counted_samples)
     assert 0 < table["static_mask"]["sdr"] <= 4

@@ -67,7 +67,7 @@ def write_report(
         history: records of its training, as in `Run.history`; may be empty.
         figures: what :func:`sopedu.evaluation.separation.evaluate` returns; with `localization`, if it was measured.
         pairs: held-out mixtures to look at and listen to.
-        rows: what :func:`sopedu.evaluation.separation.estimates_by_row` returns for these pairs.
+        rows: what :func:`sopedu.evaluation.baselines.estimates_by_row` returns for these pairs.
         examples: number of mixtures shown, of varied classes and not the best ones.
         duet: a scene at the model's sample rate, whose sound map is shown; None for none. It may be drawn larger than
             the model's frames, and the model then gets it reduced.

@@ -10,8 +10,8 @@ import torch
 from sopedu.audio.spectrogram import istft, stft
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
+from sopedu.evaluation.baselines import static_masks
 from sopedu.evaluation.dictionaries import Dictionaries, learn_spectra
-from sopedu.evaluation.separation import static_masks
 from sopedu.toyband.scenes import solo
 
 _SOLOS, _ATOMS, _UPDATES = 24, 32, 60  # solos and spectra of a class; updates of its dictionary

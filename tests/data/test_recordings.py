@@ -152,7 +152,7 @@ def test_sounds_do_not_go_with_an_index(folder, checkpoint):
 
 def test_evaluation_puts_them_beside_the_usual_rows(folder, checkpoint, monkeypatch, tmp_path):
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(evaluation, "_SOLOS_PER_CLASS", 3)
+    monkeypatch.setattr("sopedu.evaluation.baselines._SOLOS_PER_CLASS", 3)
     figures, pairs, rows = evaluation.evaluate_with_examples(checkpoint, pairs=3, sounds=folder, dictionaries=False)
     toyband = evaluate(checkpoint, pairs=3, dictionaries=False)
     assert set(figures) == {*toyband, "notes"} and set(figures["table"]) == set(toyband["table"])

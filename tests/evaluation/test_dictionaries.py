@@ -15,6 +15,7 @@ from sopedu.config import preset, with_values
 from sopedu.data.batches import Clip
 from sopedu.data.clips import ClipDataset
 from sopedu.evaluation import dictionaries as module
+from sopedu.evaluation.baselines import same_class_frames
 from sopedu.evaluation.dictionaries import (
     Dictionaries,
     choose_dictionaries,
@@ -24,7 +25,7 @@ from sopedu.evaluation.dictionaries import (
     learn_spectra,
 )
 from sopedu.evaluation.pairs import held_out_pairs
-from sopedu.evaluation.separation import evaluate, same_class_frames
+from sopedu.evaluation.separation import evaluate
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 
@@ -243,7 +244,7 @@ def test_another_picture_of_a_class_is_never_the_same_clip():
 def test_evaluation_has_the_rows_and_can_do_without(checkpoint, monkeypatch):
     monkeypatch.setattr(module, "_SOLOS", 6)
     monkeypatch.setattr(module, "usable_cores", lambda: 1)
-    monkeypatch.setattr("sopedu.evaluation.separation._SOLOS_PER_CLASS", 6)
+    monkeypatch.setattr("sopedu.evaluation.baselines._SOLOS_PER_CLASS", 6)
     toys = Checkpoint(checkpoint.model, ("tuba", "xylophone", "violin"))
     figures, without = evaluate(toys, pairs=3), evaluate(toys, pairs=3, dictionaries=False)
     added = {f"sdr_nmf_{row}" for row in ("by_class", "seen", "by_class_best", "seen_best")}

@@ -250,7 +250,7 @@ def test_what_cannot_be_judged_is_refused(checkpoint, names, how, said):
 def test_the_command_prints_the_table_and_writes_the_figures(checkpoint, tmp_path, monkeypatch, capsys):
     save_checkpoint(tmp_path / "checkpoint", checkpoint)
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sopedu.evaluation.separation._SOLOS_PER_CLASS", 2)
+    monkeypatch.setattr("sopedu.evaluation.baselines._SOLOS_PER_CLASS", 2)
     monkeypatch.setattr(localization_metrics, "evaluate_localization", partial(evaluate_localization, duets=1))
     arguments = ["evaluate", "checkpoint", "--pairs", "1", "--no-dictionaries", "--localization", "--scenes", "2"]
     arguments += ["--json", "figures.json"]

@@ -17,7 +17,7 @@ from sopedu.config import preset, with_values
 from sopedu.data.clips import ClipDataset
 from sopedu.data.index_clips import IndexClips
 from sopedu.errors import SopeduError
-from sopedu.evaluation import separation
+from sopedu.evaluation import baselines
 from sopedu.evaluation.pair_lists import draw_members, read_pair_list, save_pair_list
 from sopedu.evaluation.separation import evaluate
 from sopedu.model.checkpoints import Checkpoint, save_checkpoint
@@ -49,7 +49,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_solos(monkeypatch):
-    monkeypatch.setattr(separation, "_SOLOS_PER_CLASS", 2)
+    monkeypatch.setattr(baselines, "_SOLOS_PER_CLASS", 2)
 
 
 def test_of_eleven_classes_550_pairs_are_ten_of_each_combination():
@@ -87,14 +87,14 @@ def test_a_saved_list_gives_the_same_figures_and_stands_beside_them(data, checkp
 
 def test_held_out_clips_are_those_of_the_named_index_and_baselines_learn_from_the_training_set(data, monkeypatch):
     opened = []
-    real = separation.open_clips
+    real = baselines.open_clips
 
     def spied(name, config, split="train", **how):
         clips = real(name, config, split, **how)
         opened.append((split, Path(clips.index.path).name))
         return clips
 
-    monkeypatch.setattr(separation, "open_clips", spied)
+    monkeypatch.setattr(baselines, "open_clips", spied)
     model = Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
     for name in ("train.csv", "val.csv", "test.csv"):
         evaluate(model, str(data / name), pairs=1, dictionaries=False)

@@ -5,27 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from noise_clips import BAND, CONFIG, Noise
 
 from sopedu.audio.masks import ideal_ratio_mask
 from sopedu.audio.metrics import FLOOR, bss_eval
-from sopedu.audio.soundfiles import save_waveform
 from sopedu.audio.spectrogram import stft, warp
-from sopedu.config import preset, with_values
-from sopedu.data.batches import Clip
-from sopedu.data.clips import ClipDataset, ToyBandClips
+from sopedu.config import with_values
+from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError
+from sopedu.evaluation import baselines, separation
 from sopedu.evaluation import pairs as pairs_module
-from sopedu.evaluation import separation
 from sopedu.evaluation.pairs import held_out_pairs
-from sopedu.evaluation.separation import class_spectra, evaluate, leak, static_masks
+from sopedu.evaluation.separation import evaluate, leak
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 
-BAND = ("tuba", "xylophone", "violin")
-VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
-spectrogram.samples=8191 toyband.instruments=tuba,xylophone,violin"""
-CONFIG = with_values(preset("tiny"), VALUES.split())
 KEYS = """sdr sir sar si_sdr sdr_mixture sdr_improvement sdr_static_mask sdr_ideal_binary_mask pairs seed
 sdr_ideal_ratio_mask sdr_swapped leak_blank leak_absent counted_silent silent_references protocol"""
 
@@ -34,7 +28,7 @@ sdr_ideal_ratio_mask sdr_swapped leak_blank leak_absent counted_silent silent_re
 def few_solos_in_an_own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(separation, "_SOLOS_PER_CLASS", 6)
+        patch.setattr(baselines, "_SOLOS_PER_CLASS", 6)
         yield
 
 
@@ -47,17 +41,6 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture(scope="module")
 def figures(checkpoint) -> dict:
     return evaluate(checkpoint, pairs=3, seed=3, dictionaries=False)
-
-
-class Noise(ClipDataset):
-    """Clips of noise with the given labels; the picture of clip n is of colour n."""
-
-    def __init__(self, labels: list[int]) -> None:
-        super().__init__(CONFIG, BAND, np.array(labels))
-
-    def __getitem__(self, index: int) -> Clip:
-        waveform = 0.1 * torch.randn(8191, generator=torch.Generator().manual_seed(index))
-        return Clip(waveform, torch.full((1, 3, 64, 64), index, dtype=torch.uint8), int(self.labels[index]))
 
 
 def test_every_figure_is_there_and_finite(figures):
@@ -98,7 +81,7 @@ def test_perfect_masks_reach_the_ideal_and_nothing_leaks(monkeypatch, checkpoint
             return torch.zeros_like(ideal[:, :1])
         return ideal.flip(1) if torch.equal(frames, pairs.frames.flip(1)) else ideal
 
-    for module in (pairs_module, separation):
+    for module in (pairs_module, baselines):
         monkeypatch.setattr(module, "predict_masks", oracle)
     found = evaluate(checkpoint, pairs=3, seed=3, dictionaries=False)
     assert found["sdr"] == found["sdr_ideal_ratio_mask"] == figures["sdr_ideal_ratio_mask"]
@@ -205,17 +188,6 @@ def test_mixtures_of_one_class_are_of_different_clips_of_every_class_that_has_en
         held_out_pairs(Noise([0, 1, 2]), 1, same_class=True)
 
 
-def test_swapped_pictures_of_more_solos_are_all_wrong(checkpoint, monkeypatch):
-    pairs, seen = held_out_pairs(Noise([0, 1, 2] * 2), 2, sources=3), []
-    monkeypatch.setattr(
-        separation, "separate_pairs", lambda model, mixture, frames: seen.append(frames) or mixture[:, None]
-    )
-    separation.estimates_by_row(checkpoint, pairs, np.ones((3, CONFIG.spectrogram.linear_bins)))
-    right, swapped = (frames[:, :, 0, 0, 0, 0] for frames in (pairs.frames, seen[0]))
-    assert (right != swapped).all()
-    assert torch.equal(right.sort(1).values, swapped.sort(1).values)
-
-
 def test_three_sources_at_once_are_scored_beside_all_rows(checkpoint, figures):
     found = evaluate(checkpoint, pairs=2, seed=3, sources=3, dictionaries=False)
     assert found["sources"] == 3 and "2 held-out mixtures of 3 solos, all groups of 3 of" in found["protocol"]
@@ -239,40 +211,6 @@ def test_one_class_twice_has_figures_of_its_own_and_changes_no_other(checkpoint,
         evaluate(checkpoint, pairs=1, seed=3, same_class=True, dictionaries=False)
     with pytest.raises(SopeduError, match="different players"):
         evaluate(checkpoint, pairs=3, sounds="folder", same_class=True)
-
-
-def test_the_static_mask_is_the_wiener_filter_of_the_class_means():
-    spectra = np.array([[1.0, 9.0], [3.0, 1.0], [0.5, 0.5]])
-    masks = static_masks(spectra, np.array([[0, 1], [2, 0]]))
-    assert masks.shape == (2, 2, 2, 1)
-    np.testing.assert_allclose(masks[0, :, :, 0], [[1 / 4, 9 / 10], [3 / 4, 1 / 10]], rtol=1e-6)
-    np.testing.assert_allclose(masks[1, :, :, 0], [[1 / 3, 0.5 / 9.5], [2 / 3, 9 / 9.5]], rtol=1e-6)
-
-
-def test_class_spectra_are_mean_powers_of_that_class():
-    clips, sound = Noise([0, 1, 2, 0, 1, 2]), CONFIG.spectrogram
-    for label, spectrum in enumerate(class_spectra(clips)):
-        power = stft(torch.stack([clips[label].waveform, clips[label + 3].waveform]), sound).abs().square()
-        np.testing.assert_allclose(spectrum, power.mean((0, 2)), rtol=1e-5)
-
-
-def test_an_index_whose_held_out_part_lacks_a_class_keeps_the_classes_apart(checkpoint, tmp_path):
-    # Sines of 300, 900 and 2500 Hz: with the right class means the static mask alone separates them.
-    rows: dict[str, list[str]] = {"train.csv": [], "val.csv": []}
-    for number, (table, name) in enumerate((table, name) for table in rows for name in sorted(BAND)):
-        if (table, name) == ("val.csv", "tuba"):
-            continue
-        audio, frames = tmp_path / "audio" / name / f"{number}.wav", tmp_path / "frames" / name / f"{number}"
-        audio.parent.mkdir(parents=True, exist_ok=True)
-        frames.mkdir(parents=True)
-        frequency = {"tuba": 300, "violin": 900, "xylophone": 2500}[name]
-        save_waveform(audio, 0.3 * np.sin(2 * np.pi * frequency * np.arange(11025) / 11025), 11025)
-        for picture in range(1, 9):
-            Image.new("RGB", (80, 80)).save(frames / f"{picture:06d}.jpg")
-        rows[table].append(f"{audio.relative_to(tmp_path)},{frames.relative_to(tmp_path)},8")
-    for table, lines in rows.items():
-        (tmp_path / table).write_text("\n".join(lines))
-    assert evaluate(checkpoint, str(tmp_path / "train.csv"), pairs=1, dictionaries=False)["sdr_static_mask"] > 20
 
 
 def test_leak_is_the_mean_energy_against_the_mixture():

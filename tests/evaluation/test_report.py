@@ -22,9 +22,9 @@ from sopedu.cli import commands as cli
 from sopedu.config import preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError
+from sopedu.evaluation.baselines import class_spectra, estimates_by_row
 from sopedu.evaluation.pairs import held_out_pairs
 from sopedu.evaluation.report import _next_steps, write_report
-from sopedu.evaluation.separation import class_spectra, estimates_by_row
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.plots import ROW_NAMES
