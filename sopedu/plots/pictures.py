@@ -46,7 +46,7 @@ def plot_sound_map(
     frame: Any, sound_map: Any, boxes: Sequence[Box] | None = None, axes: Axes | None = None, title: str = "",
     label: str = "share of the mixture's energy",
 ) -> Figure:  # fmt: skip
-    """Lay a sound map over its frame: bright cells let most of the mixture through.
+    """Lay a sound map over its frame in grey: bright cells let most of the mixture through.
 
     Args:
         frame: ``(H, W, 3)`` or ``(3, H, W)`` uint8.
@@ -70,7 +70,7 @@ def plot_sound_maps(
     frames: Any, sound_maps: Any, boxes: Sequence[Sequence[Box]] | None = None, titles: Sequence[str] | None = None,
     label: str = "share of the mixture's energy", columns: int = 6,
 ) -> Figure:  # fmt: skip
-    """Lay several sound maps over their frames, all with the same colours.
+    """Lay several sound maps over their frames in grey, all with the same colours.
 
     Args:
         frames: ``(n, H, W, 3)`` or ``(n, 3, H, W)`` uint8; one frame alone stands for all moments.
@@ -141,7 +141,7 @@ def plot_cell_masks(frame: Any, masks: Any) -> Figure:
 def plot_sound_colours(
     frame: Any, colours: Any, boxes: Sequence[Box] | None = None, axes: Axes | None = None, title: str = ""
 ) -> Figure:
-    """Lay the colours of sounds over their frame, with a legend: cells of one colour have one sound.
+    """Lay the colours of sounds over their frame in grey, with a legend: cells of one colour have one sound.
 
     Args:
         frame: ``(H, W, 3)`` or ``(3, H, W)`` uint8.
@@ -152,7 +152,7 @@ def plot_sound_colours(
 
     Notebook: 10_localize.
     """
-    picture = as_pictures(as_array(frame)[None])[0]
+    picture = _grey(as_pictures(as_array(frame)[None])[0])
     cells = np.rint(as_array(colours) * 255).astype(np.uint8)
     tint = np.array(Image.fromarray(cells).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)) / 255
     seen = np.clip(tint.max(-1, keepdims=True) / 0.7, 0, 1)  # 0.7 is the brightest channel of the blue
@@ -204,7 +204,12 @@ def draw_picture(axes: Axes, picture: np.ndarray, boxes: Sequence[Box] = ()) -> 
 def _draw_glow(
     axes: Axes, picture: np.ndarray, values: np.ndarray, highest: float, boxes: Sequence[Box] | None
 ) -> ScalarMappable:
-    """Lay a map over a picture; return the colour scale, from 0 to ``highest``, for a colour bar."""
+    """Lay a map over a grey picture; return the colour scale, from 0 to ``highest``, for a colour bar."""
     highest = max(highest, 1e-9)
-    draw_picture(axes, overlay_map(picture, values / highest), () if boxes is None else boxes)
+    draw_picture(axes, overlay_map(_grey(picture), values / highest), () if boxes is None else boxes)
     return ScalarMappable(Normalize(0, highest), "magma")
+
+
+def _grey(picture: np.ndarray) -> np.ndarray:
+    """The picture without its colours, so that a magenta shirt is not taken for a sound."""
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).convert("L").convert("RGB"))

@@ -150,13 +150,14 @@ def test_every_check_has_its_exercise_and_its_notebook():
 @pytest.mark.parametrize(
     "answer, said",
     [
-        ({"seed": 8}, "of another seed"),
+        ({"seed": 8}, "found other performers"),
+        ({"performers": ["tuba", "erhu", "cello"]}, "found other performers: tuba, erhu, cello"),
         ({"playing": (2,)}, "found performer 2, counted from 0"),
         ({"playing": (0, 1)}, "found performer 0, counted from 0 and performer 1"),
         ({"playing": ()}, "found nobody"),
         ({"performers": 2}, "expected three performers, found 2"),
     ],
-    ids=["seed", "from 1", "two", "nobody", "duet"],
+    ids=["seed", "named", "from 1", "two", "nobody", "duet"],
 )
 def test_another_scene_than_the_trio_is_refused(answer, said):
     verdict = exercises.check_trio(small_trio(**answer))

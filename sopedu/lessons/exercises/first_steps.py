@@ -66,7 +66,7 @@ def _wrong_trio(scene: Any) -> str:
         return f"expected that only the one in the middle is heard, found {names}"
     ours = rendered(3, seed=7, size=8, samples=1, times=(0.0,)).labels
     if scene.labels != ours:
-        return f"seed 7 draws {', '.join(ours)}; found {', '.join(scene.labels)}, of another seed"
+        return f"expected {', '.join(ours)}, whom seed 7 draws; found other performers: {', '.join(scene.labels)}"
     return ""
 
 
