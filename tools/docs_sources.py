@@ -33,9 +33,8 @@ COPIED = (
 )
 # As tools/notebook_frame.py writes them.
 SOURCE_LINK = re.compile(r"\[`(\w+)`\]\(\.\./(sopedu/[\w/]+\.py)#(\w+)\)")
-GLOSSARY_LINK = re.compile(r"\]\(glossary\.ipynb(#[^)]*)?\)")
 # Anchors of JupyterLab keep capitals, those of the pages do not.
-HEADING_LINK = re.compile(r"\]\(\d\d_\w+\.ipynb#[^)]*\)")
+HEADING_LINK = re.compile(r"(\]\((?:[^)#:\s]+\.(?:md|ipynb))?#)([^)\s]+)\)")
 TABLE = ".. list-table::\n   :class: names\n   :widths: 30 70\n\n{}"
 
 
@@ -166,7 +165,7 @@ def notebook_for_pages(path: Path) -> str:
     """Return a notebook as a page needs it.
 
     Texts of figures, which ours keep in the cells' metadata ``alt``, are where myst-nb finds them. A function's link
-    leads to its place in the API reference, and a link to the notebook of the glossary to its page.
+    leads to its place in the API reference.
     """
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
@@ -174,9 +173,12 @@ def notebook_for_pages(path: Path) -> str:
             cell["metadata"]["mystnb"] = {"image": {"alt": cell["metadata"]["alt"]}}
         if cell["cell_type"] == "markdown":
             text = SOURCE_LINK.sub(_api_link, "".join(cell["source"]))
-            text = GLOSSARY_LINK.sub(lambda link: f"](../docs/glossary.md{(link[1] or '').lower()})", text)
-            cell["source"] = HEADING_LINK.sub(lambda link: link[0].lower(), text)
+            cell["source"] = _with_anchors_of_pages(text)
     return json.dumps(notebook)
+
+
+def _with_anchors_of_pages(text: str) -> str:
+    return HEADING_LINK.sub(lambda link: f"{link[1]}{link[2].lower()})", text)
 
 
 def _api_link(link: re.Match) -> str:
@@ -189,7 +191,10 @@ def sources() -> dict[str, str]:
     copied = [path for pattern in COPIED for path in sorted(ROOT.glob(pattern))]
     return {
         "index.rst": (ROOT / "docs" / "sphinx" / "index.rst").read_text(encoding="utf-8"),
-        **{path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in copied},
+        **{
+            path.relative_to(ROOT).as_posix(): _with_anchors_of_pages(path.read_text(encoding="utf-8"))
+            for path in copied
+        },
         **{
             path.relative_to(ROOT).as_posix(): notebook_for_pages(path)
             for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))

@@ -1,12 +1,14 @@
-"""The glossary as a notebook, and links to it where a notebook first uses a term (for tools/notebook_frame.py)."""
+"""Links to the glossary where a notebook first uses a term (for tools/notebook_frame.py)."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-NOTEBOOK = "glossary.ipynb"
-_LINK = re.compile(rf"\[([^\]]+)\]\((?:\.\./docs/glossary\.md|{re.escape(NOTEBOOK)})#([^)\s]+)\)")
+# From a notebook. JupyterLab opens a Markdown file as a page, at the heading; in a notebook that was closed it stays at
+# the top, because it looks for the heading before the cells are drawn.
+GLOSSARY = "../docs/glossary.md"
+_LINK = re.compile(r"\[([^\]]+)\]\([^)\s]*glossary\.\w+#([^)\s]+)\)")
 # No term is linked in code, formulas, links, pictures, HTML tags, headings, tables and what is folded away.
 _CLOSED = re.compile(
     r"^```.*?^```|<details>.*?</details>|\$\$.*?\$\$|^#+ .*?$|^\|.*?$|`[^`\n]+`|\$[^$\n]+\$"
@@ -32,21 +34,8 @@ def terms(glossary: str) -> list[str]:
 
 
 def anchor(term: str) -> str:
-    """Return the anchor that JupyterLab gives to a term's heading."""
+    """Return the anchor that JupyterLab gives to a term's heading; GitHub finds it too, in capitals or not."""
     return term.replace(" ", "-")
-
-
-def as_notebook(glossary: str) -> dict[str, Any]:
-    """Return the glossary as a notebook with a cell per term, and links that hold in the folder of the notebooks."""
-    by_slug = {anchor(term).lower(): anchor(term) for term in terms(glossary)}
-    text = glossary.replace("](../notebooks/", "](").replace("](design.md", "](../docs/design.md")
-    text = re.sub(r"\]\(#([^)]+)\)", lambda link: f"](#{by_slug[link[1]]})", text)
-    cells = [
-        {"cell_type": "markdown", "id": f"term-{number}", "metadata": {"tags": ["frame"]}, "source": part.strip()}
-        for number, part in enumerate(re.split(r"^(?=## )", text, flags=re.MULTILINE))
-    ]
-    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
 
 def link_terms(cells: list[dict[str, Any]], known: list[str]) -> None:
@@ -89,7 +78,7 @@ def _spelled(term: str) -> str:
 
 
 def _to_notebook(link: re.Match, by_anchor: dict[str, str]) -> str:
-    return f"[{link[1]}]({NOTEBOOK}#{anchor(by_anchor[link[2].lower()])})"
+    return f"[{link[1]}]({GLOSSARY}#{anchor(by_anchor[link[2].lower()])})"
 
 
 def _plain_or_kept(link: re.Match, by_anchor: dict[str, str], linked: set[str]) -> str:
@@ -111,6 +100,6 @@ def _linked(text: str, pattern: re.Pattern, form: dict[str, str], linked: set[st
         if term is None or term in linked or inside:
             return found[0]
         linked.add(term)
-        return f"[{found[0]}]({NOTEBOOK}#{anchor(term)})"
+        return f"[{found[0]}]({GLOSSARY}#{anchor(term)})"
 
     return pattern.sub(replace, text)

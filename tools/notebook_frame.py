@@ -4,9 +4,7 @@
 
 In the header: the time, from words, code cells and measured seconds, and the neighbours. Below it, in 04 to 10, the
 picture of the model. In the text: links to the glossary where a term first occurs. At the end: the functions that the
-code uses, with links, and one line to the neighbours. The course map gets the same minutes, and
-`notebooks/glossary.ipynb` is made from `docs/glossary.md`, because JupyterLab opens Markdown files in an editor, not at
-a heading.
+code uses, with links, and one line to the neighbours. The course map gets the same minutes.
 
 Running it again changes nothing. `--measure` runs the notebooks and notes how long that takes.
 """
@@ -23,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sopedu.files import written_aside
-from tools.glossary_links import as_notebook, link_terms, terms
+from tools.glossary_links import link_terms, terms
 from tools.model_pictures import LESSONS, alternative_text
 from tools.used_functions import used_functions
 
@@ -170,7 +168,9 @@ def footer(path: Path) -> str:
     if core := next_core(path):
         on_the_path = f"[{title(core)}]({core.name})"
         parts = [part for part in parts if on_the_path not in part] + [f"Next on the core path: {on_the_path}"]
-    return " · ".join([*parts, "[Course map](00_start_here.ipynb#The-map-of-the-course)", "[Glossary](glossary.ipynb)"])
+    return " · ".join(
+        [*parts, "[Course map](00_start_here.ipynb#The-map-of-the-course)", "[Glossary](../docs/glossary.md)"]
+    )
 
 
 def with_map_minutes(source: str, paths: list[Path]) -> str:
@@ -242,7 +242,6 @@ def main() -> None:
             write(SECONDS, json.dumps(table, indent=1, sort_keys=True) + "\n")
     for path in paths:
         write(path, framed(path))
-    write(FOLDER / "glossary.ipynb", written(as_notebook(GLOSSARY.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

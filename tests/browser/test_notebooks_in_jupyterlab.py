@@ -7,8 +7,8 @@ kept in ``runs/browser/``, to be looked at.
 from __future__ import annotations
 
 import pytest
-from lab import run_all, shot, show
-from playwright.sync_api import expect
+from lab import open_notebook, run_all, shot, show
+from playwright.sync_api import Page, expect
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,23 @@ def test_a_slider_moved_by_keyboard_changes_picture_and_sound(page, server, name
     expect(sound).to_have_js_property("error", None)
     page.wait_for_function("sound => sound.readyState > 0 && sound.duration > 0.2", arg=sound.element_handle())
     shot(page, name)
+
+
+def test_the_first_click_on_a_term_opens_the_glossary_there(page, server):
+    open_notebook(page, server, "04_without_learning")
+    page.locator('.jp-Notebook a[href*="glossary.md"][href$="#NMF"]').first.click()
+    expect_at_the_top(page, "NMF")
+    shot(page, "glossary")
+    page.locator(".jp-MarkdownViewer").get_by_role("link", name="feature map", exact=True).click()
+    expect_at_the_top(page, "Feature-map")
+
+
+def expect_at_the_top(page: Page, term: str) -> None:
+    """A term's heading is at the top of the glossary."""
+    page.wait_for_function(
+        "id => { const [page, term] = ['', ` h2[data-jupyter-id='${id}']`].map("
+        " inside => document.querySelector(`.jp-MarkdownViewer${inside}`)?.getBoundingClientRect().y);"
+        " return Math.abs(term - page) < 50; }",
+        arg=term,
+        timeout=30_000,
+    )

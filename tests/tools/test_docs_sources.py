@@ -32,8 +32,8 @@ def test_pages_and_notebooks_keep_their_folders():
 
 
 def test_links_of_notebooks_lead_to_the_pages_of_the_api_and_of_the_glossary(tmp_path):
-    text = "[`warp`](../sopedu/audio/spectrogram.py#warp), [masks](glossary.ipynb#Ideal-ratio-mask), "
-    text += "[all](glossary.ipynb), [map](00_a.ipynb#The-map)"
+    text = "[`warp`](../sopedu/audio/spectrogram.py#warp), [masks](../docs/glossary.md#Ideal-ratio-mask), "
+    text += "[all](../docs/glossary.md), [map](00_a.ipynb#The-map)"
     cells = [{"cell_type": "markdown", "metadata": {}, "source": [text]}]
     (tmp_path / "one.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     [cell] = json.loads(notebook_for_pages(tmp_path / "one.ipynb"))["cells"]

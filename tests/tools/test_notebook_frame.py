@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from links import broken_links
 
 from tools import notebook_frame
-from tools.glossary_links import as_notebook, link_terms, terms
-from tools.notebook_frame import FOLDER, GLOSSARY, count_words, framed, minutes, notebooks, read, seconds_of, written
+from tools.glossary_links import link_terms
+from tools.notebook_frame import FOLDER, count_words, framed, minutes, notebooks, read, seconds_of, written
 from tools.used_functions import used_functions
 
 PATHS = notebooks()
@@ -81,7 +80,9 @@ def test_a_new_notebook_gets_a_frame_with_its_neighbours(course):
     assert "**Time:** side trip, about" in first and "**Next:** [08 · Synthesizer](08_synthesizer.ipynb)" in first
     assert last.startswith("Previous: [00 · Start here](00_start_here.ipynb) · ")
     assert "Next on the core path: [08 · Synthesizer]" in last
-    assert "[Course map](00_start_here.ipynb#The-map-of-the-course)" in last and "[Glossary](glossary.ipynb)" in last
+    assert (
+        "[Course map](00_start_here.ipynb#The-map-of-the-course)" in last and "[Glossary](../docs/glossary.md)" in last
+    )
     assert "07_eyes" not in cells[-3]["source"].splitlines()[-1], "the old footer is still there"
     assert re.fullmatch(r"!\[The model\. .*audio net.*\]\(pictures/model_06\.svg\)", cells[1]["source"])
     assert "[`AudioUNet`](../sopedu/model/nets.py#AudioUNet)" in cells[-2]["source"] or "sopedu/" in cells[-2]["source"]
@@ -123,19 +124,19 @@ def test_code_and_outputs_stay_as_they_are(course):
 def test_a_term_is_linked_once_where_it_comes_first():
     text = linked("Each feature map has cells. A mask, two masks.", "The mask and the STFT.")
     assert text == (
-        "Each [feature map](glossary.ipynb#Feature-map) has cells. A mask, two masks.\n"
-        "The mask and the [STFT](glossary.ipynb#STFT)."
+        "Each [feature map](../docs/glossary.md#Feature-map) has cells. A mask, two masks.\n"
+        "The mask and the [STFT](../docs/glossary.md#STFT)."
     )
 
 
 def test_everyday_words_are_linked_where_the_notebook_lists_them():
-    words = "## Words\n\n[mask](../docs/glossary.md#mask) · [cell](../docs/glossary.md#cell)"
+    words = "## Words\n\n[mask](glossary.ipynb#mask) · [cell](glossary.ipynb#cell)"
     text = linked("Run all cells, or the cell below. Two masks, and an ideal ratio mask in each cell.", words)
     assert text.splitlines()[0] == (
-        "Run all cells, or the cell below. Two [masks](glossary.ipynb#Mask), and an "
-        "[ideal ratio mask](glossary.ipynb#Ideal-ratio-mask) in each [cell](glossary.ipynb#Cell)."
+        "Run all cells, or the cell below. Two [masks](../docs/glossary.md#Mask), and an "
+        "[ideal ratio mask](../docs/glossary.md#Ideal-ratio-mask) in each [cell](../docs/glossary.md#Cell)."
     )
-    assert text.splitlines()[-1] == "[mask](glossary.ipynb#Mask) · [cell](glossary.ipynb#Cell)"
+    assert text.splitlines()[-1] == "[mask](../docs/glossary.md#Mask) · [cell](../docs/glossary.md#Cell)"
 
 
 @pytest.mark.parametrize(
@@ -151,9 +152,9 @@ def test_no_term_is_linked_where_a_link_would_hurt(closed):
 
 def test_a_link_moves_when_the_text_before_it_changes_and_other_words_keep_theirs():
     once = linked("The STFT.", "The [picture of sound](../docs/glossary.md#stft) and a U-Net.")
-    assert once.splitlines()[1].startswith("The [picture of sound](glossary.ipynb#STFT) and a [U-Net]")
+    assert once.splitlines()[1].startswith("The [picture of sound](../docs/glossary.md#STFT) and a [U-Net]")
     moved = linked("A new sentence about the U-Net.", once)
-    assert moved.splitlines()[0] == "A new sentence about the [U-Net](glossary.ipynb#U-Net)."
+    assert moved.splitlines()[0] == "A new sentence about the [U-Net](../docs/glossary.md#U-Net)."
     assert moved.endswith("and a U-Net.")
 
 
@@ -170,11 +171,3 @@ def test_functions_are_found_by_where_they_are_defined():
         ("sopedu/lessons/pixel_probe.py", "PixelProbe"),
         ("sopedu/plots/sounds.py", "plot_mask"),
     ]
-
-
-def test_the_glossary_as_a_notebook_has_all_terms_and_its_links_hold():
-    text, path = GLOSSARY.read_text(encoding="utf-8"), FOLDER / "glossary.ipynb"
-    assert path.read_text(encoding="utf-8") == written(as_notebook(text)), "run: python -m tools.notebook_frame"
-    prose = "\n\n".join(cell["source"] for cell in read(path)["cells"])
-    assert terms(prose) == terms(text) and len(terms(text)) >= 80
-    assert broken_links(path, prose) == []
