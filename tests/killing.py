@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sopedu.datasets.ledger import Log
+from sopedu.datasets.packing import pack
 from sopedu.datasets.preparing import prepare
 
 
@@ -42,3 +43,9 @@ def prepare_and_be_killed(event: int, films: Path, out: Path, delete: bool) -> N
     """Prepare a folder of films, and be killed on the way unless there are too few events."""
     killed_at(event)
     prepare(films, out, delete_source=delete, jobs=0, progress=False)
+
+
+def pack_and_be_killed(event: int, data: Path, out: Path, size: int) -> None:
+    """Pack a data set, and be killed on the way."""
+    killed_at(event)
+    pack(data, out, size, jobs=0, progress=False)

@@ -27,7 +27,7 @@ _RESERVOIR = 20 * 1152
 
 
 def load_waveform(
-    path: str | Path, sample_rate: int = 11025, start: float = 0.0, seconds: float | None = None
+    path: str | Path | io.RawIOBase, sample_rate: int = 11025, start: float = 0.0, seconds: float | None = None
 ) -> np.ndarray:
     """Read a sound file (wav, flac, ogg, mp3) as a mono waveform.
 
@@ -35,7 +35,7 @@ def load_waveform(
     sample is 1.0 in every format. Only the wanted part is decoded; it equals the same part of the whole file.
 
     Args:
-        path: the sound file.
+        path: the sound file, or one that is open.
         sample_rate: rate of the result in hertz.
         start: where to begin, in seconds.
         seconds: how much to read; None reads to the end. Where the file ends earlier, less is returned.
@@ -49,7 +49,7 @@ def load_waveform(
 
     Notebook: 01_sound_and_spectrograms.
     """
-    path, sample_rate = require_file(path), whole_rate(sample_rate)
+    path, sample_rate = path if isinstance(path, io.RawIOBase) else require_file(path), whole_rate(sample_rate)
     if start < 0 or (seconds is not None and seconds <= 0):
         raise SopeduError(f"{path}: cannot read {seconds} s from {start} s; start at 0 or later, read more than 0 s")
     with _opened(path) as (file_rate, file_length, read):
@@ -299,8 +299,21 @@ def _filter_reach(from_rate: int, to_rate: int) -> int:
     return ceil(12 * max(1.0, from_rate / to_rate) / _rate_steps(from_rate, to_rate)[0])
 
 
+def held_file(file: io.RawIOBase) -> io.BytesIO:
+    """Return all of an open file; a library in C may read it, which would swallow the errors of the file itself.
+
+    Args:
+        file: open for reading.
+
+    Raises:
+        SopeduError: it is damaged, as its class finds out.
+    """
+    file.seek(0)
+    return io.BytesIO(file.read())
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
+def _opened(path: Path | io.RawIOBase) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
     """Open a sound file; yield its sample rate, its length in samples, and read(first, count) → (≤ count, channels)."""
     try:
         import soundfile
@@ -308,8 +321,9 @@ def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndar
         with _opened_wav(path) as opened:
             yield opened
         return
+    source = path if isinstance(path, Path) else held_file(path)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
 
             def read(first: int, count: int) -> np.ndarray:
                 before = min(first, _RESERVOIR) if file.format == "MP3" else 0
@@ -326,10 +340,10 @@ def _opened(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndar
 
 
 @contextmanager
-def _opened_wav(path: Path) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
+def _opened_wav(path: Path | io.RawIOBase) -> Iterator[tuple[int, int, Callable[[int, int], np.ndarray]]]:
     """Do the same with Python's own reader, for training machines without soundfile: 16-bit WAV only."""
     try:
-        file = wave.open(str(path), "rb")  # noqa: SIM115
+        file = wave.open(str(path) if isinstance(path, Path) else held_file(path), "rb")  # noqa: SIM115
     except (wave.Error, EOFError) as error:
         raise SopeduError(f"{path}: only WAV can be read without soundfile ({error}); pip install soundfile") from error
     with file:

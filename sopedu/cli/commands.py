@@ -44,8 +44,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(sweep.sweep)
-app.command()(datasets.fetch)
-app.command()(datasets.prepare)
+for command in datasets.COMMANDS:
+    app.command()(command)
 app.add_typer(toyband.app, name="toyband", no_args_is_help=True)
 
 

@@ -1,4 +1,4 @@
-"""``sopedu fetch`` and ``sopedu prepare``: films of a list, and films that become a data set to train on."""
+"""``sopedu fetch``, ``prepare`` and ``pack``: films of a list, films that become a data set, one in tar files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sopedu.cli.options import JsonOption, SeedOption, printer, write_figures
+from sopedu.cli.options import JsonOption, RootOption, SeedOption, printer, write_figures
 from sopedu.errors import SopeduError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
 
     from sopedu.datasets.finishing import Prepared
+    from sopedu.datasets.packing import Packing
 
 _PROTOCOLS = "music, listed or seeded; default: as is usual for the source."
 
@@ -72,6 +73,9 @@ def prepare(
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Also try clips again that could not be used.")] = False,
     protocol: Annotated[str | None, typer.Option(help=f"How clips are split: {_PROTOCOLS}")] = None,
+    packed: Annotated[
+        str | None, typer.Option("--pack", help="Then pack the clips into tar files of this size, such as 1GB.")
+    ] = None,
     seed: SeedOption = 0,
     json_file: JsonOption = None,
 ) -> None:
@@ -79,10 +83,15 @@ def prepare(
 
     Python: sopedu.datasets.prepare(source, out)
     """
+    from sopedu.datasets.disk import bytes_of
     from sopedu.datasets.finishing import merge_shards
     from sopedu.datasets.preparing import prepare as prepare_films
 
     say = printer(json_file)
+    if packed is not None:
+        bytes_of(packed, "--pack")
+        if shard is not None:
+            raise SopeduError("--pack belongs to the run that ends the data set: give it with --merge")
     if merge:
         if source is not None or shard is not None:
             raise SopeduError("--merge takes --out alone: leave out the source and --shard")
@@ -99,10 +108,48 @@ def prepare(
     for note in done.notes:
         say(f"note: {note}")
     say(f"{_listed(done.states) or 'no new clips'}; {done.seconds / 3600:.2f} h of clips in {done.out}")
-    say(_next(done, shard))
+    if packed is not None and done.splits.get("train"):
+        _pack([done.out], None, packed, jobs, None, say)
+    else:
+        say(_next(done, shard))
     write_figures(
         json_file, {"states": done.states, "splits": done.splits, "seconds": done.seconds, "notes": done.notes}
     )
+
+
+def pack(
+    data: Annotated[list[Path], typer.Argument(help="Folder of a prepared data set, or its index files.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the tar files; default: packed, in that of DATA.")] = None,
+    size: Annotated[str, typer.Option(help="Of a tar file, about.")] = "1GB",
+    root: RootOption = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; default: one per core.", min=1)] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Pack prepared clips into tar files, for disks that are slow with millions of small files.
+
+    Trainings from them are the same, bit for bit; WebDataset reads them too. Python: sopedu.datasets.pack(data)
+    """
+    say = printer(json_file)
+    done = _pack(data, out, size, jobs, root, say)
+    write_figures(
+        json_file, {"indexes": list(map(str, done.indexes)), "tars": done.tars, "clips": done.clips, "bytes": done.size}
+    )
+
+
+def _pack(
+    data: list[Path], out: Path | None, size: str, jobs: int | None, root: Path | None, say: Callable[[str], object]
+) -> Packing:
+    from sopedu.datasets.disk import spoken_size
+    from sopedu.datasets.packing import pack as pack_clips
+
+    done = pack_clips(data, out, size, root=root, jobs=jobs, say=lambda line: say(f"plan: pack {line}"))
+    say(f"{done.clips} clips in {done.tars} tar files, {spoken_size(done.size)}, in {done.out}")
+    say(f"next: sopedu train --data {done.indexes[0]} --out runs/NAME")
+    return done
+
+
+#: The commands of this module.
+COMMANDS = (fetch, prepare, pack)
 
 
 def _next(done: Prepared, shard: str | None) -> str:

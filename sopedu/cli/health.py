@@ -46,6 +46,7 @@ def health(
 
     from sopedu.data.prepared import read_index
     from sopedu.datasets.health import KINDS, examine, write_cleaned
+    from sopedu.datasets.opening import index_files
     from sopedu.machine import usable_cores
     from sopedu.training.estimate import spoken
 
@@ -79,24 +80,6 @@ def health(
     write_figures(json_file, report.figures())
     if report.faults:
         raise typer.Exit(FAULTY)
-
-
-def index_files(places: list[Path]) -> list[Path]:
-    """Return the index files at some places: files as they are, of a folder its train.csv, val.csv and test.csv.
-
-    Args:
-        places: files and folders.
-
-    Raises:
-        SopeduError: a folder holds none of them.
-    """
-    found = []
-    for place in places:
-        inside = [place / name for name in ("train.csv", "val.csv", "test.csv") if (place / name).is_file()]
-        if place.is_dir() and not inside:
-            raise SopeduError(f"{place}: holds no train.csv, val.csv or test.csv; give the path of an index")
-        found += inside or [place]
-    return found
 
 
 def _cleaned(paths: list[Path], fix: bool) -> list[Path]:

@@ -16,7 +16,7 @@ import torch
 from sopedu.config import Config
 from sopedu.data.batches import Clip, Unread, tolerated
 from sopedu.data.clips import SILENCE, ClipDataset, SampleKey
-from sopedu.data.index_sounds import find_frame_rate, sound_seconds
+from sopedu.data.index_sounds import find_frame_rate
 from sopedu.data.mixing import NOBODY
 from sopedu.data.prepared import read_index
 from sopedu.errors import SopeduError, real_number
@@ -70,10 +70,9 @@ class IndexClips(ClipDataset):
         """Frames per second: the rate at which the frames of most clips last as long as their sound."""
         counts, seconds = [], []
         for row in self._some(range(len(self))):
-            entry = self.index[row]
             with suppress(SopeduError):  # reading the clip reports it
-                seconds.append(sound_seconds(self.index.located(entry.audio)))
-                counts.append(entry.frame_count)
+                seconds.append(self.index.seconds(row))
+                counts.append(int(self.index.frame_counts[row]))
         expected = self.config.frames.frame_rate
         found = find_frame_rate(counts, seconds, expected) if counts else expected
         if found is None:
@@ -150,8 +149,10 @@ class IndexClips(ClipDataset):
                 "follows their sound"
             )
         if missing:
-            named = ", ".join(name for _, name in missing[:10]) + (", …" if len(missing) > 10 else "")
-            what = f"{self.index.path}: {len(missing)} files or folders of {len(rows)} clips are missing: {named}"
+            names = list(dict.fromkeys(name for _, name in missing))  # a tar file holds many clips
+            named = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+            kind = "tar files" if self.index.shards else "files or folders"
+            what = f"{self.index.path}: {len(names)} {kind} of {len(rows)} clips are missing: {named}"
             if len(rows) > tolerated(len(self)):
                 raise SopeduError(
                     f"{what}; prepare these clips again, take their rows out of the index, or name "
@@ -183,16 +184,16 @@ class IndexClips(ClipDataset):
         start = max(0.0, centre - half) if long_enough else 0.0
         waveform = np.zeros(0, np.float32)
         if self.labels[index] != NOBODY:
-            waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)
+            waveform = self.index.sound(index, start, sound.samples, sound.sample_rate)
             missing = sound.samples - len(waveform)
             # If the sound ends before the frames, take the last part of the sound.
             if missing and start > 0 and long_enough:
                 earlier = max(0, round(start * sound.sample_rate) - missing) / sound.sample_rate
                 centre, start = centre + earlier - start, earlier
-                waveform = self.index.sound(entry, start, sound.samples, sound.sample_rate)
+                waveform = self.index.sound(index, start, sound.samples, sound.sample_rate)
         if len(waveform) < sound.samples:
             waveform = np.pad(waveform, (0, sound.samples - len(waveform)))
         places = (round(time * rate) for time in settings.times(centre))
         numbers = [min(max(place, 0), entry.frame_count - 1) + 1 for place in places]
-        pictures = self.index.pictures(entry, numbers, settings.size if generator is None else settings.resize)
+        pictures = self.index.pictures(index, numbers, settings.size if generator is None else settings.resize)
         return Clip(torch.from_numpy(waveform), self._crop(pictures, generator), int(self.labels[index]))

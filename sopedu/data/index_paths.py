@@ -19,7 +19,7 @@ from sopedu.errors import SopeduError
 
 _ABOVE = ("/", "..")
 _BELOW = (("", ""), ("audio/", "frames/"))
-_DRIVE = re.compile(r"[A-Za-z]:(?=/)")
+_DRIVE = re.compile(r"\A[A-Za-z]:(?=/)")
 
 
 def is_unusual(name: str) -> bool:

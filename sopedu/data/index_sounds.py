@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Sequence
+from io import RawIOBase
 
 import numpy as np
 
-from sopedu.audio.soundfiles import from_int16, load_waveform
+from sopedu.audio.soundfiles import from_int16, held_file, load_waveform
 from sopedu.errors import SopeduError
 
 #: Files with these endings are read as videos are.
@@ -18,11 +19,11 @@ _CLOSE, _CLOSE_FRAMES = 0.015, 1.5  # part of a clip, or frames: rounding, and r
 _LOOSE = 1.0  # seconds: pictures and sound of a clip that end at different times
 
 
-def sound_part(path: str, start: float, samples: int, sample_rate: int) -> np.ndarray:
+def sound_part(path: str | RawIOBase, start: float, samples: int, sample_rate: int) -> np.ndarray:
     """Read a part of a sound file, or of the sound of a video file.
 
     Args:
-        path: of the file.
+        path: of the file, or one that is open (no video file).
         start: in seconds.
         samples: how many to read.
         sample_rate: of the result, in hertz.
@@ -33,7 +34,7 @@ def sound_part(path: str, start: float, samples: int, sample_rate: int) -> np.nd
     Raises:
         SopeduError: it cannot be read.
     """
-    if path.lower().endswith(VIDEO_SOUNDS):
+    if isinstance(path, str) and path.lower().endswith(VIDEO_SOUNDS):
         from sopedu.video.reading import read_sound
 
         return read_sound(path, sample_rate, start, (samples + 1) / sample_rate)[:samples]
@@ -41,16 +42,16 @@ def sound_part(path: str, start: float, samples: int, sample_rate: int) -> np.nd
     return load_waveform(path, sample_rate, start, samples / sample_rate)[:samples] if waveform is None else waveform
 
 
-def sound_seconds(path: str) -> float:
+def sound_seconds(path: str | RawIOBase) -> float:
     """Return how long a sound lasts, in seconds; only the beginning of most files is read.
 
     Args:
-        path: of a sound or video file.
+        path: of a sound or video file, or a sound file that is open.
 
     Raises:
         SopeduError: it cannot be read.
     """
-    if path.lower().endswith(VIDEO_SOUNDS):
+    if isinstance(path, str) and path.lower().endswith(VIDEO_SOUNDS):
         from sopedu.video.reading import probe
 
         return probe(path).duration
@@ -61,8 +62,9 @@ def sound_seconds(path: str) -> float:
         pass  # no WAV
     import soundfile
 
+    source = path if isinstance(path, str) else held_file(path)
     try:
-        return float(soundfile.info(path).duration)
+        return float(soundfile.info(source).duration)
     except (soundfile.LibsndfileError, OSError) as error:
         raise SopeduError(f"{path}: cannot be read as a sound file ({error})") from error
 
@@ -90,7 +92,7 @@ def find_frame_rate(counts: Sequence[int], seconds: Sequence[float], expected: f
     return None
 
 
-def _pcm_part(path: str, start: float, samples: int, sample_rate: int) -> np.ndarray | None:
+def _pcm_part(path: str | RawIOBase, start: float, samples: int, sample_rate: int) -> np.ndarray | None:
     """Read a part of a mono 16-bit WAV file of the right rate; None if the file is anything else."""
     try:
         with wave.open(path, "rb") as file:

@@ -1,8 +1,9 @@
-"""Prepared real data on disk: an index CSV, and per clip a WAV file and a folder of JPEG frames.
+"""Prepared real data on disk: an index CSV, and per clip a WAV file and a folder of JPEG frames, or all in tar files.
 
 A row is ``audio_path,frames_path,frame_count``, as the original code reads it. The paths begin in the folder of the CSV
-or in one above it, and none leads out of that folder. An index is kept as a few blocks of memory instead of one object
-per clip, so that a worker process receives hundreds of thousands of clips in milliseconds. Notebook: 13_train_full.
+or in one above it, and none leads out of that folder. An index of clips in tar files has three columns more, see
+:mod:`sopedu.data.shards`. An index is kept as a few blocks of memory instead of one object per clip, so that a worker
+process receives hundreds of thousands of clips in milliseconds. Notebook: 13_train_full.
 """
 
 from __future__ import annotations
@@ -12,37 +13,20 @@ import os
 from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from sopedu.data.index_paths import below_prefix, find_root, is_unusual, leads_out, plain_path
-from sopedu.data.index_sounds import sound_part
+from sopedu.data.index_files import HEADER, FolderFiles, IndexEntry
+from sopedu.data.index_paths import Root, below_prefix, find_root, is_unusual, leads_out, plain_path
+from sopedu.data.index_pictures import listing, read_pictures, reason
+from sopedu.data.index_sounds import sound_part, sound_seconds
+from sopedu.data.shards import SHARD_COLUMNS, ShardColumns, Shards
 from sopedu.errors import SopeduError
-from sopedu.video.resizing import resize_frames, size_in_proportion
 
 #: A recording whose samples never exceed this (−80 dB full scale) is silent.
 SILENT = 1e-4
-#: How the files of frames end.
-FRAME_ENDINGS = (".jpg", ".png", ".jpeg")
 _LOOKED_AT = 16  # clips whose files are looked for to find the folder in which the paths begin
 _SHORTEST_SOUND = 0.1  # seconds; a clip with less sound is broken, not short
-_LONGEST_SHAPE = 16  # a frame longer than this many times its shorter side is no picture
-
-
-class IndexEntry(NamedTuple):
-    """One row of an index.
-
-    Attributes:
-        audio: path of the sound file, relative to the root of the index.
-        frames: path of the folder of frames, likewise.
-        frame_count: how many frames it holds.
-    """
-
-    audio: str
-    frames: str
-    frame_count: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +41,7 @@ class ClipIndex:
         frame_counts: ``(n,)`` number of frames per clip.
         labels: ``(n,)`` index into ``class_names`` per clip.
         class_names: sorted.
+        shards: where the clips are, if they are in tar files.
     """
 
     path: str
@@ -66,6 +51,7 @@ class ClipIndex:
     frame_counts: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
+    shards: Shards | None = None
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -78,48 +64,58 @@ class ClipIndex:
         audio, frames = self.names[begin:middle], self.names[middle:end]
         return IndexEntry(audio.decode(), frames.decode(), int(self.frame_counts[row]))
 
+    @property
+    def files(self) -> FolderFiles | Shards:
+        """Where sounds and frames are read."""
+        return self.shards or FolderFiles(self.root)
+
+    def part(self, begin: int, end: int) -> ClipIndex:
+        """Return an index of some clips, small enough to be sent to another process.
+
+        Args:
+            begin: first row, counted from 0.
+            end: row after the last.
+        """
+        first = int(self.ends[2 * begin - 1]) if begin else 0
+        ends = self.ends[2 * begin : 2 * end] - first
+        return replace(
+            self, names=self.names[first : first + int(ends[-1])], ends=ends,
+            frame_counts=self.frame_counts[begin:end].copy(), labels=self.labels[begin:end].copy(),
+            shards=self.shards and self.shards.part(begin, end),
+        )  # fmt: skip
+
     def only(self, row: int) -> ClipIndex:
-        """Return an index of one clip, small enough to be sent to another process.
+        """Return an index of one clip.
 
         Args:
             row: of the clip, counted from 0.
         """
-        begin = int(self.ends[2 * row - 1]) if row else 0
-        ends = self.ends[2 * row : 2 * row + 2] - begin
-        return replace(
-            self, names=self.names[begin : begin + int(ends[1])], ends=ends,
-            frame_counts=self.frame_counts[row : row + 1].copy(), labels=self.labels[row : row + 1].copy(),
-        )  # fmt: skip
+        return self.part(row, row + 1)
 
-    def located(self, name: str) -> str:
-        """Return the full path of a file or folder of the data set.
+    def columns(self, row: int, frame_count: int | None = None) -> tuple[str | int, ...]:
+        """Return the row of a clip as an index file has it, see :func:`sopedu.data.index_files.write_index`.
 
         Args:
-            name: relative to the root.
-
-        Raises:
-            SopeduError: a symbolic link leads out of the root.
+            row: of the clip.
+            frame_count: instead of the index's.
         """
-        path = os.path.join(self.root, name)
-        if not os.path.join(os.path.realpath(path), "").startswith(os.path.join(self.root, "")):
-            raise SopeduError(
-                f"{path}: a link leads out of {self.root}; move the data there, or the index to the data, or name the "
-                "folder of both by --root"
-            )
-        return path
+        entry = self[row]
+        return (*entry[:2], frame_count or entry.frame_count, *(self.shards.columns(row) if self.shards else ()))
 
     def missing(self) -> list[tuple[int, str]]:
-        """Return (row, name) of every sound file and every folder of frames that does not exist.
+        """Return (row, name) of every sound file and every folder of frames that does not exist, or of the tar file.
 
         Each folder that holds them is listed once; the frames themselves are not counted.
         """
+        if self.shards:
+            return self.shards.missing()
         listings: dict[str, set[str]] = {}
         missing, begin = [], 0
         for place, end in enumerate(self.ends.tolist()):
             name = self.names[begin:end].decode()
             folder, _, base = name.rpartition("/")
             if folder not in listings:
-                listings[folder] = _listing(self.located(folder))
+                listings[folder] = listing(self.files.located(folder))
             if base not in listings[folder]:
                 missing.append((place // 2, name))
             begin = end
@@ -136,14 +132,10 @@ class ClipIndex:
         """
         said = ""
         for row in rows:
-            entry = self[row]
-            there = _listing(self.located(entry.frames))
-            wanted = ("000001", f"{entry.frame_count:06d}")
-            if any(there.issuperset(f"{name}{ending}" for name in wanted) for ending in FRAME_ENDINGS):
+            found = self.files.numbered_otherwise(row, self[row])
+            if not found:
                 return ""
-            names = sorted(there)
-            found = f"{len(names)} files from {names[0]} to {names[-1]}" if names else "nothing"
-            said = said or f"{entry.frames} holds {found}, expected {wanted[0]}.jpg to {wanted[1]}.jpg (or png)"
+            said = said or found
         return said
 
     def heard(self, rows: list[int], samples: int, sample_rate: int) -> bool:
@@ -156,17 +148,17 @@ class ClipIndex:
         """
         for row in rows:
             try:
-                if np.abs(self.sound(self[row], 0.0, samples, sample_rate)).max() > SILENT:
+                if np.abs(self.sound(row, 0.0, samples, sample_rate)).max() > SILENT:
                     return True
             except SopeduError:
                 return True  # training reports what is wrong with it
         return not rows
 
-    def sound(self, entry: IndexEntry, start: float, samples: int, sample_rate: int) -> np.ndarray:
+    def sound(self, row: int, start: float, samples: int, sample_rate: int) -> np.ndarray:
         """Read a part of a clip's sound.
 
         Args:
-            entry: the clip.
+            row: of the clip.
             start: in seconds.
             samples: how many to read.
             sample_rate: of the result, in hertz.
@@ -177,18 +169,29 @@ class ClipIndex:
         Raises:
             SopeduError: the file cannot be read, or holds less than a tenth of a second from ``start`` on.
         """
-        path = self.located(entry.audio)
-        waveform = sound_part(path, start, samples, sample_rate)
+        source = self.files.sound(row, self[row])
+        waveform = sound_part(source, start, samples, sample_rate)
         if len(waveform) < _SHORTEST_SOUND * sample_rate:
             held = len(waveform) / sample_rate
-            raise SopeduError(f"{path}: holds {held:.2f} s of sound from {start:.2f} s on; prepare the clip again")
+            raise SopeduError(f"{source}: holds {held:.2f} s of sound from {start:.2f} s on; prepare the clip again")
         return waveform
 
-    def pictures(self, entry: IndexEntry, numbers: list[int], short_side: int) -> np.ndarray:
+    def seconds(self, row: int) -> float:
+        """Return how long a clip's sound lasts, in seconds.
+
+        Args:
+            row: of the clip.
+
+        Raises:
+            SopeduError: it cannot be read.
+        """
+        return sound_seconds(self.files.sound(row, self[row]))
+
+    def pictures(self, row: int, numbers: list[int], short_side: int) -> np.ndarray:
         """Read frames of a clip and resize them.
 
         Args:
-            entry: the clip.
+            row: of the clip.
             numbers: S numbers of frames, counted from 1.
             short_side: pixels of the shorter side in the result.
 
@@ -198,17 +201,58 @@ class ClipIndex:
         Raises:
             SopeduError: a frame cannot be read, or they differ in size.
         """
-        first = os.path.join(self.root, entry.frames, f"{numbers[0]:06d}")
-        ending = next((ending for ending in FRAME_ENDINGS if os.path.exists(first + ending)), FRAME_ENDINGS[0])
-        paths = [self.located(f"{entry.frames}/{number:06d}{ending}") for number in numbers]
-        sizes, pictures = zip(*(_picture(path, short_side) for path in paths), strict=True)
-        if len(set(sizes)) > 1:
-            raise SopeduError(
-                f"{paths[0]}: frames of different sizes in this clip ({sizes[0]}, …); prepare the clip again"
-            )
-        # Resizing whole frames with torch's vector instructions is faster than resizing only the crop with Pillow.
-        frames = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-        return resize_frames(frames, _resized(sizes[0], short_side)[::-1], "bicubic").permute(0, 2, 3, 1).numpy()
+        return read_pictures(self.files.frames(row, self[row], numbers), short_side)
+
+    def frames_held(self, row: int) -> int:
+        """Return how many frames a clip has, whatever the index says.
+
+        Args:
+            row: of the clip.
+
+        Raises:
+            SopeduError: they cannot be listed.
+        """
+        return self.files.frames_held(row, self[row])
+
+
+class _Rows:
+    """Collects the rows of an index while it is read."""
+
+    def __init__(self) -> None:
+        self.names, self.ends, self.lines = bytearray(), array("q"), array("i")
+        self.counts, self.labels, self.classes = array("i"), array("i"), dict[str, int]()
+        self.odd = False  # whether a path may lead out of the root
+        self.shards: ShardColumns | None = None
+
+    def add(self, row: list[str], path: str | Path, line: int) -> None:
+        """Add a row, or take note of a header."""
+        if not row or row[0].strip() == HEADER[0]:
+            if row[3:] == list(SHARD_COLUMNS) and not self.lines:
+                self.shards = ShardColumns()
+            return
+        try:
+            if self.shards:
+                self.shards.add(*row[3:])
+                row = row[:3]
+            audio, frames, count = map(str.strip, row)
+            self.counts.append(_frame_count(count))
+        except (ValueError, OverflowError, TypeError):
+            columns = ",".join((*HEADER, *SHARD_COLUMNS) if self.shards else HEADER)
+            raise SopeduError(f"{path}, line {line}: expected {columns}, found {row!r:.200}") from None
+        audio, frames = audio.removeprefix("./"), frames.removeprefix("./")
+        if is_unusual(audio) or is_unusual(frames):
+            audio, frames = (plain_path(name, f"{path}, line {line}") for name in (audio, frames))
+            self.odd = self.odd or leads_out(audio) or leads_out(frames)
+        for name in (audio, frames):
+            self.names += name.encode()
+            self.ends.append(len(self.names))
+        self.lines.append(line)
+        folder = audio.rpartition("/")[0].rpartition("/")[2]
+        self.labels.append(self.classes.setdefault(folder, len(self.classes)))
+
+    def name_at(self, place: int) -> str:
+        """Return a path: sound and frames of the first clip, of the second, and so on."""
+        return self.names[self.ends[place - 1] if place else 0 : self.ends[place]].decode()
 
 
 def read_index(path: str | Path, root: str | Path | None = None) -> ClipIndex:
@@ -223,67 +267,46 @@ def read_index(path: str | Path, root: str | Path | None = None) -> ClipIndex:
         SopeduError: the file cannot be read or holds no clip; a row does not have three fields, or a path leads out of
             the folder of the others (the line is named); most paths lead out of every folder that was tried.
     """
-    names, ends, counts, labels, lines = bytearray(), array("q"), array("i"), array("i"), array("i")
-    classes, odd = dict[str, int](), False
+    found = _Rows()
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
             for row in rows:
-                if not row or row[0].strip() == "audio_path":
-                    continue
-                try:
-                    audio, frames, count = map(str.strip, row)
-                    counts.append(_frame_count(count))
-                except (ValueError, OverflowError):
-                    what = f"expected audio_path,frames_path,frame_count, found {row!r:.200}"
-                    raise SopeduError(f"{path}, line {rows.line_num}: {what}") from None
-                audio, frames = audio.removeprefix("./"), frames.removeprefix("./")
-                if is_unusual(audio) or is_unusual(frames):
-                    audio, frames = (plain_path(name, f"{path}, line {rows.line_num}") for name in (audio, frames))
-                    odd = odd or leads_out(audio) or leads_out(frames)
-                names += audio.encode()
-                ends.append(len(names))
-                names += frames.encode()
-                ends.append(len(names))
-                lines.append(rows.line_num)
-                folder = audio.rpartition("/")[0].rpartition("/")[2]
-                labels.append(classes.setdefault(folder, len(classes)))
+                found.add(row, path, rows.line_num)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SopeduError(
-            f"{path}: the index cannot be read ({_why(error)}); give a CSV of audio_path,frames_path,frame_count"
+            f"{path}: the index cannot be read ({reason(error)}); give a CSV of {','.join(HEADER)}"
         ) from error
-    if not counts:
-        raise SopeduError(f"{path}: the index holds no clip; a row is audio_path,frames_path,frame_count")
-    found, names, ends = _below_root(path, root, names, ends, lines, odd)
-    known = [name if name not in ("", "..") else os.path.basename(found) for name in classes]
+    if not found.lines:
+        raise SopeduError(f"{path}: the index holds no clip; a row is {','.join(HEADER)}")
+    folder, names, ends = _below_root(path, root, found)
+    known = [name if name not in ("", "..") else os.path.basename(folder) for name in found.classes]
     class_names = tuple(sorted(set(known)))
     order = np.array([class_names.index(name) for name in known])
     return ClipIndex(
-        str(path), found, bytes(names), np.array(ends), np.array(counts), order[np.array(labels)], class_names
-    )
+        str(path), folder, bytes(names), np.array(ends), np.array(found.counts), order[np.array(found.labels)],
+        class_names, found.shards.shards(folder) if found.shards else None,
+    )  # fmt: skip
 
 
-def _below_root(
-    path: str | Path, given: str | Path | None, names: bytearray, ends: array, lines: array, odd: bool
-) -> tuple[str, bytearray, array]:
-    """Find the root of an index; return it, and the paths below it with their ends. `odd`: some paths may lead out."""
-
-    def name_at(place: int) -> str:
-        return names[ends[place - 1] if place else 0 : ends[place]].decode()
-
-    every = max(1, len(lines) // _LOOKED_AT)
-    places = [2 * row + kind for row in range(0, len(lines), every)[:_LOOKED_AT] for kind in (0, 1)]
-    root = find_root(path, [name_at(place) for place in places], given)
-    if not any((root.prefix, *root.below, odd)):
-        return root.folder, names, ends
+def _below_root(path: str | Path, given: str | Path | None, found: _Rows) -> tuple[str, bytearray, array]:
+    """Find the root of an index; return it, and the paths below it with their ends."""
+    if found.shards:  # paths are names only; the tar files are in the folder of the index
+        root = Root(os.path.realpath(given or Path(path).parent))
+    else:
+        every = max(1, len(found.lines) // _LOOKED_AT)
+        some = range(0, len(found.lines), every)[:_LOOKED_AT]
+        root = find_root(path, [found.name_at(2 * row + kind) for row in some for kind in (0, 1)], given)
+    if not any((root.prefix, *root.below, found.odd)):
+        return root.folder, found.names, found.ends
     below, places_below = bytearray(), array("q")
-    for place in range(len(ends)):
-        name = below_prefix(name_at(place), root.prefix)
+    for place in range(len(found.ends)):
+        name = below_prefix(found.name_at(place), root.prefix)
         if name is None:
             begin = f", which begins with {root.prefix}" if root.prefix else ""
             raise SopeduError(
-                f"{path}, line {lines[place // 2]}: {name_at(place)[:200]!r} leads out of the folder of the other paths"
-                f"{begin}; correct the line"
+                f"{path}, line {found.lines[place // 2]}: {found.name_at(place)[:200]!r} leads out of the folder of "
+                f"the other paths{begin}; correct the line"
             )
         below += f"{root.below[place % 2]}{name}".encode()
         places_below.append(len(below))
@@ -295,45 +318,3 @@ def _frame_count(text: str) -> int:
     if count < 1:
         raise ValueError(text)
     return count
-
-
-def _listing(folder: str) -> set[str]:
-    try:
-        return set(os.listdir(folder))
-    except OSError:
-        return set()
-
-
-def _resized(size: tuple[int, int], short_side: int) -> tuple[int, int]:
-    return size_in_proportion(*size, short_side, _LONGEST_SHAPE)
-
-
-def _picture(path: str, short_side: int) -> tuple[tuple[int, int], np.ndarray]:
-    """Return the size of a JPEG as stored, and its pixels ``(h, w, 3)``, decoded at 1/2, 1/4 … if that is enough."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            size = image.size
-            if max(size) > _LONGEST_SHAPE * min(size):
-                raise ValueError(f"{size[0]} × {size[1]} pixels are too long for a picture")
-            image.draft(None, _resized(size, short_side))
-            return size, np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if os.path.isfile(os.path.dirname(path)):
-            raise SopeduError(
-                f"{os.path.dirname(path)}: is a file, not a folder of frames 000001.jpg …; cut it into frames first"
-            ) from error
-        there = sorted(_listing(os.path.dirname(path)))
-        found = f"{len(there)} files from {there[0]} to {there[-1]} are there" if there else "the folder is empty"
-        raise SopeduError(
-            f"{path}: no such frame ({found}); frames are numbered from 000001.jpg to the index's frame_count"
-        ) from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SopeduError(f"{path}: this frame cannot be read ({_why(error)}); prepare the clip again") from error
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
-    return " ".join((getattr(error, "strerror", None) or str(error)).split()).strip(" .")

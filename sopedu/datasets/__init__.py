@@ -1,6 +1,6 @@
 """Prepare real data: published lists, films of one's own, downloads, what became of each clip, and its health.
 
-Start with `preparing` and `health`; `converting` turns one film into one clip.
+Start with `preparing` and `health`; `converting` turns one film into one clip, `packing` packs clips into tar files.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = exports(
         "health_page": ("write_health_page",),
         "ledger": ("Row", "read_log"),
         "lists": ("Wanted", "read_list"),
+        "packing": ("Packing", "pack"),
         "preparing": ("prepare",),
     },
 )

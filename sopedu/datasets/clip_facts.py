@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sopedu.data.prepared import FRAME_ENDINGS, ClipIndex
+from sopedu.data.prepared import ClipIndex
 from sopedu.datasets.fingerprints import frame_print, sound_prints
 from sopedu.errors import SopeduError
 
@@ -81,16 +81,16 @@ def measure_clip(index: ClipIndex, row: int) -> ClipFacts:
         index: of the data set.
         row: of the clip, from 0.
     """
-    entry, facts = index[row], _named_facts(index, row)
+    facts = _named_facts(index, row)
     try:
-        facts.counted = _count_frames(index, entry.frames)
-        _measure_sound(facts, index.sound(entry, 0.0, round(LONGEST * RATE), RATE))
+        facts.counted = index.frames_held(row)
+        _measure_sound(facts, index.sound(row, 0.0, round(LONGEST * RATE), RATE))
         if facts.counted:
             _measure_frames(facts, index)
     except SopeduError as error:
         facts.problem = str(error)
     if not facts.problem and not facts.counted:
-        facts.problem = f"{entry.frames}: there is no frame"
+        facts.problem = f"{facts.frames}: there is no frame"
     return facts
 
 
@@ -131,14 +131,6 @@ def _named_facts(index: ClipIndex, row: int) -> ClipFacts:
     return ClipFacts(entry.audio, entry.frames, label, split, row, frame_count=entry.frame_count)
 
 
-def _count_frames(index: ClipIndex, folder: str) -> int:
-    try:
-        with os.scandir(index.located(folder)) as entries:
-            return sum(entry.name.endswith(FRAME_ENDINGS) for entry in entries)
-    except OSError as error:
-        raise SopeduError(f"{folder}: the frames cannot be listed ({error.strerror})") from error
-
-
 def _measure_sound(facts: ClipFacts, waveform: np.ndarray) -> None:
     facts.seconds = len(waveform) / RATE
     loudness = np.abs(waveform)
@@ -169,7 +161,7 @@ def _measure_frames(facts: ClipFacts, index: ClipIndex) -> None:
     last = min(facts.counted, facts.frame_count)
     firsts = np.unique(np.linspace(1, max(1, last - 1), _PAIRS).astype(int)).tolist()
     numbers = sorted({number for first in firsts for number in (first, first + 1) if number <= last})
-    pictures = index.pictures(index[facts.row], numbers, _SIDE).astype(np.float32).mean(-1)
+    pictures = index.pictures(facts.row, numbers, _SIDE).astype(np.float32).mean(-1)
     seen = dict(zip(numbers, pictures, strict=True))
     facts.black_share = float(np.mean([cells.max() < _BLACK for cells in seen.values()]))
     pairs = [(seen[first], seen[first + 1]) for first in firsts if first + 1 in seen]

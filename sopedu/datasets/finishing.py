@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections import Counter
@@ -10,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sopedu.data.index_files import write_index
 from sopedu.datasets.converting import WORK
 from sopedu.datasets.ledger import OK, Row, read_log, write_ledger
 from sopedu.datasets.splits import SPLITS, assign_splits
 from sopedu.errors import SopeduError
-from sopedu.files import written_aside
 
 LEDGER = "clips.csv"
 SETTINGS = "prepare.json"
@@ -89,8 +88,7 @@ def _write_index(path: Path, rows: Iterable[Row]) -> None:
     if not lines:
         path.unlink(missing_ok=True)
         return
-    with written_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(lines)
+    write_index(path, lines)
 
 
 def known_rows(root: Path) -> dict[str, Row]:

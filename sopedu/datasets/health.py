@@ -10,8 +10,6 @@ The clips are measured one by one, in as many processes as wanted; 1.3 kB per cl
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -22,14 +20,15 @@ from typing import Any
 import numpy as np
 
 from sopedu.data import IndexClips
+from sopedu.data.index_files import write_index
 from sopedu.data.index_sounds import find_frame_rate
 from sopedu.data.prepared import ClipIndex, read_index
+from sopedu.data.shards import SHARD_COLUMNS
 from sopedu.datasets.belonging import judge_belonging
 from sopedu.datasets.clip_facts import LONGEST, ClipFacts, MeasureJob, crashed_measurement, measured
 from sopedu.datasets.fingerprints import same_pictures, same_sounds
 from sopedu.datasets.workers import Workers
 from sopedu.errors import SopeduError
-from sopedu.files import written_aside
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 
 #: What is looked for: kind → what it means.
@@ -213,15 +212,12 @@ def write_cleaned(report: HealthReport, keep: Sequence[str] = ()) -> list[Path]:
         path = Path(index.path)
         rows = range(number, number + len(index))
         number += len(index)
-        kept = [report.clips[row] for row in rows if row not in dropped]
+        kept = [row for row in rows if row not in dropped]
         if not kept:
             raise SopeduError(f"{path}: no clip is without a fault, so there is nothing to keep; see the report")
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerows((clip.audio, clip.frames, clip.counted or clip.frame_count) for clip in kept)
         goal = path.with_name(f"{path.stem}.clean.csv")
-        with written_aside(goal) as unfinished:
-            unfinished.write_text(text.getvalue(), encoding="utf-8")
+        columns = (index.columns(report.clips[row].row, report.clips[row].counted) for row in kept)
+        write_index(goal, columns, SHARD_COLUMNS if index.shards else ())
         written.append(goal)
     return written
 

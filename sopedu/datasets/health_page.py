@@ -68,7 +68,7 @@ def _pictures(index: ClipIndex, row: int, counted: int) -> list[str]:
     entry, pictures = index[row], []
     for number in np.unique(np.linspace(1, max(1, min(counted, entry.frame_count)), _PICTURES).astype(int)):
         try:
-            picture = index.pictures(entry, [int(number)], _HEIGHT)[0]
+            picture = index.pictures(row, [int(number)], _HEIGHT)[0]
         except SopeduError:
             continue  # the fault says so
         written = io.BytesIO()
@@ -79,6 +79,6 @@ def _pictures(index: ClipIndex, row: int, counted: int) -> list[str]:
 
 def _sound(index: ClipIndex, row: int) -> np.ndarray | None:
     try:
-        return index.sound(index[row], 0.0, round(_SECONDS * RATE), RATE)
+        return index.sound(row, 0.0, round(_SECONDS * RATE), RATE)
     except SopeduError:
         return None

@@ -1,7 +1,8 @@
-"""Find out what the source of a data set is."""
+"""Find out what the source of a data set is, and where the indexes of a prepared one are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sopedu.datasets.films import is_part, listed, require_folder
@@ -45,3 +46,21 @@ def open_source(source: str | Path, films: str | Path | None = None) -> Source:
     if not parts:
         parts = [entry.path for entry in listed(require_folder(films, "films")) if is_part(entry.name)]
     return TarParts(parts, str(source)) if parts else ListedFilms(source, films)
+
+
+def index_files(places: Sequence[Path]) -> list[Path]:
+    """Return the index files at some places: files as they are, of a folder its train.csv, val.csv and test.csv.
+
+    Args:
+        places: files and folders.
+
+    Raises:
+        SopeduError: a folder holds none of them.
+    """
+    found = []
+    for place in places:
+        inside = [place / name for name in ("train.csv", "val.csv", "test.csv") if (place / name).is_file()]
+        if place.is_dir() and not inside:
+            raise SopeduError(f"{place}: holds no train.csv, val.csv or test.csv; give the path of an index")
+        found += inside or [place]
+    return found

@@ -22,6 +22,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from sopedu.datasets.converting import WORK, ClipFormat, ClipJob, crashed_clip, prepare_clip
+from sopedu.datasets.disk import require_space, spoken_size
 from sopedu.datasets.finishing import SETTINGS, Prepared, finished, known_rows, log_path
 from sopedu.datasets.ledger import AGAIN, OK, Log, Row
 from sopedu.datasets.opening import open_source
@@ -151,7 +152,7 @@ class _Run:
         """
         free = shutil.disk_usage(self.root).free
         if not self.source.counted:
-            say(f"clips are counted while the tar parts are read; {_size(free)} are free at {self.root}")
+            say(f"clips are counted while the tar parts are read; {spoken_size(free)} are free at {self.root}")
             return
         total, cut_seconds, whole, films = 0, 0.0, 0, list[str]()
         self.left = 0
@@ -177,13 +178,10 @@ class _Run:
         seconds = cut_seconds + whole * _mean_seconds(films)
         needed = round(seconds * _BYTES_PER_SECOND)
         say(
-            f"{self.left} of {total} clips to prepare, {seconds / 3600:.1f} h of film: about {_size(needed)} of disk, "
-            f"{_size(free)} are free at {self.root}"
+            f"{self.left} of {total} clips to prepare, {seconds / 3600:.1f} h of film: about {spoken_size(needed)} of "
+            f"disk, {spoken_size(free)} are free at {self.root}"
         )
-        if needed > free:
-            raise SopeduError(
-                f"{self.root}: about {_size(needed)} are needed, {_size(free)} are free; choose another disk"
-            )
+        require_space(self.root, needed)
 
     def rows(self, workers: Workers, spool: Path) -> Iterator[Row]:
         """Yield the row of each clip that is left, as soon as it is known."""
@@ -308,7 +306,3 @@ def _mean_seconds(films: list[str]) -> float:
         with suppress(SopeduError):
             lengths.append(probe(film).duration)
     return sum(lengths) / len(lengths) if lengths else 0.0
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

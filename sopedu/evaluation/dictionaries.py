@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -29,7 +28,6 @@ from sopedu.config import SpectrogramConfig
 from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.index_clips import IndexClips
 from sopedu.data.mixing import NOBODY
-from sopedu.errors import SopeduError
 from sopedu.evaluation.pairs import TestPairs
 from sopedu.machine import usable_cores
 from sopedu.model.checkpoints import Checkpoint
@@ -216,12 +214,7 @@ def _origin(solos: ClipDataset, members: _Members) -> str:
 
 def _state(solos: IndexClips, place: int) -> bytes:
     entry = solos.index[place]
-    path = solos.index.located(entry.audio)
-    try:
-        state = os.stat(path)
-    except OSError as error:
-        raise SopeduError(f"{path}: cannot be read ({error.strerror}); take its row out of the index") from error
-    return f"{entry}, {state.st_size}, {state.st_mtime_ns}".encode()
+    return f"{entry}, {solos.index.files.state(place, entry)}".encode()
 
 
 def _kept(name: str, key: Sequence[Any], make: Callable[[], torch.Tensor]) -> torch.Tensor:

@@ -41,6 +41,7 @@ OPTIONS = {
     "lessons": "open",
     "benchmark": "preset steps set data json",
     "weights": "from url",
+    "pack": "out size root jobs json",
     "toyband sheet": "out split",
     "toyband render": "out solos split video seconds size seed",
     "toyband film": "pair seed split seconds",

@@ -57,8 +57,8 @@ def test_a_list_that_was_written_elsewhere_is_read_as_it_is(music, how):
     assert (clips.index.missing(), clips.class_names) == ([], ("cello", "tuba"))
     assert Path(clips.index.root) in (music, music.parent)
     found = clips.index[1]
-    assert clips.index.located(found.audio) == str(music / "audio/cello/1.wav")
-    assert clips.index.located(found.frames) == str(music / "frames/cello/1")
+    assert clips.index.files.located(found.audio) == str(music / "audio/cello/1.wav")
+    assert clips.index.files.located(found.frames) == str(music / "frames/cello/1")
     assert clips.check_files() == [] and clips[3].waveform.any()
 
 
@@ -130,7 +130,7 @@ def test_a_link_to_a_large_disk_is_followed_by_naming_its_folder(music, tmp_path
     (music / "audio").symlink_to(disk / "audio")
     (music / "train.csv").write_text(rows("."), encoding="utf-8")
     with pytest.raises(SopeduError, match="a link leads out of .* or name the folder of both by --root"):
-        read_index(music / "train.csv").located("audio/tuba/0.wav")
+        read_index(music / "train.csv").files.located("audio/tuba/0.wav")
 
 
 @given(st.text(alphabet=st.sampled_from("ab./\\ :\0é-"), max_size=12))
@@ -173,3 +173,15 @@ def test_frames_may_be_png_and_lie_in_folders_that_are_called_like_videos(music)
     (music / "train.csv").write_text("audio/tuba/0.wav,frames/film.mp4,32\n", encoding="utf-8")
     with pytest.raises(SopeduError, match=r"film\.mp4: is a file, not a folder of frames"):
         IndexClips(music / "train.csv", CONFIG)[0]
+
+
+def test_a_letter_and_a_colon_inside_a_path_are_no_drive(music):
+    """Linux allows colons in names: ``clips/a:/b`` stays, and ``C:/clips`` loses its drive."""
+    for name in ("clips/a:b.wav", "clips/a:/b.wav", "my a:/b.wav", "aa:/b.wav"):
+        assert plain_path(name, "x") == name
+    assert plain_path("C:/clips/b.wav", "x") == plain_path("C:\\clips\\b.wav", "x") == "/clips/b.wav"
+    (music / "audio/tuba").rename(music / "audio/take a:")
+    (music / "frames/tuba").rename(music / "frames/take a:")
+    (music / "train.csv").write_text(rows(".").replace("tuba", "take a:"), encoding="utf-8")
+    index = read_index(music / "train.csv")
+    assert (index.missing(), index.class_names) == ([], ("cello", "take a:"))
