@@ -290,6 +290,11 @@ def test_the_hint_comes_with_the_second_failure_of_the_same_exercise():
     assert exercises.check_shapes({}).hint.endswith("corners?"), "a question keeps its mark, without a full stop"
 
 
+def test_rounding_errors_of_a_check_read_as_zero():
+    message = exercises.check_best_real_mask(lambda source, mixture: source.abs() / mixture.abs()).message
+    assert message.endswith("the first at position 1: expected 0, found 1.")
+
+
 # --- what a learner's code cannot do
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 _LONGEST = 60  # characters of a value in a message
+_NOISE = 1e-12  # smaller expected numbers are rounding errors of a check, and read as 0
 _MOST = 10_000  # items that are taken from a generator, which may be endless
 
 
@@ -80,6 +81,7 @@ def _difference(found: Any, expected: Any, tolerance: float) -> str:
     if isinstance(expected, str):
         return "" if isinstance(found, str) and found == expected else f"expected {expected!r}, found {short(found)}"
     wanted = np.asarray(_numbers(expected), dtype=float)
+    wanted = np.where(np.abs(wanted) < _NOISE, 0.0, wanted)
     try:
         numbers = _numbers(found)
     except (TypeError, ValueError, OverflowError):
