@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sopedu.cli.listening import listening_plan, show_listening
 from sopedu.cli.options import (
     CheckpointArgument,
     DeviceOption,
@@ -66,6 +67,9 @@ def evaluate(
         bool, typer.Option("--localization", help="Also score the sound map and places in it (toy band).")
     ] = False,
     scenes: Annotated[int, typer.Option(help="Scenes for --localization.", min=1)] = 200,
+    listening: Annotated[
+        bool, typer.Option("--listening", help="Also score what the model keeps of sounds that are not its picture's.")
+    ] = False,
     dictionaries: Annotated[
         bool,
         typer.Option(
@@ -86,11 +90,11 @@ def evaluate(
     from sopedu.model import load_checkpoint
 
     of_pairs = by_class or same_class or any(value is not None for value in (csv_file, sounds, pair_list, save_pairs))
-    of_pairs = of_pairs or sources != 2
+    of_pairs = of_pairs or listening or sources != 2
     if vggss is not None and (data == "toyband" or localization or of_pairs):
         raise SopeduError(
-            "--vggss needs --data FOLDER of clips, and goes with none of --localization, --sounds, --sources, "
-            "--by-class, --same-class, --csv, --pair-list"
+            "--vggss needs --data FOLDER of clips, and goes with none of --localization, --listening, --sounds, "
+            "--sources, --by-class, --same-class, --csv, --pair-list"
         )
     if pairs == 0 and vggss is None and (not localization or of_pairs):
         raise SopeduError("--pairs 0 scores the sound map alone: add --localization and leave out what is about pairs")
@@ -106,10 +110,13 @@ def evaluate(
         asked |= {"sounds": sounds, "sources": sources, "same_class": same_class, "dictionaries": dictionaries}
         asked |= {"root": root, "frame_rate": frame_rate, "listed": pair_list, "save_pairs": save_pairs}
         scenes = scenes if localization else 0
-        say(f"plan: evaluate {checkpoint}: {_work(loaded, asked, scenes)}{goal}")
+        more = listening_plan(loaded, asked) if listening else ""
+        say(f"plan: evaluate {checkpoint}: {_work(loaded, asked, scenes)}{more}{goal}")
         figures = _evaluate_on_pairs(loaded, asked, by_class, csv_file, say) if pairs != 0 else {}
         if scenes:
             figures = _evaluate_localization(loaded, scenes, seed, figures, say)
+        if listening:
+            figures["listening"] = show_listening(loaded, asked, say)
     say(f"protocol: {figures['protocol']}")
     write_figures(json_file, figures)
 

@@ -22,6 +22,7 @@ from sopedu.video import VideoInfo
 _START = 5.0  # seconds until a command has loaded what it needs
 _SCORING = 0.12  # seconds per held-out mixture
 _DICTIONARIES = 0.3  # seconds per held-out mixture
+_LISTENING = 0.4  # seconds per held-out mixture
 LEARNING = 12.0  # seconds per class, to learn the dictionaries
 _RENDERING = 5.0  # seconds for the solos that a model is scored on
 _LOCALIZATION = 0.08  # seconds per scene
@@ -61,14 +62,21 @@ def evaluation_seconds(
         sources: per mixture.
         dictionaries: pairs are also separated by dictionaries, which are in the cache already.
     """
-    config = checkpoint.config
-    size, device = config.frames.size, next(checkpoint.model.parameters()).device
-    waveform = torch.zeros(1, config.spectrogram.samples, device=device)
-    frames = torch.zeros(1, 2, config.frames.count, 3, size, size, dtype=torch.uint8)
-    prediction = _duration(lambda: predict_masks(checkpoint.model, waveform, frames))
+    prediction = _prediction(checkpoint)
     each = _SCORING * (sources / 2) ** 2 + 5 * prediction + (_DICTIONARIES if dictionaries else 0.0)
     seconds = pairs * each + scenes * (_LOCALIZATION + 6 * prediction)
     return _START + seconds + (_RENDERING if rendered else 0.0)
+
+
+def listening_seconds(checkpoint: Checkpoint, pairs: int, sources: int = 2) -> float:
+    """Estimate the seconds that :func:`sopedu.evaluation.evaluate_listening` takes, from one prediction of the model.
+
+    Args:
+        checkpoint: the model.
+        pairs: held-out mixtures.
+        sources: per mixture.
+    """
+    return pairs * (_LISTENING * (sources / 2) ** 2 + 12 * _prediction(checkpoint))
 
 
 def rendering_seconds(solos: int, seconds: float, size: int, frame_rate: float) -> float:
@@ -103,6 +111,15 @@ def separation_seconds(info: VideoInfo, seconds: float, videos: int) -> float:
     """
     megapixels = info.width * info.height / 1e6 * (info.frame_rate or 25.0)
     return _START + seconds * (_SEPARATION + megapixels * (_DECODING + _WRITING * videos))
+
+
+def _prediction(checkpoint: Checkpoint) -> float:
+    """Return the seconds that the masks of one mixture of two take."""
+    config = checkpoint.config
+    size, device = config.frames.size, next(checkpoint.model.parameters()).device
+    waveform = torch.zeros(1, config.spectrogram.samples, device=device)
+    frames = torch.zeros(1, 2, config.frames.count, 3, size, size, dtype=torch.uint8)
+    return _duration(lambda: predict_masks(checkpoint.model, waveform, frames))
 
 
 def _duration(work: Callable[[], object]) -> float:

@@ -11,11 +11,21 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "dictionaries": ("Dictionaries", "choose_dictionaries", "classes_seen", "find_activations", "learn_spectra"),
+        "listening": ("evaluate_listening",),
+        "listening_tables": ("listening_markdown", "listening_text"),
         "localization": ("evaluate_localization", "localization_table", "map_table"),
         "pairs": ("TestPairs", "held_out_pairs", "predict_masks", "separate_pairs"),
         "report": ("write_report",),
         "separation": ("evaluate",),
-        "statistics": ("bootstrap_interval", "class_matrix", "class_table", "pairs_csv", "score_markdown", "summarise"),
+        "statistics": (
+            "bootstrap_interval",
+            "class_matrix",
+            "class_table",
+            "means_with_intervals",
+            "pairs_csv",
+            "score_markdown",
+            "summarise",
+        ),
         "vggss": ("evaluate_vggss",),
     },
 )

@@ -22,6 +22,7 @@ from sopedu.audio.metrics import bss_eval
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import to_dict
 from sopedu.errors import SopeduError
+from sopedu.evaluation.listening_tables import listening_tables
 from sopedu.evaluation.pairs import TestPairs, predict_masks
 from sopedu.evaluation.statistics import class_matrix
 from sopedu.localization.maps import peak
@@ -65,7 +66,8 @@ def write_report(
         path: the file; its folder must exist. It appears under its name only when it is complete.
         checkpoint: the model.
         history: records of its training, as in `Run.history`; may be empty.
-        figures: what :func:`sopedu.evaluation.separation.evaluate` returns; with `localization`, if it was measured.
+        figures: what :func:`sopedu.evaluation.separation.evaluate` returns; with `localization` and `listening` (what
+            :func:`sopedu.evaluation.evaluate_listening` returns), if they were measured.
         pairs: held-out mixtures to look at and listen to.
         rows: what :func:`sopedu.evaluation.baselines.estimates_by_row` returns for these pairs.
         examples: number of mixtures shown, of varied classes and not the best ones.
@@ -89,9 +91,10 @@ def write_report(
         "report.html",
         title=title,
         model=checkpoint.describe(),
-        figures={"localization": None, "sources": 2, **figures},
+        figures={"localization": None, "listening": None, "sources": 2, **figures},
         intervals={row: _ends(scores["sdr"]) for row, scores in intervals.items()},
         beyond=_beyond(figures),
+        listening=_listening(figures.get("listening")),
         classes=_classes(figures) if figures.get("by_classes") else None,
         rows=named,
         chart=plots.plot_scores(table, intervals=intervals),
@@ -119,6 +122,13 @@ def _ends(interval: Sequence[float | None]) -> str:
 
 def _classes(figures: Mapping[str, Any]) -> Figure:
     return plots.plot_classes(*class_matrix(figures["by_classes"]), figures["by_class"])
+
+
+def _listening(figures: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Tables and curve of what the model keeps of sounds; None if it was not measured."""
+    if figures is None:
+        return None
+    return {"tables": listening_tables(figures), "curve": plots.plot_thresholds(figures["curve"])}
 
 
 def _beyond(figures: Mapping[str, Any]) -> str:

@@ -17,21 +17,19 @@ import torch
 
 from sopedu.audio.metrics import bss_eval_rows, si_sdr
 from sopedu.config import SpectrogramConfig
-from sopedu.data.clips import ClipDataset
-from sopedu.data.index_clips import IndexClips
-from sopedu.data.recordings import SoundFolderClips
-from sopedu.errors import SopeduError, whole_number
-from sopedu.evaluation.baselines import class_spectra, estimates_by_row, held_out_clips, same_class_frames
+from sopedu.errors import SopeduError
+from sopedu.evaluation.baselines import class_spectra, estimates_by_row, same_class_frames
 from sopedu.evaluation.dictionaries import dictionary_rows
-from sopedu.evaluation.pair_lists import data_protocol, read_pair_list, save_pair_list
+from sopedu.evaluation.held_out import indexed, mixtures_protocol, open_held_out
+from sopedu.evaluation.pair_lists import save_pair_list
 from sopedu.evaluation.pairs import TestPairs, held_out_pairs
-from sopedu.evaluation.statistics import LEVEL, RESAMPLES, summarise
+from sopedu.evaluation.statistics import summarise
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 
 #: Scores of every row of a table.
 SCORES = ("sdr", "sir", "sar", "si_sdr")
 _ROWS_OF_ONE_CLASS = ("mixture", "model", "ideal_binary_mask", "ideal_ratio_mask", "swapped")
-_PAIRS = 64
+_SCORED = "BSS Eval v3 (512 taps) without permutation, mean over sources"
 
 
 def evaluate(
@@ -119,52 +117,29 @@ def evaluate_with_examples(
         figures, pairs, and estimates by row.
     """
     checkpoint = as_checkpoint(checkpoint)
-    config, most, seed = checkpoint.config, pairs, whole_number(seed, "seed", 0)
-    pairs = whole_number(_PAIRS if pairs is None else pairs, "pairs", 1)
-    sources = whole_number(sources, "sources", 2)
     if same_class and sounds is not None:
         raise SopeduError("mixtures of one class need different players: recordings in a folder do not name theirs")
-    instruments = (instruments,) if isinstance(instruments, str) else instruments
-    names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
-    clips, known = held_out_clips(config, data, names, sources * pairs, seed, sounds, root, frame_rate)
-    listing = None if listed is None else read_pair_list(listed, _indexed(clips), most)
-    test = held_out_pairs(clips, pairs, seed, sources, members=None if listing is None else listing.members)
+    held = open_held_out(checkpoint, data, pairs, seed, instruments, sounds, sources, root, frame_rate, listed)
+    clips, known, test, sound = held.clips, held.known, held.pairs, checkpoint.config.spectrogram
     if save_pairs is not None:
-        save_pair_list(save_pairs, _indexed(clips), test.members)
-    alike = held_out_pairs(clips, pairs, seed, sources, same_class=True) if same_class else None
+        save_pair_list(save_pairs, indexed(clips), test.members)
+    count, sources = test.labels.shape
+    alike = held_out_pairs(clips, count, held.seed, sources, same_class=True) if same_class else None
     spectra = class_spectra(known)
-    rows = estimates_by_row(checkpoint, test, spectra, same_class_frames(clips, test, seed))
+    rows = estimates_by_row(checkpoint, test, spectra, same_class_frames(clips, test, held.seed))
     nmf, found = dictionary_rows(checkpoint, test, known) if dictionaries else ({}, {})
     rows |= nmf
-    table, counts, summary = _scored(test, rows, config.spectrogram)
-    figures = _figures(test, rows, table, config.spectrogram, listing is not None) | counts | found
-    figures |= {"seed": seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
+    table, counts, summary = _scored(test, rows, sound)
+    figures = _figures(test, rows, table) | counts | found
+    figures["protocol"] = held.protocol(f"{_SCORED}; leak: mean energy relative to the mixture in dB", sound)
+    figures |= {"seed": held.seed, "instruments": list(clips.class_names), "device": checkpoint.device, "table": table}
     figures |= summary
     if alike is not None:
         figures["same_class"] = _same_class(checkpoint, alike, spectra)
-    if isinstance(clips, IndexClips):
-        how = f"pairs: drawn by seed {seed}" if listing is None else listing.protocol
-        figures["protocol"] += f"; {data_protocol(clips, test.members, how)}"
-        figures["notes"] = [] if listing is None else list(listing.notes)
-    if isinstance(clips, SoundFolderClips):
-        figures["protocol"] += f"; {clips.protocol}"
-        figures["notes"] = clips.notes
-    return figures, test, rows
+    return figures | ({} if held.notes is None else {"notes": held.notes}), test, rows
 
 
-def _indexed(clips: ClipDataset) -> IndexClips:
-    if not isinstance(clips, IndexClips):
-        raise SopeduError("a list of pairs names clips of an index: give --data INDEX.csv")
-    return clips
-
-
-def _figures(
-    pairs: TestPairs,
-    rows: dict[str, torch.Tensor],
-    table: dict[str, dict[str, float]],
-    sound: SpectrogramConfig,
-    listed: bool,
-) -> dict[str, Any]:
+def _figures(pairs: TestPairs, rows: dict[str, torch.Tensor], table: dict[str, dict[str, float]]) -> dict[str, Any]:
     """The figures that a reader looks for first, by name."""
     figures = _of_model(table) | {"sdr_same_class_picture": None}  # unless each class has two clips
     figures |= {f"sdr_{row}": scores["sdr"] for row, scores in table.items() if row != "model"}
@@ -173,7 +148,6 @@ def _figures(
         "leak_absent": leak(rows["absent"], rows["mixture"]) if "absent" in rows else None,
         "pairs": len(pairs.mixture),
         "sources": pairs.sources.shape[1],
-        "protocol": f"{_protocol(pairs, sound, listed=listed)}; leak: mean energy relative to the mixture in dB",
     }
 
 
@@ -182,28 +156,13 @@ def _of_model(table: dict[str, dict[str, float]]) -> dict[str, Any]:
     return scores | {"sdr_improvement": table["model"]["sdr"] - table["mixture"]["sdr"]}
 
 
-def _protocol(pairs: TestPairs, sound: SpectrogramConfig, same_class: bool = False, listed: bool = False) -> str:
-    """How the scores of pairs were measured."""
-    count = pairs.sources.shape[1]
-    classes = len(np.unique(pairs.labels)) if same_class else len(pairs.class_names)
-    groups = "pairs" if count == 2 else f"groups of {count}"
-    kind = f"of one class, {classes} classes in turn" if same_class else f"all {groups} of {classes} classes in turn"
-    kind = f"{len(pairs.class_names)} classes, as listed" if listed else kind
-    divided = "halved" if count == 2 else f"divided by {count}"
-    return (
-        f"{len(pairs.mixture)} held-out mixtures of {count} solos, {kind}, each solo {divided}; "
-        f"{sound.counted_samples / sound.sample_rate:.2f} s at {sound.sample_rate} Hz; "
-        f"BSS Eval v3 (512 taps) without permutation, mean over sources; intervals: {LEVEL} %, {RESAMPLES} bootstrap "
-        "draws of the mixtures"
-    )
-
-
 def _same_class(checkpoint: Checkpoint, pairs: TestPairs, spectra: np.ndarray) -> dict[str, Any]:
     """Figures of mixtures of one class: its name does not tell the players apart, only what the pictures show may."""
     sound, rows = checkpoint.config.spectrogram, estimates_by_row(checkpoint, pairs, spectra)
     table, counts, summary = _scored(pairs, {row: rows[row] for row in _ROWS_OF_ONE_CLASS}, sound)
     del summary["by_classes"]  # every mixture has one class
-    notes = {"pairs": len(pairs.mixture), "protocol": _protocol(pairs, sound, same_class=True), "table": table}
+    notes = {"pairs": len(pairs.mixture), "table": table}
+    notes["protocol"] = f"{mixtures_protocol(pairs, sound, same_class=True)}; {_SCORED}"
     return _of_model(table) | counts | notes | summary
 
 

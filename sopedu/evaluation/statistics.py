@@ -67,6 +67,24 @@ def bootstrap_interval(values: Any, resamples: int = RESAMPLES, seed: int = 0) -
     return ends.reshape(2, *scores)
 
 
+def means_with_intervals(values: Any, seed: int = 0) -> list[dict[str, float | None]]:
+    """Compute means over the sources of mixtures, with the intervals of :func:`bootstrap_interval`.
+
+    Args:
+        values: ``(P, N, C)`` of N sources in each of P mixtures, for C scores; NaN where there is none.
+        seed: of the draws.
+
+    Returns:
+        ``mean``, ``low`` and ``high`` of each score, rounded; None where there is no value.
+    """
+    values = np.asarray(values, float)
+    ends = bootstrap_interval(values, seed=seed)
+    return [
+        {"mean": _mean(values[..., i], 4), "low": _number(ends[0, i], 4), "high": _number(ends[1, i], 4)}
+        for i in range(values.shape[-1])
+    ]
+
+
 def summarise(
     scores: Mapping[str, Mapping[str, np.ndarray]], classes: Sequence[Sequence[str]], seed: int = 0
 ) -> dict[str, Any]:

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = exports(
             "plot_levels",
             "plot_rates",
             "plot_scores",
+            "plot_thresholds",
         ),
         "figures": (
             "INK",

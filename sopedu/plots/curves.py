@@ -155,6 +155,38 @@ def plot_scores(
     return axes.figure
 
 
+def plot_thresholds(curve: Mapping[str, Any]) -> Figure:
+    """Draw what masks let through at every threshold, and the SDR of these binary masks.
+
+    Args:
+        curve: ``thresholds``, and for ``model`` and ``static_mask`` the shares ``own`` and ``others`` and the ``sdr``
+            at each of them, as :func:`sopedu.evaluation.evaluate_listening` returns it.
+
+    Notebook: 03_measuring_separation.
+    """
+    figure, thresholds = NotebookFigure(figsize=(8, 3.4), layout="constrained"), curve["thresholds"]
+    shares, scores = figure.subplots(1, 2)
+    shares.plot([0, 100], [0, 100], ":", color=INK, linewidth=1, label="prefers no cell")
+    for row, marker, colour in (("model", "o", VERMILION), ("static_mask", "s", GREY)):
+        found = {name: np.array(curve[row][name], float) for name in ("own", "others", "sdr")}  # None becomes NaN
+        line = {"color": colour, "marker": marker, "markersize": 4, "label": ROW_NAMES[row]}
+        # Above a threshold of 0 everything passes, above 1 nothing.
+        shares.plot(*(100 * np.concatenate([[1], found[name], [0]]) for name in ("others", "own")), **line)
+        scores.plot(thresholds, found["sdr"], **line)
+    for place in (0, len(thresholds) // 2, len(thresholds) - 1):
+        own, others = curve["model"]["own"][place], curve["model"]["others"][place]
+        if own is not None and others is not None:
+            shares.annotate(f"{thresholds[place]:g}", (100 * others, 100 * own), (6, -9), textcoords="offset points")
+    shares.set(xlabel="energy of other cells let through in %", ylabel="energy of own cells let through in %")
+    shares.set_title("Thresholds from 0 to 1", fontsize=10)
+    scores.set(xlabel="threshold of the mask", ylabel="SDR in dB")
+    scores.set_title("SDR of the binary masks", fontsize=10)
+    for axes in (shares, scores):
+        axes.grid(alpha=0.3)
+    shares.legend(frameon=False, loc="lower right")
+    return figure
+
+
 def plot_classes(
     names: Sequence[str], values: Any, means: Mapping[str, float | None], axes: Axes | None = None
 ) -> Figure:

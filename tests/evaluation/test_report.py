@@ -23,6 +23,8 @@ from sopedu.config import preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.evaluation.baselines import class_spectra, estimates_by_row
+from sopedu.evaluation.listening import evaluate_listening
+from sopedu.evaluation.listening_tables import listening_tables
 from sopedu.evaluation.pairs import held_out_pairs
 from sopedu.evaluation.report import _next_steps, write_report
 from sopedu.model.checkpoints import Checkpoint
@@ -246,6 +248,21 @@ def test_binary_targets_are_shown_as_binary_masks(material, tmp_path, monkeypatc
     _, _, _, frames, true, predicted, _, names = drawn[0]
     assert set(true.unique().tolist()) == {0, 1} and set(predicted.unique().tolist()) <= {0, 1}
     assert frames.shape == (2, 3, 64, 64) and len(names) == 2
+
+
+def test_what_the_model_keeps_of_sounds_is_shown_if_it_was_measured(material, tmp_path) -> None:
+    checkpoint, pairs, rows = material
+    found = evaluate_listening(checkpoint, pairs=2, progress=False)
+    shown = FIGURES | {"listening": found}
+    page = Page(write_report(tmp_path / "report.html", checkpoint, [], shown, pairs, rows, 0).read_text("utf-8"))
+    assert "Does it listen?" in page.text and found["protocol"] in page.text
+    assert f"the model keeps {found['own_alone']:.0%} of the energy" in page.text
+    for _, head, lines in listening_tables(found):
+        shown = [[cell for cell in row if cell] for row in page.rows]
+        assert all([cell.replace("-", "−") if i else cell for i, cell in enumerate(line) if cell] in shown
+                   for line in lines) and list(head[1:] if not head[0] else head) in shown  # fmt: skip
+    regions = [attributes["aria-label"] for _, attributes in page.tags if attributes.get("role") == "region"]
+    assert len(set(regions)) == len(regions)
 
 
 def test_faults_are_named_and_leave_nothing_behind(material, tmp_path) -> None:

@@ -247,6 +247,15 @@ def test_intervals_lie_on_their_bars_and_beside_no_number() -> None:
         assert box[0, 0] > high or box[1, 0] < low
 
 
+def test_thresholds_begin_with_everything_and_end_with_nothing_and_gaps_stay_gaps():
+    row = {"own": [0.9, 0.5, None], "others": [0.4, 0.1, None], "sdr": [3.0, 5.0, None]}
+    shares, scores = plots.plot_thresholds({"thresholds": [0.2, 0.5, 0.8], "model": row, "static_mask": row}).axes
+    model = next(line for line in shares.lines if line.get_label() == "model")
+    np.testing.assert_allclose(model.get_xydata(), [(100, 100), (40, 90), (10, 50), (np.nan, np.nan), (0, 0)])
+    assert [text.get_text() for text in shares.texts] == ["0.2", "0.5"]
+    np.testing.assert_allclose(scores.lines[0].get_xydata(), [(0.2, 3), (0.5, 5), (0.8, np.nan)])
+
+
 def test_every_pair_of_classes_has_its_number_and_every_class_its_mean() -> None:
     values = np.array([[np.nan, 12.34, -2.0], [0.5, np.nan, 6.0], [np.nan, np.nan, np.nan]])
     figure = plots.plot_classes(
