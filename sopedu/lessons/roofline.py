@@ -77,13 +77,14 @@ def convolution_costs(config: Config, bytes_per_number: int = 2) -> list[LayerCo
     return costs
 
 
-def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> NotebookFigure:
+def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float, filled: str = "") -> NotebookFigure:
     """Draw layers under the roofline of a device, and below it how much of the work each layer is.
 
     Args:
         costs: of the layers, from :func:`convolution_costs`.
         rate: of the device's arithmetic, FLOP per second.
         bandwidth: of its memory, bytes per second.
+        filled: name of a layer whose marks are filled.
     """
     figure = NotebookFigure(figsize=(8.5, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
@@ -95,7 +96,8 @@ def plot_roofline(costs: Sequence[LayerCost], rate: float, bandwidth: float) -> 
     for net, colour, marker in (("frame_net", "#D55E00", "o"), ("audio_net", "#0072B2", "s")):
         own = [cost for cost in costs if cost.name.startswith(net)]
         intensities = [cost.intensity for cost in own]
-        style = {"s": 36, "marker": marker, "facecolors": "none", "edgecolors": colour, "linewidths": 1.5, "zorder": 3}
+        faces = [colour if cost.name == filled else "none" for cost in own]
+        style = {"s": 36, "marker": marker, "facecolors": faces, "edgecolors": colour, "linewidths": 1.5, "zorder": 3}
         reached = [min(rate, bandwidth * cost.intensity) / 1e12 for cost in own]
         above.scatter(intensities, reached, **style, label=f"a layer of the {net.replace('_', ' ')}")
         below.scatter(intensities, [100 * cost.flop / total for cost in own], **style)

@@ -81,9 +81,9 @@ def _contact_sheet(path: str | Path, moments: Sequence[float], titles: Sequence[
     pictures = read_frames(path, moments, size=(_POSTER_HEIGHT, across))
     columns = min(columns, len(moments))
     rows = -(-len(moments) // columns)
-    figure = NotebookFigure(
-        figsize=(2.1 * columns, (2.1 * _POSTER_HEIGHT / across + 0.25) * rows), layout="constrained"
-    )
+    wide = min(3.3, 8.4 / columns)  # inches of one picture
+    size = (wide * columns, (wide * _POSTER_HEIGHT / across + 0.25) * rows)
+    figure = NotebookFigure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()

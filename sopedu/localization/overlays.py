@@ -50,7 +50,7 @@ class MapOverlay:
         return self._maps[low] + (position - low) * (self._maps[high] - self._maps[low])
 
     def __call__(self, time: float, frame: np.ndarray) -> np.ndarray:
-        """Return a frame with the map of its time over it, ``(H, W, 3)`` uint8.
+        """Return a frame in grey with the map of its time over it, ``(H, W, 3)`` uint8.
 
         Args:
             time: in seconds.
@@ -69,7 +69,7 @@ class MapOverlay:
 
 
 def overlay_map(frame: np.ndarray, sound_map: np.ndarray) -> np.ndarray:
-    """Lay a map over a frame: loud places glow in the colours of magma.
+    """Lay a map over a frame in grey: loud places glow in the colours of magma.
 
     Args:
         frame: ``(H, W, 3)`` uint8.
@@ -90,8 +90,20 @@ def _layers(sound_map: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, 
     return layers[..., 3:], layers[..., :3]
 
 
+def in_grey(picture: np.ndarray) -> np.ndarray:
+    """Return a picture without its colours, so that a magenta shirt is not taken for a sound.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).convert("L").convert("RGB"))
+
+
 def _laid_over(frame: np.ndarray, kept: np.ndarray, added: np.ndarray) -> np.ndarray:
-    blended = kept * frame  # at most 256 · 255: it fits in 16 bits, which are several times faster than floats
+    blended = kept * in_grey(frame)  # at most 256 · 255: it fits in 16 bits, which are several times faster than floats
     blended += added
     blended >>= 8
     return blended.astype(np.uint8)

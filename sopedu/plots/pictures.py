@@ -17,7 +17,7 @@ from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
 from sopedu.errors import SopeduError
-from sopedu.localization.overlays import overlay_map
+from sopedu.localization.overlays import in_grey, overlay_map
 from sopedu.localization.places import Box, check_box
 from sopedu.plots.figures import BLUE, VERMILION, NotebookFigure, as_array, new_axes
 
@@ -152,7 +152,7 @@ def plot_sound_colours(
 
     Notebook: 10_localize.
     """
-    picture = _grey(as_pictures(as_array(frame)[None])[0])
+    picture = in_grey(as_pictures(as_array(frame)[None])[0])
     cells = np.rint(as_array(colours) * 255).astype(np.uint8)
     tint = np.array(Image.fromarray(cells).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)) / 255
     seen = np.clip(tint.max(-1, keepdims=True) / 0.7, 0, 1)  # 0.7 is the brightest channel of the blue
@@ -204,12 +204,7 @@ def draw_picture(axes: Axes, picture: np.ndarray, boxes: Sequence[Box] = ()) -> 
 def _draw_glow(
     axes: Axes, picture: np.ndarray, values: np.ndarray, highest: float, boxes: Sequence[Box] | None
 ) -> ScalarMappable:
-    """Lay a map over a grey picture; return the colour scale, from 0 to ``highest``, for a colour bar."""
+    """Lay a map over a picture; return the colour scale, from 0 to ``highest``, for a colour bar."""
     highest = max(highest, 1e-9)
-    draw_picture(axes, overlay_map(_grey(picture), values / highest), () if boxes is None else boxes)
+    draw_picture(axes, overlay_map(picture, values / highest), () if boxes is None else boxes)
     return ScalarMappable(Normalize(0, highest), "magma")
-
-
-def _grey(picture: np.ndarray) -> np.ndarray:
-    """The picture without its colours, so that a magenta shirt is not taken for a sound."""
-    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).convert("L").convert("RGB"))

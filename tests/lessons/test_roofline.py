@@ -35,7 +35,8 @@ def test_a_layer_whose_input_needs_no_gradient_has_two_passes():
 def test_each_layer_is_slowed_by_its_own_limit():
     costs = [LayerCost("frame_net.a", 100.0, 1.0), LayerCost("audio_net.b", 10.0, 10.0)]
     assert least_seconds(costs, rate=10.0, bandwidth=1.0) == 10 + 10
-    axes = plot_roofline(costs, rate=10.0, bandwidth=1.0).axes[0]
+    axes = plot_roofline(costs, rate=10.0, bandwidth=1.0, filled="audio_net.b").axes[0]
     assert axes.get_xscale() == axes.get_yscale() == "log"
     reached = [dots.get_offsets()[0].tolist() for dots in axes.collections]
     assert reached == [[100.0, 10.0 / 1e12], [1.0, 1.0 / 1e12]]
+    assert [dots.get_facecolors()[0, 3] for dots in axes.collections] == [0, 1]  # the named layer is filled

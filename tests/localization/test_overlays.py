@@ -30,6 +30,15 @@ def test_a_map_brightens_the_loud_side_and_keeps_shape_and_type():
     assert upper[:10].mean() > upper[30:].mean() + 100
 
 
+def test_under_a_map_only_the_map_has_colours():
+    frame = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    covered = overlay_map(frame, np.array([[0.0, 1.0]])).astype(int)
+    assert np.ptp(covered[:, :15], axis=-1).max() <= 2  # magma begins at nearly black
+    assert np.ptp(covered[:, 45:], axis=-1).min() > 40
+    brightness = frame[:, :15] @ np.array([0.299, 0.587, 0.114])  # of Rec. 601
+    assert np.corrcoef(covered[:, :15].mean(-1).ravel(), brightness.ravel())[0, 1] > 0.99
+
+
 def test_between_two_windows_maps_are_blended_in_time():
     maps = np.zeros((2, 1, 2))
     maps[0, 0, 0], maps[1, 0, 1] = 2, 2  # first left, then right; the loudest of all is drawn as 1
