@@ -1,4 +1,4 @@
-"""``sopedu evaluate``: a checkpoint's scores beside their baselines, on pairs, on scenes, or on clips of VGG-SS."""
+"""``sopedu evaluate``: a checkpoint's scores beside their baselines, on pairs, scenes, clips of VGG-SS, or duets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sopedu.cli.duets import duets_plan, evaluate_on_duets
 from sopedu.cli.listening import listening_plan, show_listening
 from sopedu.cli.options import (
     CheckpointArgument,
@@ -80,6 +81,13 @@ def evaluate(
         Path | None,
         typer.Option(help="Score the map on VGG-SS instead: its vggss.json, with --data FOLDER of clips FILE.mp4."),
     ] = None,
+    duets: Annotated[
+        Path | None,
+        typer.Option(help="Score natural duets instead, without references: a folder of films, or an index of clips."),
+    ] = None,
+    regions: Annotated[
+        str | None, typer.Option(help="Players of --duets: halves (the default), places (the loudest), or a detector.")
+    ] = None,
     device: DeviceOption = "auto",
     json_file: JsonOption = None,
 ) -> None:
@@ -96,6 +104,10 @@ def evaluate(
             "--vggss needs --data FOLDER of clips, and goes with none of --localization, --listening, --sounds, "
             "--sources, --by-class, --same-class, --csv, --pair-list"
         )
+    if duets is None and regions is not None:
+        raise SopeduError("--regions says where the players of --duets are: give both")
+    if duets is not None and (vggss is not None or localization or of_pairs or pairs is not None or instruments):
+        raise SopeduError("--duets has no references: it goes with --regions, --data, --seed, --device and --json only")
     if pairs == 0 and vggss is None and (not localization or of_pairs):
         raise SopeduError("--pairs 0 scores the sound map alone: add --localization and leave out what is about pairs")
     say, loaded = printer(json_file), load_checkpoint(checkpoint, device)
@@ -105,6 +117,10 @@ def evaluate(
     if vggss is not None:
         say(f"plan: evaluate the map of {checkpoint} on the clips of {vggss} in {data}, about 1 s per clip{goal}")
         figures = _evaluate_on_vggss(loaded, vggss, data, seed, say)
+    elif duets is not None:
+        layout = {"root": root, "frame_rate": frame_rate}
+        say(f"plan: evaluate {checkpoint} on {duets_plan(loaded, duets, **layout)}{goal}")
+        figures = evaluate_on_duets(loaded, duets, say, regions=regions or "halves", data=data, seed=seed, **layout)
     else:
         asked = {"data": data, "pairs": pairs, "seed": seed, "instruments": split_names(instruments)}
         asked |= {"sounds": sounds, "sources": sources, "same_class": same_class, "dictionaries": dictionaries}

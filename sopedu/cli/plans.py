@@ -26,6 +26,7 @@ _LISTENING = 0.4  # seconds per held-out mixture
 LEARNING = 12.0  # seconds per class, to learn the dictionaries
 _RENDERING = 5.0  # seconds for the solos that a model is scored on
 _LOCALIZATION = 0.08  # seconds per scene
+_DUETS = 0.05  # seconds per second of film, to decode it and to compare its sounds
 _SEPARATION = 0.5  # seconds per second of sound
 _DECODING, _WRITING = 0.02, 0.03  # seconds per million pixels: decoded three times, and written to one video
 _BENCHMARK = 15.0  # seconds of a benchmark
@@ -66,6 +67,18 @@ def evaluation_seconds(
     each = _SCORING * (sources / 2) ** 2 + 5 * prediction + (_DICTIONARIES if dictionaries else 0.0)
     seconds = pairs * each + scenes * (_LOCALIZATION + 6 * prediction)
     return _START + seconds + (_RENDERING if rendered else 0.0)
+
+
+def duets_seconds(checkpoint: Checkpoint, seconds: float) -> float:
+    """Estimate the seconds of an evaluation on duets.
+
+    Args:
+        checkpoint: the model.
+        seconds: length of all films.
+    """
+    sound = checkpoint.config.spectrogram
+    windows = seconds * sound.sample_rate / sound.counted_samples
+    return _START + seconds * _DUETS + windows * 8 * _prediction(checkpoint)
 
 
 def listening_seconds(checkpoint: Checkpoint, pairs: int, sources: int = 2) -> float:

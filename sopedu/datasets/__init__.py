@@ -10,6 +10,7 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "duet_evaluation": ("evaluate_duets",),
         "fetching": ("Fetched", "fetch"),
         "finishing": ("Prepared", "merge_shards"),
         "health": ("HealthReport", "examine", "write_cleaned"),

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "dictionaries": ("Dictionaries", "choose_dictionaries", "classes_seen", "find_activations", "learn_spectra"),
+        "duets": ("duet_figures", "duet_table", "summarise_duets"),
         "listening": ("evaluate_listening",),
         "listening_tables": ("listening_markdown", "listening_text"),
         "localization": ("evaluate_localization", "localization_table", "map_table"),

@@ -60,7 +60,7 @@ class VideoWalk:
         Frames keep their proportions as they are shown: the shorter side becomes the size that the model was trained
         with.
         """
-        frames = _frames_of_windows(self._part, self._checkpoint.config.frames, self.centres)
+        frames = frames_of_windows(self._part, self._checkpoint.config.frames, self.centres)
         level = self._mixture.level(self._sound)
         return walk_windows(self._checkpoint, self.starts, self._mixture.read, frames, level)
 
@@ -126,8 +126,14 @@ def _heard(
     return np.concatenate([heard, *alone])
 
 
-def _frames_of_windows(part: VideoPart, config: FramesConfig, centres: Sequence[float]) -> Iterator[torch.Tensor]:
-    """Frames ``(S, 3, H, W)`` uint8 of every window, from one walk over the pictures."""
+def frames_of_windows(part: VideoPart, config: FramesConfig, centres: Sequence[float]) -> Iterator[torch.Tensor]:
+    """Yield the frames ``(S, 3, H, W)`` uint8 of every window, from one walk over the pictures.
+
+    Args:
+        part: of the video.
+        config: which frames a window has, and their size.
+        centres: times in seconds of the middles of the windows, ascending.
+    """
     last = max(0.0, part.seconds)
     wanted = [[min(max(0.0, time), last) for time in config.times(centre)] for centre in centres]
     ascending = sorted({time for times in wanted for time in times})

@@ -33,7 +33,7 @@ OPTIONS = {
     "train": "preset data out set from heads-of resume validation-pairs keep tensorboard root frame-rate find-rate",
     "sweep": "out grid seeds preset data set from heads-of pairs evaluation-seeds processes budget resume json",
     "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes "
-    "dictionaries vggss pair-list save-pairs root frame-rate device json",
+    "dictionaries vggss pair-list save-pairs root frame-rate duets regions device json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
     "device json",
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",
@@ -108,6 +108,10 @@ MISTAKES = {
     "evaluate run/checkpoint --sounds nowhere": "nowhere: no such folder",
     "evaluate run/checkpoint --pairs 0": "--pairs 0 scores the sound map alone: add --localization",
     "evaluate run/checkpoint --pairs 0 --localization --by-class": "leave out what is about pairs",
+    "evaluate run/checkpoint --duets film.mp4 --by-class": "--duets has no references: it goes with --regions",
+    "evaluate run/checkpoint --duets nowhere": "nowhere: cannot be listed",
+    "evaluate run/checkpoint --duets film.mp4 --regions thirds": "no detector is called 'thirds'",
+    "evaluate run/checkpoint --regions halves": "--regions says where the players of --duets are: give both",
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box a,b,c,d": "--box a,b,c,d: write four numbers",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box 0.5,0,0.2,1": "box 0.5,0,0.2,1: write",
@@ -193,6 +197,14 @@ def test_a_map_scored_alone_has_its_figures_at_the_top_and_where_they_are_beside
     sopedu(f"evaluate {checkpoint} --pairs 1 --no-dictionaries --localization --scenes 2 --json both.json")
     both = json.loads(Path("both.json").read_text())
     assert both["localization"] == found and "peak_in_player" not in both and "sdr" in both
+
+
+def test_duets_are_judged_without_references_beside_ways_to_cheat(checkpoint):
+    status, out, _ = sopedu(f"evaluate {checkpoint} --duets film.mp4 --json duets.json")
+    figures = json.loads(Path("duets.json").read_text())
+    assert status == 0 and "on 1 films of film.mp4, 3 s, about" in out and "* reveals this way to cheat" in out
+    assert figures["films"] == 1 and figures["table"]["mixture"]["rest"] == 0 and figures["per_film"][0]["rest"] < 0
+    assert figures["table"]["model"]["absent"] is None and "note: no absent instrument for 1 of 1 films" in out
 
 
 #: Every command with a checkpoint, in a cheap form.
