@@ -216,14 +216,21 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
     margin = _filter_reach(from_rate, to_rate) * step_in
     chunk = ceil(from_rate / step_in) * step_in
     held, before = np.zeros(0, np.float32), 0  # `before` of its samples are there for the filter only
+    waiting, count = list[np.ndarray](), 0
     for block in blocks:
-        held = np.concatenate([held, np.asarray(block, np.float32)])
+        waiting.append(np.asarray(block, np.float32))
+        count += len(waiting[-1])
+        if len(held) + count < before + chunk + margin:
+            continue
+        held, count = np.concatenate([held, *waiting]), 0
+        waiting.clear()
         while len(held) >= before + chunk + margin:
             done = resample(held[: before + chunk + margin], from_rate, to_rate)
             first = before // step_in * step_out
             yield done[first : first + chunk // step_in * step_out]
             kept = min(margin, before + chunk)
             held, before = held[before + chunk - kept :], kept
+    held = np.concatenate([held, *waiting])
     rest = resample(held, from_rate, to_rate)[before // step_in * step_out :] if len(held) > before else held[:0]
     if len(rest):
         yield rest

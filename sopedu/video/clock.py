@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sopedu.errors import SopeduError
-from sopedu.video.streams import moving_pictures, opened, sounds
+from sopedu.video.streams import moving_pictures, opened, seconds_of, sounds
 
 # Timestamps that go back by more than this are a new clock; less is a packet that overlaps or is out of order.
 _BACK_SECONDS = 1.0
@@ -122,7 +122,7 @@ class _Stream:
     """What is known about one stream while the packets of a file are read."""
 
     def __init__(self, stream: Any) -> None:
-        self.number, self.is_picture = stream.index, stream.type == "video"
+        self.number, self.is_picture, self.base = stream.index, stream.type == "video", stream.time_base
         rate = (stream.average_rate or stream.guessed_rate) if self.is_picture else None
         self.usual = float(1 / rate) if rate else 0.0
         self.reorders = bool(self.is_picture and stream.codec_context.has_b_frames)
@@ -159,14 +159,15 @@ def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> C
             if packet is None:
                 break
             stamp = packet.pts if packet.pts is not None else packet.dts
-            lasting = float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
             stream = seen.get(packet.stream_index)
+            base = stream.base if stream is not None else packet.time_base
+            lasting = seconds_of(packet.duration or 0, base) if base else 0.0
             if stream is None:
-                if stamp is not None and packet.time_base:
-                    other_end = max(other_end, float(stamp * packet.time_base) + lasting)
+                if stamp is not None and base:
+                    other_end = max(other_end, seconds_of(stamp, base) + lasting)
                 continue
-            if stamp is not None and packet.time_base:
-                _place(stream, epochs, packet, float(stamp * packet.time_base), lasting)
+            if stamp is not None and base:
+                _place(stream, epochs, packet, seconds_of(stamp, base), lasting)
             elif stream.first_pts is None and packet.size:
                 stream.before_stamps += 1
             if stream.first_shown is None and stream.tried < _TRIED_PACKETS:
@@ -198,7 +199,7 @@ def _place(stream: _Stream, epochs: list[_Epoch], packet: Any, time: float, last
     stream.last = time
     if stream.first_pts is None:
         stream.first_pts = time
-        stream.first_dts = float(packet.dts * packet.time_base) if packet.dts is not None else None
+        stream.first_dts = seconds_of(packet.dts, stream.base) if packet.dts is not None else None
     stream.has_pts |= packet.pts is not None
     lasting = lasting or stream.usual
     at = stream.epoch

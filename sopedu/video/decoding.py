@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from functools import lru_cache
-from math import atan2, inf, pi
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ import numpy as np
 from sopedu.audio.channels import ChannelLevels, Mix, samples_of
 from sopedu.errors import SopeduError
 from sopedu.video.clock import Clock, clock_of
-from sopedu.video.streams import KINDS, check_size, chosen_stream, opened
+from sopedu.video.sparing import TIME_TOLERANCE_SECONDS, Doubtful, Sparing
+from sopedu.video.streams import KINDS, check_size, chosen_stream, opened, seconds_of
 
-# Timestamps may be rounded to milliseconds: a picture that begins this little after a time is the one meant.
-TIME_TOLERANCE_SECONDS = 0.001
 # After a seek, sound decoders need some packets before their output is right (Opus: 80 ms).
 _SOUND_WARM_UP_SECONDS = 1.0
 # Sound continues without a gap unless its timestamps jump by more than this.
@@ -63,6 +62,7 @@ class _FrameTimes:
 
     def __init__(self, stream: Any, clock: Clock) -> None:
         self._is_video, self._zero, self._usual = stream.type == "video", clock.zero, clock.usual.get(stream.index, 0.0)
+        self._base = stream.time_base
         self._following = clock.starts.get(stream.index, 0.0)  # taken for a frame without a time of its own
         self._waiting: deque[int] | None = deque() if stream.index in clock.decoding_order else None
         self._last: dict[str, float] = {"pts": -inf, "dts": -inf}
@@ -77,7 +77,7 @@ class _FrameTimes:
         """Return the time of the next decoded frame."""
         if self._is_video:
             ticks = self._ticks(frame)
-            time = float(ticks * frame.time_base) - self._zero if ticks is not None else self._following
+            time = seconds_of(ticks, self._base) - self._zero if ticks is not None else self._following
             self._following = time + self._usual
         else:
             time = frame.time - self._zero if frame.time is not None else self._following
@@ -99,7 +99,13 @@ class _FrameTimes:
 
 
 def decoded_frames(
-    path: Path, kind: str, start: float, number: int | None = None, skipped: list[float] | None = None
+    path: Path,
+    kind: str,
+    start: float,
+    number: int | None = None,
+    skipped: list[float] | None = None,
+    threads: bool = True,
+    times: Sequence[float] | np.ndarray | None = None,
 ) -> Iterator[tuple[float, Any]]:
     """Yield the decoded frames of a stream from a time on, or from a little earlier.
 
@@ -111,22 +117,28 @@ def decoded_frames(
         start: seconds on the clock of the file.
         number: of the stream; None takes the default one.
         skipped: takes the times of damaged packets; None makes them an error.
+        threads: decode several pictures at a time; one thread is slower, but takes less work in all.
+        times: ascending, in seconds: pictures shown at none of them may be left out; None gives every picture. Only
+            with one thread.
 
     Yields:
         (time in seconds, PyAV's frame), in the order in which they are shown.
 
     Raises:
         SopeduError: there is no such stream, it is damaged, or nothing in it can be decoded.
+        Doubtful: pictures must not be left out.
     """
     clock = clock_of(path)
     for seek_to in (start, start - 2, start - 10, 0.0):
         with opened(path) as container:
             stream = _required_stream(path, container, kind, number)
+            stream.thread_type = "AUTO" if threads else "NONE"
             from_beginning = seek_to <= 0 or not clock.can_seek(stream.index)
             if not from_beginning and not _sought(container, stream, seek_to + clock.zero):
                 continue
             begun = False
-            with closing(_decoded(path, container, stream, clock, from_beginning, skipped)) as frames:
+            sparing = None if times is None else Sparing(stream, clock, times)
+            with closing(_decoded(path, container, stream, clock, from_beginning, skipped, sparing)) as frames:
                 for time, frame in frames:
                     if not begun and not from_beginning and time > start + TIME_TOLERANCE_SECONDS:
                         break
@@ -138,8 +150,49 @@ def decoded_frames(
             raise SopeduError(f"{path}: nothing in its {KINDS[kind]} stream can be decoded; convert it to mp4")
 
 
+def shown_frames(
+    path: Path,
+    times: Sequence[float] | np.ndarray,
+    start: float,
+    number: int | None = None,
+    skipped: list[float] | None = None,
+) -> Iterator[tuple[float, Any]]:
+    """Yield the decoded pictures of `decoded_frames` that are shown at some times, and some others, with less work.
+
+    Args:
+        path: the file.
+        times: ascending, in seconds.
+        start: seconds on the clock of the file.
+        number: of the stream; None takes the default one.
+        skipped: takes the times of damaged packets; None makes them an error.
+
+    Yields:
+        (time in seconds, PyAV's frame), in the order in which they are shown.
+
+    Raises:
+        SopeduError: as for `decoded_frames`.
+    """
+    last, stamp = -inf, None
+    with (
+        suppress(Doubtful, SopeduError),
+        closing(decoded_frames(path, "video", start, number, None, threads=False, times=times)) as frames,
+    ):
+        for last, frame in frames:
+            stamp = frame.pts
+            yield last, frame
+        return
+    # In doubt all is decoded, and goes on after the last picture that was given; an error comes again, or is skipped.
+    going_on = False
+    with closing(decoded_frames(path, "video", start, number, skipped, threads=False)) as frames:
+        for time, frame in frames:
+            if going_on or time > last:
+                going_on = True
+                yield time, frame
+            going_on |= frame.pts == stamp
+
+
 def _required_stream(path: Path, container: Any, kind: str, number: int | None) -> Any:
-    """Choose a stream, check its size, and let it be decoded in several threads."""
+    """Choose a stream and check its size."""
     stream = chosen_stream(path, container, kind, number)
     if stream is None:
         has = {"video": "pictures", "audio": "sound"}
@@ -148,7 +201,6 @@ def _required_stream(path: Path, container: Any, kind: str, number: int | None) 
         raise SopeduError(f"{path}: has no {has[kind]}, {found}; choose a video with {has[kind]}")
     if kind == "video":
         check_size(path, stream.width, stream.height)
-    stream.thread_type = "AUTO"
     return stream
 
 
@@ -164,13 +216,21 @@ def _sought(container: Any, stream: Any, seconds: float) -> bool:
 
 
 def _decoded(
-    path: Path, container: Any, stream: Any, clock: Clock, from_beginning: bool, skipped: list[float] | None
+    path: Path,
+    container: Any,
+    stream: Any,
+    clock: Clock,
+    from_beginning: bool,
+    skipped: list[float] | None,
+    sparing: Sparing | None,
 ) -> Iterator[tuple[float, Any]]:
     """Decode a stream from where its container stands: (time in seconds, frame)."""
     import av
 
     begun, time, first_key, times = False, 0.0, None, _FrameTimes(stream, clock)
     packets = clock.retimed(container.demux(stream), stream.index)
+    if sparing is not None:
+        packets = sparing.told(packets)
     while True:
         try:
             packet = next(packets, None)
@@ -195,6 +255,8 @@ def _decoded(
             skipped.append(time)
             continue
         for frame in frames:
+            if sparing is not None:
+                sparing.check(frame)
             # Pictures shown before the first key picture need what came before the place of the seek.
             early = first_key is not None and frame.pts is not None and frame.pts < first_key
             if not (early and stream.type == "video"):
@@ -293,48 +355,3 @@ def continuous_sound(
             if len(samples):
                 yield rate, samples
                 position += len(samples)
-
-
-def upright(frame: Any) -> tuple[bool, int]:
-    """Return how a decoded picture is turned upright.
-
-    Args:
-        frame: PyAV's. Its display matrix is rounded to quarter turns.
-
-    Returns:
-        Whether it is mirrored left to right first, and the number of quarter turns counter-clockwise, 0 to 3.
-    """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return False, 0
-    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).astype(float)
-    mirrored = a * d - b * c < 0
-    if mirrored:
-        a, b = -a, -b
-    return mirrored, round(atan2(c - b, a + d) / (pi / 2)) % 4
-
-
-def rgb_picture(path: Path, frame: Any, size: tuple[int, int] | None, quick: bool = False) -> np.ndarray:
-    """Return a decoded picture as an array, upright.
-
-    Args:
-        path: the file, for the error.
-        frame: PyAV's.
-        size: (height, width) in pixels to scale to; None keeps the picture's own size.
-        quick: scale before the colours are converted, with those at half the resolution, as a JPEG keeps them: five
-            times as fast.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-
-    Raises:
-        SopeduError: the picture has no area or more than 8192 px on a side.
-    """
-    check_size(path, frame.width, frame.height)
-    mirrored, turns = upright(frame)
-    stored = size[::-1] if size is not None and turns % 2 else size
-    height, width = stored or (frame.height, frame.width)
-    if quick and frame.format.name in ("yuv420p", "yuvj420p"):
-        frame = frame.reformat(width, height, frame.format.name)
-    pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
-    return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if mirrored else pixels, turns))

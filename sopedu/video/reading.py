@@ -27,14 +27,14 @@ from sopedu.errors import SopeduError
 from sopedu.files import require_file
 from sopedu.video.clock import clock_of
 from sopedu.video.decoding import (
-    TIME_TOLERANCE_SECONDS,
     channels_in_use,
     continuous_sound,
     decoded_frames,
-    rgb_picture,
+    shown_frames,
     sound_end,
-    upright,
 )
+from sopedu.video.pictures import Pictures, upright
+from sopedu.video.sparing import TIME_TOLERANCE_SECONDS
 from sopedu.video.streams import (
     StreamInfo,
     check_size,
@@ -298,12 +298,13 @@ def iterate_frames(
         SopeduError: as for `read_frames`.
     """
     path, size = require_file(path), None
+    pictures = Pictures(path)
     with closing(decoded_frames(path, "video", max(0.0, start), stream, skipped)) as decoded:
         for time, frame in decoded:
             if end is not None and time >= end - TIME_TOLERANCE_SECONDS:
                 return
             if time >= start - TIME_TOLERANCE_SECONDS:
-                picture = rgb_picture(path, frame, size)
+                picture = pictures.rgb(frame, size)
                 size = picture.shape[:2]
                 yield time, picture
 
@@ -324,7 +325,8 @@ def frames_at(
         size: (height, width) to scale to, in pixels; None keeps the picture's own size.
         stream: number of the picture stream; None takes the default one.
         skipped: takes the times of damaged packets; None makes them an error.
-        quick: scale as :func:`sopedu.video.decoding.rgb_picture` does for pictures that become JPEG files.
+        quick: for pictures that become JPEG files, in processes that share the cores: see
+            :class:`sopedu.video.pictures.Pictures`.
 
     Yields:
         (H, W, 3) uint8, RGB, upright.
@@ -333,19 +335,23 @@ def frames_at(
         SopeduError: as for `read_frames`.
     """
     path = require_file(path)
-    decoded, upcoming, shown, picture = None, None, None, None
+    decoded, upcoming, shown, picture, pictures = None, None, None, None, Pictures(path, quick)
     try:
         for time in times:
             if decoded is None or (upcoming is not None and time > upcoming[0] + _SEEK_BEYOND_SECONDS):
                 if decoded is not None:
                     decoded.close()
-                decoded = decoded_frames(path, "video", max(0.0, time), stream, skipped)
+                start = max(0.0, time)
+                if quick:
+                    decoded = shown_frames(path, times, start, stream, skipped)
+                else:
+                    decoded = decoded_frames(path, "video", start, stream, skipped)
                 upcoming, shown = next(decoded), None
             while upcoming is not None and (shown is None or upcoming[0] <= time + TIME_TOLERANCE_SECONDS):
                 shown, picture = upcoming[1], None
                 upcoming = next(decoded, None)
             if picture is None:
-                picture = rgb_picture(path, shown, size, quick)
+                picture = pictures.rgb(shown, size)
                 size = picture.shape[:2]
             yield picture
     finally:

@@ -148,6 +148,16 @@ def pixel_aspect_of(stream: Any) -> Fraction:
     return Fraction(aspect) if aspect and Fraction(1, 4) <= aspect <= 4 else Fraction(1)
 
 
+def seconds_of(ticks: int, base: Fraction) -> float:
+    """Return a timestamp in seconds, rounded once: the same as by `Fraction`, ten times as fast.
+
+    Args:
+        ticks: the timestamp.
+        base: seconds per tick.
+    """
+    return ticks * base.numerator / base.denominator
+
+
 def check_size(path: Path, width: int, height: int) -> None:
     """Refuse pictures without an area, or too large to be handled.
 
