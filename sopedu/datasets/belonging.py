@@ -71,19 +71,22 @@ def judge_belonging(
     """
     rows = np.asarray(rows, int)
     found, generator = np.full((2, len(rows)), np.nan), np.random.default_rng([seed, 31])
-    labels = clips.labels[rows]
-    for place in range(len(rows)):
-        same, others = (np.flatnonzero(labels == labels[place]), np.flatnonzero(labels != labels[place]))
-        same = same[same != place]
-        if labels[place] != NOBODY and len(same) >= _PICTURES and len(others):
-            heard = rows[generator.choice(others, min(MIXTURES, len(others)), replace=False)]
-            seen = rows[generator.choice(same, _PICTURES, replace=False)]
+    # Classes stand side by side in `order`, so that no clip needs a look at all labels.
+    labels, order = clips.labels[rows], np.argsort(clips.labels[rows], kind="stable")
+    for position, place in enumerate(order.tolist()):
+        begin, end = np.searchsorted(labels, [labels[place], labels[place] + 1], sorter=order).tolist()
+        same, others = end - begin - 1, len(rows) - (end - begin)
+        if labels[place] != NOBODY and same >= _PICTURES and others:
+            chosen = generator.choice(others, min(MIXTURES, others), replace=False)
+            heard = rows[order[chosen + (end - begin) * (chosen >= begin)]]
+            chosen = begin + generator.choice(same, _PICTURES, replace=False)
+            seen = rows[order[chosen + (chosen >= position)]]
             read = [[_read(clips, int(row)) for row in some] for some in ([rows[place]], heard, seen)]
             own, sounds, pictures = ([clip for clip in some if clip is not None] for some in read)
             if own and sounds and pictures:
                 found[:, place] = _figures(checkpoint, own[0], sounds, pictures)
-        if place % _AT_ONCE == _AT_ONCE - 1 or place == len(rows) - 1:
-            progress(place + 1)
+        if position % _AT_ONCE == _AT_ONCE - 1 or position == len(rows) - 1:
+            progress(position + 1)
     return Belonging(*found)
 
 

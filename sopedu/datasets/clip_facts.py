@@ -25,6 +25,7 @@ _PAIRS = 40  # pairs of neighbouring frames that are looked at
 _PRINTS = 12  # frames with a fingerprint
 _SIDE = 36  # cells along the shorter side to which a frame is resized
 _STILL, _JUMP = 2.0, 12.0  # of 255: by which the most different cell, and the mean cell, of two frames differ
+STILL_SHARE = 0.9  # of the pairs: from here on a clip is a still
 _BLACK = 16  # of 255: a frame whose brightest cell is darker is black
 LONGEST = 900.0  # seconds of a clip that are read
 
@@ -51,7 +52,7 @@ class ClipFacts:
         still_share: of the pairs of neighbouring frames, those that do not differ.
         jumps: frames looked at that differ by far from the one looked at before.
         sound: see :func:`sopedu.datasets.fingerprints.sound_prints`.
-        pictures: ``(n,)`` uint64, see :func:`sopedu.datasets.fingerprints.frame_print`.
+        pictures: ``(n,)`` uint64, see :func:`sopedu.datasets.fingerprints.frame_print`; of stills there are none.
     """
 
     audio: str
@@ -168,5 +169,7 @@ def _measure_frames(facts: ClipFacts, index: ClipIndex) -> None:
     differences = [float(np.abs(after - before).max()) for before, after in pairs]
     facts.still_share = float(np.mean([difference < _STILL for difference in differences])) if pairs else 0.0
     facts.jumps = int((np.abs(np.diff(pictures, axis=0)).mean((1, 2)) > _JUMP).sum())
+    if facts.still_share >= STILL_SHARE:
+        return  # a still picture is that of many clips
     chosen = np.unique(np.linspace(0, len(numbers) - 1, _PRINTS).astype(int))
     facts.pictures = np.array([frame_print(pictures[place]) for place in chosen], np.uint64)

@@ -11,8 +11,9 @@ Source: Haitsma and Kalker, A Highly Robust Audio Fingerprinting System, ISMIR 2
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,6 +29,10 @@ _FEWEST_BITS = 5  # set in a moment that tells something
 _SHARED = 4  # moments that two sounds must have in common …
 _SHARE = 0.35  # … and which part of the smaller one's
 _MARGIN = 3.0  # of 255: cells that are equally bright but for compression stay equal
+_ALIKE = 0.8  # part of the frames of two clips that look the same
+_AT_ONCE = 20_000  # pairs of clips whose frames are compared together
+_BLOCK_OF_PAIRS = 1 << 20  # shared fingerprints that are counted together
+_SORTED_APART, _SORTED_AT_ONCE = 16, 1 << 20  # parts in which more fingerprints than these are sorted
 _COMMON = 200  # a pattern of bits in more clips than this tells nothing, such as that of a test tone
 
 
@@ -72,55 +77,166 @@ def frame_print(brightness: np.ndarray) -> int:
     return int(np.packbits(brighter.ravel()).view(">u8")[0])
 
 
-def same_sounds(prints: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of sounds that hold the same recording, first number below second.
+class Prints:
+    """Fingerprints of many clips in one block of memory.
 
-    Memory and time grow with the number of kept moments, not with the number of pairs.
+    Args:
+        clips: how many there are.
+        kind: ``I`` for the 32 bits of sounds, ``Q`` for the 64 bits of frames.
+    """
+
+    def __init__(self, clips: int, kind: str) -> None:
+        self._values, self._order = array(kind), array("i")
+        self._ends = np.zeros((2, clips), np.int64)  # of each clip: begin and end in the values
+
+    @classmethod
+    def of(cls, prints: Sequence[np.ndarray], kind: str) -> Prints:
+        """Return the fingerprints of some clips.
+
+        Args:
+            prints: of each clip.
+            kind: see the class.
+        """
+        held = cls(len(prints), kind)
+        for clip, one in enumerate(prints):
+            held.add(clip, one)
+        return held
+
+    def add(self, clip: int, prints: np.ndarray) -> None:
+        """Add the fingerprints of a clip; clips may come in any order.
+
+        Args:
+            clip: its number.
+            prints: ``(n,)``.
+        """
+        begin = len(self._values)
+        self._values.frombytes(prints.astype(self._values.typecode).tobytes())
+        self._order.append(clip)
+        self._ends[:, clip] = begin, len(self._values)
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return self._ends.shape[1]
+
+    def __getitem__(self, clip: int) -> np.ndarray:
+        """Return the fingerprints of a clip."""
+        begin, end = self._ends[:, clip]
+        return np.array(self._values[begin:end], self._values.typecode)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where the fingerprints of each clip begin in `values`."""
+        return self._ends[0]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many fingerprints each clip has."""
+        return self._ends[1] - self._ends[0]
+
+    @property
+    def values(self) -> np.ndarray:
+        """All fingerprints, in the order in which the clips came."""
+        return np.frombuffer(self._values, self._values.typecode) if len(self._values) else np.zeros(0, "I")
+
+    @property
+    def owners(self) -> np.ndarray:
+        """The clip of each fingerprint, int32."""
+        order = np.array(self._order, np.int32)
+        return np.repeat(order, self.counts[order])
+
+
+def same_sounds(prints: Prints) -> Iterator[tuple[int, int]]:
+    """Yield pairs of sounds that hold the same recording, first number below second.
 
     Args:
         prints: of each sound, see :func:`sound_prints`.
     """
-    owners = np.repeat(np.arange(len(prints), dtype=np.int32), [len(one) for one in prints])
-    values = np.concatenate(prints) if len(prints) else np.zeros(0, np.uint32)
-    order = np.argsort(values, kind="stable")
-    ends = np.flatnonzero(np.diff(values[order])) + 1
-    shared: dict[tuple[int, int], int] = defaultdict(int)
-    for same in np.split(owners[order], ends):
-        if 2 <= len(same) <= _COMMON:
-            clips = np.sort(same).tolist()
-            for place, first in enumerate(clips):
-                for second in clips[place + 1 :]:
-                    shared[first, second] += 1
-    for (first, second), count in sorted(shared.items()):
-        fewest = min(len(prints[first]), len(prints[second]))
-        if count >= max(_SHARED, _SHARE * fewest):
-            yield first, second
+    counts = prints.counts
+    for first, second, shared in _pairs(prints.values, prints.owners, len(prints)):
+        fewest = np.minimum(counts[first], counts[second])
+        same = shared >= np.maximum(_SHARED, _SHARE * fewest)
+        yield from zip(first[same].tolist(), second[same].tolist(), strict=True)
 
 
-def same_pictures(prints: Sequence[np.ndarray], most_bits: int = 2) -> Iterator[tuple[int, int]]:
+def same_pictures(
+    prints: Prints, parts: np.ndarray | None = None, most_bits: int = 2
+) -> Iterator[tuple[int, int]]:  # fmt: skip
     """Yield pairs of clips whose frames look the same, first number below second.
 
     Args:
-        prints: ``(n,)`` uint64 of each clip's frames, see :func:`frame_print`.
+        prints: of each clip's frames, see :func:`frame_print`.
+        parts: ``(n,)`` int; only pairs of clips of different parts are looked for. None: all pairs.
         most_bits: of 64, in which frames may differ that count as the same.
     """
-    blocks: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for clip, one in enumerate(prints):
-        # Frames that differ in at most `most_bits` bits agree in at least one of as many blocks and one more.
-        for place in range(most_bits + 1):
-            width = 64 // (most_bits + 1)
-            block = (one >> np.uint64(place * width)) & np.uint64((1 << width) - 1)
-            for value in np.unique(block).tolist():
-                blocks[place, value].append(clip)
-    candidates = {
-        (first, second)
-        for clips in blocks.values()
-        if len(clips) <= _COMMON
-        for place, first in enumerate(clips)
-        for second in clips[place + 1 :]
-    }
-    for first, second in sorted(candidates):
-        if len(prints[first]) and len(prints[second]):
-            differing = np.bitwise_count(prints[first][:, None] ^ prints[second][None])
-            if np.mean(differing.min(1) <= most_bits) >= 0.8 and np.mean(differing.min(0) <= most_bits) >= 0.8:
-                yield first, second
+    # Frames that differ in at most `most_bits` bits agree in at least one of as many pieces and one more.
+    values, pieces = prints.values.astype(np.uint64), most_bits + 1
+    width = 64 // pieces
+    mask, shift = np.uint64((1 << width) - 1), np.uint64(width)
+    places = [(values >> np.uint64(place * width) & mask) | np.uint64(place) << shift for place in range(pieces)]
+    counts = prints.counts
+    most = int(counts.max(initial=0))
+    begins = prints.starts
+    owners = np.tile(prints.owners, pieces)
+    for first, second, _ in _pairs(np.concatenate(places), owners, len(prints), parts):
+        for begin in range(0, len(first), _AT_ONCE):
+            pair = np.stack([first[begin : begin + _AT_ONCE], second[begin : begin + _AT_ONCE]])
+            rows = begins[pair][..., None] + np.arange(most)
+            there = np.arange(most) < counts[pair][..., None]
+            seen = values[np.where(there, rows, 0)]
+            alike = np.bitwise_count(seen[0][:, :, None] ^ seen[1][:, None, :]) <= most_bits
+            alike &= there[0][:, :, None] & there[1][:, None, :]
+            same = (alike.any(2).sum(1) >= _ALIKE * counts[pair[0]]) & (alike.any(1).sum(1) >= _ALIKE * counts[pair[1]])
+            yield from zip(*pair[:, same].tolist(), strict=True)
+
+
+def _pairs(
+    values: np.ndarray, owners: np.ndarray, clips: int, parts: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield pairs of clips that share values: first, second, how many; all pairs of a first one together, sorted.
+
+    Values in more than `_COMMON` clips do not count, so the work grows with the number of values and not with that of
+    pairs of clips; pairs are counted in blocks of a limited size.
+    """
+    owners, after = _shared(values, owners)
+    work = np.concatenate([[0], np.cumsum(np.bincount(owners, after, clips))]) if len(owners) else np.zeros(clips + 1)
+    by_clip = np.argsort(owners, kind="stable").astype(np.int32)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=clips))])
+    begin = 0
+    while begin < clips:
+        end = max(begin + 1, int(np.searchsorted(work, work[begin] + _BLOCK_OF_PAIRS, "right")) - 1)
+        places = by_clip[starts[begin] : starts[end]]
+        count = after[places].astype(np.int64)
+        total = int(count.sum())
+        if total:
+            # The clips that share a value stand side by side, so the partners of each are those behind it.
+            inside = np.arange(total) - np.repeat(np.cumsum(count) - count, count)
+            first = np.repeat(owners[places], count)
+            second = owners[np.repeat(places.astype(np.int64) + 1, count) + inside]
+            if parts is not None:
+                apart = parts[first] != parts[second]
+                first, second = first[apart], second[apart]
+            pairs, shared = np.unique(first.astype(np.int64) * clips + second, return_counts=True)
+            yield pairs // clips, pairs % clips, shared
+        begin = end
+
+
+def _shared(values: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the owners of all values that 2 to `_COMMON` clips share, and how many of them are behind each.
+
+    Owners of one value stand side by side, in order. A part of the values is sorted at a time, to save memory.
+    """
+    found, behind = [np.zeros(0, np.int32)], [np.zeros(0, np.uint8)]
+    bits = int(values.max(initial=0)).bit_length()
+    parts = _SORTED_APART if len(values) > _SORTED_AT_ONCE else 1
+    edges = [(part << bits) // parts for part in range(1, parts)]
+    for low, high in pairwise([0, *edges, 1 << bits]):
+        chosen = (values >= low) & (values < high)
+        keys = np.unique(values[chosen].astype(np.uint64) << np.uint64(32) | owners[chosen].astype(np.uint64))
+        heads = np.flatnonzero(np.diff(keys >> np.uint64(32), prepend=np.uint64(2**32 - 1) + np.uint64(1)))
+        sizes = np.diff(heads, append=len(keys))
+        size = np.repeat(sizes, sizes)
+        kept = (size >= 2) & (size <= _COMMON)
+        place = np.arange(len(keys)) - np.repeat(heads, sizes)
+        found.append((keys[kept] & np.uint64(2**32 - 1)).astype(np.int32))
+        behind.append((size - place - 1)[kept].astype(np.uint8))
+    return np.concatenate(found), np.concatenate(behind)
