@@ -9,6 +9,7 @@ Notebook: 05_mix_and_separate.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -84,14 +85,16 @@ class ToyBandClips(ClipDataset):
         solos: number of solos; None: ``toyband.solos``.
         seed: chooses the solos.
         workers: number of processes that render; rendered solos are kept in a cache.
+        watch: is told how much is rendered, and can end it; see :func:`sopedu.toyband.cache.rendered_set`.
 
     Raises:
         SopeduError: an unknown instrument.
     """
 
     def __init__(
-        self, config: Config, split: str = "train", solos: int | None = None, seed: int = 0, workers: int = 1
-    ) -> None:
+        self, config: Config, split: str = "train", solos: int | None = None, seed: int = 0, workers: int = 1,
+        watch: Callable[[float], None] | None = None,
+    ) -> None:  # fmt: skip
         names = config.toyband.instruments or INSTRUMENTS
         unknown = set(names) - set(BAND)
         if unknown:
@@ -109,7 +112,7 @@ class ToyBandClips(ClipDataset):
             seed=seed,
             properties=config.toyband.properties,
         )
-        self.rendered = rendered_set(description, workers)
+        self.rendered = rendered_set(description, workers, watch=watch)
         super().__init__(config, tuple(names), self.rendered.labels)
 
     def __getitem__(self, key: SampleKey | int) -> Clip:

@@ -170,7 +170,7 @@ class Lab(anywidget.AnyWidget):
         trunk = self.finished.trunk if kind == "heads" else None
         self._to_side, self._preview = show_as, {}
         self._tell(running=True, text=f"{name}: starting", done=0.0, alert=False, name=name, note="", values=values)
-        order = Order(run, config, lambda: ToyBandClips(config), trunk, self._pairs, self._judged)
+        order = Order(run, config, lambda watch: ToyBandClips(config, watch=watch), trunk, self._pairs, self._judged)
         self._live = LiveTraining(order, self)
 
     def stop(self) -> None:

@@ -53,7 +53,8 @@ class Order:
     Attributes:
         run: to fill with its history and its score; its ``load`` is replaced.
         config: of the training.
-        clips: makes the solos; called in the background, because they may have to be rendered.
+        clips: makes the solos; called in the background, because they may have to be rendered, with a function that
+            it calls with the share that is done.
         trunk: checkpoint for new heads; None: from scratch.
         pairs: held-out pairs for the curve.
         judged: number of held-out mixtures for the score.
@@ -61,7 +62,7 @@ class Order:
 
     run: LabRun
     config: Config
-    clips: Callable[[], ClipDataset]
+    clips: Callable[[Callable[[float], None]], ClipDataset]
     trunk: Checkpoint | None
     pairs: Sequence[LabPair]
     judged: int
@@ -91,7 +92,7 @@ class LiveTraining:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End it after its current step."""
+        """End it after its current step, or the solo that is being rendered."""
         self._stop.set()
         if self._trained is not None:
             self._trained.stop = True
@@ -110,6 +111,8 @@ class LiveTraining:
             self.watcher.said(f"{run.name}: starting", 0.0)
             with _ONE_AT_A_TIME:
                 finished = self._train()
+        except _Stopped:
+            self.watcher.said(f"{run.name}: stopped before its first step", 0.0)
         except Exception as error:  # errors raised in a thread are not displayed
             self.watcher.said(f"{run.name}: {error}", 0.0, alert=True)
         finally:
@@ -118,12 +121,8 @@ class LiveTraining:
 
     def _train(self) -> LabRun | None:
         order, run = self.order, self.order.run
-        if not self._stop.is_set():
-            self.watcher.said(f"{run.name}: preparing solos to train on (some seconds, once)", 0.0)
-            clips = order.clips()
-        if self._stop.is_set():
-            self.watcher.said(f"{run.name}: stopped before its first step", 0.0)
-            return None
+        self._preparing(0.0)
+        clips = order.clips(self._preparing)
         model = None if order.trunk is None else new_heads(order.trunk, order.config)
         trained = train(order.config, clips, model, [_Watch(self)], record_every=_RECORD_EVERY)
         if trained.step < min(LOOK_EVERY, trained.steps):
@@ -141,6 +140,17 @@ class LiveTraining:
         gained = f"{run.sdr_improvement:.1f}".replace("-", "−")
         self.watcher.said(f"{run.name}: {ended} after {trained.step} steps, SDR improvement {gained} dB", 1.0)
         return run
+
+    def _preparing(self, share: float) -> None:
+        """Say how far the solos are, or end their rendering."""
+        if self._stop.is_set():
+            raise _Stopped
+        text = f"{self.order.run.name}: preparing solos to train on, once: {10 * int(10 * share)} %"
+        self.watcher.said(text, 0.0)
+
+
+class _Stopped(Exception):
+    """Somebody pressed Stop before the first step."""
 
 
 @dataclass

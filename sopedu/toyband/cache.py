@@ -78,7 +78,12 @@ class RenderedSet:
 _NOTED = set[str]()  # notes already printed in this process
 
 
-def rendered_set(description: SetDescription, workers: int = 1, progress: bool = True) -> RenderedSet:
+def rendered_set(
+    description: SetDescription,
+    workers: int = 1,
+    progress: bool = True,
+    watch: Callable[[float], None] | None = None,
+) -> RenderedSet:
     """Load a set from the cache, or render and keep it; print one note if it cannot be kept.
 
     Args:
@@ -86,12 +91,17 @@ def rendered_set(description: SetDescription, workers: int = 1, progress: bool =
         workers: processes to render with. More than one starts fresh Python processes, which do not import the
             script that asks for them: it needs no ``if __name__ == "__main__":`` guard.
         progress: show a bar with the time left.
+        watch: is called with the share that is done, 0…1, before the first scene and after each; an exception that it
+            raises ends the rendering, and nothing is kept.
 
     Returns:
         The arrays of the set.
     """
     name = f"toyband-{description.split}-{_key(description)}"
-    return RenderedSet(**kept(name, RenderedSet.__annotations__, lambda: _render(description, workers, progress)))
+    watch = watch or (lambda _: None)
+    return RenderedSet(
+        **kept(name, RenderedSet.__annotations__, lambda: _render(description, workers, progress, watch))
+    )
 
 
 def kept(name: str, arrays: Iterable[str], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -139,15 +149,19 @@ def _key(description: SetDescription) -> str:
     return hashlib.sha256(text + source + np.__version__.encode()).hexdigest()[:16]
 
 
-def _render(description: SetDescription, workers: int, progress: bool) -> dict[str, np.ndarray]:
+def _render(
+    description: SetDescription, workers: int, progress: bool, watch: Callable[[float], None]
+) -> dict[str, np.ndarray]:
     total = description.solos + description.empty
     many = {"waveforms": [], "frames": [], "labels": []}
     bar = tqdm(total=total, desc=f"rendering {description.split}", unit="clip", disable=not progress, leave=False)
     with bar:
+        watch(0.0)
         for part in _parts(description, total, workers):
             for name, value in zip(many, part, strict=True):
                 many[name].append(value)
             bar.update(1)
+            watch(len(many["labels"]) / total)
     stacked = {name: np.stack(values) for name, values in many.items()}
     return stacked | {"labels": stacked["labels"].astype(np.int16)}
 

@@ -145,6 +145,22 @@ def test_stop_ends_a_run_after_the_step_it_is_in(lab, monkeypatch):
     assert "too early to keep it" in lab._training["text"]
 
 
+def test_stop_ends_the_rendering_of_solos():
+    lab = Lab(solos=1000, judged=3)
+    said = []
+
+    def stop(change):
+        said.append(change["new"]["text"])
+        if said[-1].endswith("once: 10 %"):
+            lab.stop()
+
+    lab.observe(stop, "_training")
+    lab.start()
+    lab.wait(60)
+    assert not lab.running and lab.runs == [] and not lab._training["alert"]
+    assert said[-1].endswith("stopped before its first step") and not any("once: 20 %" in text for text in said)
+
+
 def test_a_run_stopped_later_is_kept_and_says_so(lab, monkeypatch):
     watched = Lab.looked
     monkeypatch.setattr(Lab, "looked", lambda lab, run, model: (watched(lab, run, model), run.history and lab.stop()))

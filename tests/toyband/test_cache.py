@@ -72,6 +72,23 @@ def test_when_a_process_is_lost_the_rest_is_rendered_here(tmp_path, monkeypatch)
     assert all(np.array_equal(getattr(found, name), getattr(expected, name)) for name in ("waveforms", "frames"))
 
 
+def test_rendering_says_how_far_it_is_and_can_be_ended(tmp_path, monkeypatch):
+    class Ended(Exception):
+        pass
+
+    def end(share):
+        if share > 0.5:
+            raise Ended
+
+    monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path))
+    with pytest.raises(Ended):
+        rendered_set(SET, progress=False, watch=end)
+    assert list(tmp_path.iterdir()) == []
+    shares = []
+    rendered_set(SET, progress=False, watch=shares.append)
+    assert shares == [0, 1 / 3, 2 / 3, 1]
+
+
 def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
