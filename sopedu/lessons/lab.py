@@ -24,15 +24,15 @@ from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError, whole_number
 from sopedu.lessons.lab_figures import plot_curves, plot_two_runs
 from sopedu.lessons.lab_page import curves_on_page, fixed_parts, pair_on_page, run_on_page, run_seen_on_page
-from sopedu.lessons.lab_runs import STEPS, FinishedRuns, LabRun, Values, as_texts, name_of, reason_for_silence
+from sopedu.lessons.lab_runs import STEPS, FinishedRuns, LabRun, as_texts, name_of, reason_for_silence
+from sopedu.lessons.lab_sides import LabSides
 from sopedu.lessons.lab_training import LiveTraining, Order
-from sopedu.lessons.lab_view import Separated, lab_pairs, separate_pair
+from sopedu.lessons.lab_view import lab_pairs, separate_pair
 from sopedu.lessons.widgets import browser_part
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.plots import NotebookFigure, encode_figure
 
 _CURED = {"empty_rooms": "0", "absent_pictures": "0"}
-_MOST_KEPT = 256  # separations in memory, of some 100 kB each
 
 
 class Lab(anywidget.AnyWidget):
@@ -88,19 +88,21 @@ class Lab(anywidget.AnyWidget):
         self.finished, self.runs = FinishedRuns(folder), list[LabRun]()
         self._solos, self._judged = whole_number(solos, "solos", 2), whole_number(judged, "judged", 1)
         self._pairs = lab_pairs(self.finished.config)
-        self._seen: dict[tuple[LabRun, int], Separated] = {}
+        self._sides = LabSides(self.finished, self.runs, self._pairs)
         self._lock = threading.RLock()  # the page asks in one thread, a training reports in another
         self._live: LiveTraining | None = None
-        self._values: dict[str, Values] = {}
-        self._shown: dict[str, LabRun | None] = {"a": None, "b": None}
         self._to_side = "b"
         super().__init__(
             _fixed=fixed_parts(self.finished, [pair.names for pair in self._pairs]),
             _training={"running": False, "text": "", "done": 0.0, "alert": False, "name": "", "note": "", "values": {}},
         )
-        first, last = self.finished.runs[0].values, self.finished.runs[-1].values
-        self._put("a", a if a is not None else ({"components": 2} if self.finished.seeds({"components": 2}) else first))
-        self._put("b", b if b is not None else ({} if self.finished.seeds({}) else last))
+        few, first, last = {"components": 2}, self.finished.runs[0].values, self.finished.runs[-1].values
+        if a is None:
+            a = few if self.finished.seeds(few) else first
+        if b is None:
+            b = {} if self.finished.seeds({}) else last
+        self._sides.put("a", a)
+        self._sides.put("b", b)
         self._show()
         self.observe(self._moved, ["pair", "source"])
         self.on_msg(self._asked)
@@ -108,12 +110,12 @@ class Lab(anywidget.AnyWidget):
     @property
     def a(self) -> LabRun | None:
         """The run to the left; None if none has the choices."""
-        return self._shown["a"]
+        return self._sides.runs["a"]
 
     @property
     def b(self) -> LabRun | None:
         """The run to the right; None if none has the choices."""
-        return self._shown["b"]
+        return self._sides.runs["b"]
 
     @property
     def running(self) -> bool:
@@ -136,7 +138,7 @@ class Lab(anywidget.AnyWidget):
         with self._lock:
             for side, wanted in (("a", a), ("b", b)):
                 if wanted is not None:
-                    self._put(side, wanted)
+                    self._sides.put(side, wanted)
             self._show()
             return self.figure()
 
@@ -157,7 +159,7 @@ class Lab(anywidget.AnyWidget):
         """
         if self.running:
             raise SopeduError("a run is being trained: stop it, or wait until it has ended")
-        if kind not in STEPS or show_as not in self._shown:
+        if kind not in STEPS or show_as not in self._sides.runs:
             raise SopeduError(f"kind={kind!r}, show_as={show_as!r}: choose heads or scratch, and a or b")
         steps = STEPS[kind] if steps is None else whole_number(steps, "steps", 1)
         values, seed = self.finished.usual | as_texts(choices), whole_number(seed, "seed", 0)
@@ -191,8 +193,9 @@ class Lab(anywidget.AnyWidget):
     def figure(self) -> NotebookFigure:
         """Draw both runs as they are shown: map, masks and spectrogram of the chosen source, and the scores."""
         pair = self._pairs[self.pair]
-        sides = [(side.upper(), run, run and self._separated(run)) for side, run in self._shown.items()]
-        return plot_two_runs(sides, pair, self.source, [self._alike(side) for side in self._shown])
+        runs, seen = self._sides.runs, self._sides.separated
+        sides = [(side.upper(), run, run and seen(run, self.pair)) for side, run in runs.items()]
+        return plot_two_runs(sides, pair, self.source, [self._sides.alike(side) for side in runs])
 
     def players(self) -> list[Player]:
         """Make players of the mixture, the true source, and the estimates of A and B, for pages without the widget."""
@@ -202,19 +205,19 @@ class Lab(anywidget.AnyWidget):
             Player(pair.mixture[:samples], rate, f"mixture of {' and '.join(pair.names)}"),
             Player(pair.sources[self.source, :samples], rate, f"true {name}"),
         ]
-        for side, run in self._shown.items():
+        for side, run in self._sides.runs.items():
             if run is not None:
-                estimate = self._separated(run).estimates[self.source]
+                estimate = self._sides.separated(run, self.pair).estimates[self.source]
                 heard.append(Player(estimate, rate, f"{side.upper()}, {name}: {run.title}"))
         return heard
 
     def curves(self) -> NotebookFigure:
         """Draw the learning curves of A, B and all live runs."""
-        return plot_curves(self._named_runs())
+        return plot_curves(self._sides.curves())
 
     def __repr__(self) -> str:
         """Name the two runs."""
-        names = [run.title if run else "no run" for run in self._shown.values()]
+        names = [run.title if run else "no run" for run in self._sides.runs.values()]
         return f"Lab(A: {names[0]}; B: {names[1]}; {len(self.runs)} live)"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -234,7 +237,7 @@ class Lab(anywidget.AnyWidget):
         seen, pair = separate_pair(model, self._pairs[self.pair]), self._pairs[self.pair]
         step = run.history[-1]["step"] if run.history else 0
         self._preview = {"step": step, "names": list(pair.names), **run_seen_on_page(seen, pair, sounds=False)}
-        self._curves = curves_on_page([*self._named_runs(), (run.title, run, len(self.runs) + 2)])
+        self._curves = curves_on_page([*self._sides.curves(), (run.title, run, len(self.runs) + 2)])
         if seen.silent and step:
             self._tell(note=reason_for_silence(run.values))
 
@@ -243,74 +246,24 @@ class Lab(anywidget.AnyWidget):
         with self._lock:
             if run is not None:
                 self.runs.append(run)
-                self._put(self._to_side, run)
+                self._sides.put(self._to_side, run)
             self._show()
             self._tell(running=False)
 
     # What is shown --------------------------------------------------------------------------------------------------
-    def _put(self, side: str, wanted: Mapping[str, Any] | LabRun | str) -> None:
-        """Choose a run for a side."""
-        if isinstance(wanted, str):
-            found = [run for run in (*self.runs, *self.finished.runs) if run.name == wanted]
-            if not found:
-                raise SopeduError(f"no run is called {wanted!r}: live runs are {[run.name for run in self.runs]}")
-            wanted = found[0]
-        if isinstance(wanted, LabRun):
-            self._values[side], self._shown[side] = wanted.values, wanted
-            return
-        seed = wanted.get("seed")
-        choices = {name: value for name, value in wanted.items() if name != "seed"}
-        run = self.finished.find(choices, None if seed is None else whole_number(seed, "seed", 0))
-        if run is None:
-            text = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
-            raise SopeduError(f"no finished run has {text}: train it, lab.start({text})")
-        self._values[side], self._shown[side] = run.values, run
-
-    def _choose(self, side: str, values: Values) -> None:
-        """Change the choices of a side; it is empty if no run has them."""
-        before = self._shown[side]
-        alike = [run for run in self.runs[::-1] if run.values == values and run.kind == "heads"]
-        finished = self.finished.find(values, before.seed if before else None) or self.finished.find(values)
-        self._values[side], self._shown[side] = values, finished or (alike[0] if alike else None)
-
-    def _alike(self, side: str) -> list[LabRun]:
-        """All runs with the choices of a side, in whose scores one sees the spread over seeds."""
-        shown, values = self._shown[side], self._values[side]
-        kind = shown.kind if shown else "heads"
-        live = [run for run in self.runs if (run.values, run.kind) == (values, kind)]
-        finished = list(self.finished.seeds(values).values()) if kind == "heads" else []
-        return [*finished, *live]
-
-    def _separated(self, run: LabRun) -> Separated:
-        key = run, self.pair
-        if key not in self._seen:
-            if len(self._seen) >= _MOST_KEPT:
-                self._seen.pop(next(iter(self._seen)))
-            self._seen[key] = separate_pair(run.load().model, self._pairs[self.pair])
-        return self._seen[key]
-
-    def _named_runs(self) -> list[tuple[str, LabRun, int]]:
-        """Runs with curves: names, runs, and numbers of their styles, which stay the same for a live run."""
-        shown = [(side, run) for side, run in self._shown.items() if run]
-        named = {run: (f"{side.upper()}: {run.title}", run, "ab".index(side)) for side, run in shown}
-        for number, run in enumerate(self.runs, 2):
-            name = named.get(run, (run.title,))[0]
-            named[run] = name, run, number
-        return list(named.values())
-
     def _show(self) -> None:
         """Send to the page what has changed."""
         pair = self._pairs[self.pair]
         if self._mixture.get("number") != self.pair:
             self._mixture = {"number": self.pair, **pair_on_page(pair)}
-        for side, run in self._shown.items():
-            seen = None if run is None else self._separated(run)
-            values = self._values[side]
+        for side, run in self._sides.runs.items():
+            seen = None if run is None else self._sides.separated(run, self.pair)
+            values = self._sides.values[side]
             offered = self.finished.offered(values)
-            drawn = run_on_page(run, values, seen, pair, self._alike(side), offered, self.runs)
+            drawn = run_on_page(run, values, seen, pair, self._sides.alike(side), offered, self.runs)
             if drawn != getattr(self, f"_{side}"):
                 setattr(self, f"_{side}", drawn)
-        self._curves = curves_on_page(self._named_runs())
+        self._curves = curves_on_page(self._sides.curves())
 
     def _moved(self, change: Any) -> None:
         with self._lock:
@@ -340,12 +293,12 @@ class Lab(anywidget.AnyWidget):
     def _answer(self, content: dict[str, Any]) -> None:
         kind, side = content.get("kind"), content.get("side", "b")
         if kind == "choose":
-            self._choose(side, self._values[side] | as_texts(content["values"]))
+            self._sides.choose(side, self._sides.values[side] | as_texts(content["values"]))
             self._show()
         elif kind == "run":
             which, number = content["run"].split(":")
-            found = self.finished.find(self._values[side], int(number)) if which == "seed" else self.runs[int(number)]
-            self._put(side, found)
+            values = self._sides.values[side]
+            self._sides.put(side, {**values, "seed": int(number)} if which == "seed" else self.runs[int(number)])
             self._show()
         elif kind == "start":
             self.start(int(content["seed"]), content["trained"], int(content["steps"]), side, **content["values"])
