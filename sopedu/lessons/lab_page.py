@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image
 
-from sopedu.audio.spectrogram import row_hertz
 from sopedu.lessons.lab_figures import curve_style, relative_losses
 from sopedu.lessons.lab_runs import CHOICES, STEPS, FinishedRuns, LabRun, Values, reason_for_silence
 from sopedu.lessons.lab_view import LabPair, Separated, pictures_with_maps
-from sopedu.plots import TICKS_HERTZ, hertz_to_row
+from sopedu.lessons.page_bytes import axes_on_page, decibel_bytes, share_bytes
 
-_FLOOR_DB = -80
 _TOP = 32767  # the int16 value of a sample of 1
 
 
@@ -29,9 +26,6 @@ def fixed_parts(finished: FinishedRuns, pairs: Sequence[tuple[str, str]]) -> dic
         pairs: names of the two instruments of each pair.
     """
     sound = finished.config.spectrogram
-    ticks = [hertz for hertz in TICKS_HERTZ if hertz <= row_hertz(sound)[-1]]
-    rows = [float(row) / (sound.log_frequency_bins - 1) for row in hertz_to_row(ticks, sound)]
-    colours = {name: np.rint(colormaps[name](np.arange(256))[:, :3] * 255) for name in ("magma", "cividis")}
     return {
         "choices": [
             {"name": name, "label": choice.label, "options": [list(option) for option in choice.options.items()]}
@@ -42,10 +36,7 @@ def fixed_parts(finished: FinishedRuns, pairs: Sequence[tuple[str, str]]) -> dic
         "pairs": [" + ".join(_words(name) for name in names) for names in pairs],
         "rate": sound.sample_rate,
         "seconds": sound.counted_samples / sound.sample_rate,
-        "rows": sound.log_frequency_bins,
-        "ticks": [[hertz, row] for hertz, row in zip(ticks, rows, strict=True)],
-        "floor": _FLOOR_DB,
-        **{name: values.astype(np.uint8).tobytes() for name, values in colours.items()},
+        **axes_on_page(sound),
     }
 
 
@@ -132,13 +123,13 @@ def run_seen_on_page(seen: Separated, pair: LabPair, sounds: bool = True, kind: 
     """
     drawn = {
         "maps": [_encoded(picture) for picture in pictures_with_maps(pair, seen)],
-        "masks": [_levels(mask) for mask in seen.masks],
-        "true_masks": [_levels(mask) for mask in pair.true_masks(kind)],
+        "masks": [share_bytes(mask) for mask in seen.masks],
+        "true_masks": [share_bytes(mask) for mask in pair.true_masks(kind)],
         "levels": [_number(level) for level in seen.levels],
     }
     if sounds:
         loudest = float(pair.magnitude.max())
-        drawn["spectrograms"] = [_decibels(magnitude, loudest) for magnitude in seen.magnitudes]
+        drawn["spectrograms"] = [decibel_bytes(magnitude, loudest) for magnitude in seen.magnitudes]
         drawn["sounds"] = [_samples(estimate) for estimate in seen.estimates]
     return drawn
 
@@ -170,15 +161,6 @@ def _number(value: float) -> str:
 
 def _samples(waveform: np.ndarray) -> bytes:
     return np.rint(waveform.clip(-1, 1) * _TOP).astype("<i2").tobytes()
-
-
-def _levels(mask: np.ndarray) -> bytes:
-    return np.rint(255 * mask.clip(0, 1)).astype(np.uint8).tobytes()
-
-
-def _decibels(magnitude: np.ndarray, loudest: float) -> bytes:
-    level = 20 * np.log10(np.maximum(magnitude / max(loudest, 1e-12), 1e-9))
-    return np.rint(255 * (1 - level / _FLOOR_DB).clip(0, 1)).astype(np.uint8).tobytes()
 
 
 def _encoded(picture: np.ndarray) -> bytes:

@@ -38,6 +38,12 @@ class MovingMaps:
     by_source: np.ndarray
     levels: np.ndarray
 
+    def on_page(self) -> dict[str, np.ndarray]:
+        """Return what pages draw, in 0…1: loudness and levels from `FLOOR_DB` to 0 dB, and who sounds in a cell."""
+        loudness, levels = (1 - 10 * np.log10(np.maximum(v, 1e-12)) / FLOOR_DB for v in (self.loudness, self.levels))
+        who = self.by_source / np.maximum(self.loudness, 1e-12)[:, None]
+        return {"loudness": loudness, "levels": levels, "who": who}
+
 
 def moving_maps(clip: LongClip, boxes: Sequence[Box] = (), pooling: str | None = None) -> MovingMaps:
     """Compute what each cell lets through at the moment of every picture, and to which source it belongs.

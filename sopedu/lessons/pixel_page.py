@@ -16,6 +16,7 @@ from markupsafe import Markup
 from sopedu.audio.player import encode_mp3, mp3_rate
 from sopedu.errors import SopeduError
 from sopedu.lessons.moving_maps import FLOOR_DB, moving_maps
+from sopedu.lessons.page_bytes import colour_bytes, share_bytes
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.places import Box, box_of_cell
 from sopedu.model.checkpoints import Checkpoint
@@ -95,7 +96,7 @@ def export_stretch(
     data = maps | {
         "rate": rate,
         "seconds": stretch.seconds,
-        "colours": _text(_magma()),
+        "colours": _text(colour_bytes("magma")),
         "map_rows": stretch.grid[0],
         "map_columns": stretch.grid[1],
         "moments": moments,
@@ -177,10 +178,8 @@ def _maps(stretch: LongClip, numbers: list[int], boxes: Mapping[str, Box]) -> tu
     """Maps of the pictures, a byte per value, and the share of the energy that 255 stands for in those of the clip."""
     maps, moving = stretch.maps()[numbers], moving_maps(stretch, list(boxes.values()))
     loudest = max(float(maps.max()), _DARK)
-    loudness, levels = (1 - 10 * np.log10(np.maximum(v, 1e-12)) / FLOOR_DB for v in (moving.loudness, moving.levels))
-    who = moving.by_source / np.maximum(moving.loudness, 1e-12)[:, None]
-    values = {"maps": maps / loudest, "loudness": loudness[numbers], "who": who[numbers], "levels": levels[numbers]}
-    coded = {name: _text(np.rint(255 * v.clip(0, 1)).astype(np.uint8).tobytes()) for name, v in values.items()}
+    values = {"maps": maps / loudest} | {name: values[numbers] for name, values in moving.on_page().items()}
+    coded = {name: _text(share_bytes(v)) for name, v in values.items()}
     named = [{"name": name, "box": [round(float(side), 4) for side in box]} for name, box in boxes.items()]
     return coded | {"boxes": named, "quietest": FLOOR_DB}, loudest
 
@@ -192,12 +191,6 @@ def _webp(picture: np.ndarray, side: int) -> bytes:
     image.thumbnail((side, side))
     image.save(encoded, "webp", quality=75)
     return encoded.getvalue()
-
-
-def _magma() -> bytes:
-    from matplotlib import colormaps
-
-    return np.rint(colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8).tobytes()
 
 
 def _text(data: bytes) -> str:

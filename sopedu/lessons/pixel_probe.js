@@ -455,7 +455,8 @@ function render({ model, el }) {
       drawMap();
       context.drawImage(small, 0, 0, width, height);
     }
-    const outline = (box, colour, thick, label = "", dashes = []) => {
+    // Labels of the sources stand above to the left, those of kept regions below to the right, one beside the other.
+    const outline = (box, colour, thick, label = "", dashes = [], kept = null) => {
       const [x0, y0, x1, y1] = [box[0] * width, box[1] * height, box[2] * width, box[3] * height];
       const inset = thick * ratio;
       for (const [ink, line, dash] of [["#000", 2 * thick * ratio, []], [colour, thick * ratio, dashes]]) {
@@ -466,17 +467,19 @@ function render({ model, el }) {
       if (!label) return;
       context.font = `bold ${13 * ratio}px system-ui, sans-serif`;
       const across = context.measureText(label).width + 8 * ratio;
+      const left = kept === null ? x0 + 2 * inset : x1 - 2 * inset - across * (kept + 1);
+      const above = kept === null ? y0 + 2 * inset : y1 - 2 * inset - 18 * ratio;
       context.fillStyle = colour;
-      context.fillRect(x0 + 2 * inset, y0 + 2 * inset, across, 18 * ratio);
+      context.fillRect(left, above, across, 18 * ratio);
       context.fillStyle = inkOn(colour);
-      context.fillText(label, x0 + 2 * inset + 4 * ratio, y0 + 2 * inset + 14 * ratio);
+      context.fillText(label, left + 4 * ratio, above + 14 * ratio);
     };
     const cell = (row, column) => [column / columns, row / rows, (column + 1) / columns, (row + 1) / rows];
     const cellAt = (index) => cell(Math.floor(index / columns), index % columns);
-    const place = (region, colour, thick, label) => {
-      if (region.cells.length) region.cells.forEach((index, i) => outline(cellAt(index), colour, thick, i ? "" : label));
-      else if (region.place.length === 4) outline(region.place, colour, thick, label);
-      else dot(region.place, colour, label);
+    const place = (region, colour, label = "", kept = 0) => {
+      if (region.cells.length) region.cells.forEach((index, i) => outline(cellAt(index), colour, 2.5, i ? "" : label, [], kept));
+      else if (region.place.length === 4) outline(region.place, colour, 2.5, label, [], kept);
+      else dot([region.place[0] + (20 * ratio * kept) / width, region.place[1]], colour, label);
     };
     const dot = ([x, y], colour, label) => {
       for (const [ink, radius] of [["#000", label ? 11 : 9], [colour, label ? 9 : 6]]) {
@@ -491,8 +494,13 @@ function render({ model, el }) {
       context.fillText(label, x * width - context.measureText(label).width / 2, y * height + 4 * ratio);
     };
     scene.boxes.forEach(({ name, box }, i) => outline(box, colourOf(i), 1.6, `${i + 1} ${name}`, [5, 4]));
-    if (answer()) place(answer(), CHOSEN, 2.5, "");
-    model.get("_shelf").forEach((region, i) => place(region, KEPT[i], 2.5, String(i + 1)));
+    if (answer()) place(answer(), CHOSEN);
+    const shelved = model.get("_shelf");
+    const where = ({ place, cells }) => `${place}; ${cells}`;
+    shelved.forEach((region, i) => {
+      const before = shelved.slice(0, i).filter((other) => where(other) === where(region));
+      place(region, KEPT[i], String(i + 1), before.length);
+    });
     context.fillStyle = `${CHOSEN}99`;
     for (const index of painted) {
       const [x0, y0, x1, y1] = cellAt(index);

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import io
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,40 +17,26 @@ from typing import Any
 
 import anywidget
 import numpy as np
-import torch
 import traitlets
-from matplotlib import colormaps
-from matplotlib.patches import Rectangle
-from PIL import Image
 
 from sopedu.audio.player import Player
-from sopedu.audio.soundfiles import encode_wav, resample
-from sopedu.audio.spectrogram import row_hertz, stft, warp
+from sopedu.audio.soundfiles import resample
 from sopedu.errors import SopeduError
-from sopedu.lessons.moving_maps import FLOOR_DB, moving_maps
-from sopedu.lessons.place_answers import PlaceAnswer, answer_of, check_lengths, outlines, percent
+from sopedu.lessons.moving_maps import moving_maps
+from sopedu.lessons.pixel_probe_figure import plot_probe
+from sopedu.lessons.pixel_probe_page import SHOWN_PIXELS, answer_on_page, scene_on_page, warped_magnitude
+from sopedu.lessons.place_answers import PlaceAnswer, answer_of, check_lengths
 from sopedu.lessons.plain_probe import cell_grid
 from sopedu.lessons.widgets import browser_part
 from sopedu.localization.long_clips import LongClip
 from sopedu.localization.places import Box, Place, check_box
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
-from sopedu.plots import (
-    TICKS_HERTZ,
-    NotebookFigure,
-    encode_figure,
-    hertz_to_row,
-    plot_mask,
-    plot_sound_map,
-    plot_spectrogram,
-)
+from sopedu.plots import NotebookFigure, encode_figure
 from sopedu.separation.parts import VideoPart
 from sopedu.toyband.scenes import Scene
 from sopedu.video.reading import probe as probe_video
 
-_SHOWN_PIXELS = 480  # pixels of the longer side of a picture in the browser
 _PICTURES_PER_SECOND = 10  # pictures per second that are read from a video
-_FLOOR_DB = -80
-_CHOSEN = "#56B4E9"  # the sky blue of Okabe and Ito, as in pixel_probe.css
 _MOST_KEPT = 6  # colours that can be told apart, besides that of the chosen place
 
 
@@ -77,6 +62,7 @@ class PixelProbe(anywidget.AnyWidget):
         maps: sound map of every picture, ``(n, h, w)``, over the clip around it.
         maps_now: the share of the energy at the moment of every picture, ``(n, h, w)``.
         moving: maps that follow the sound, see :class:`sopedu.lessons.moving_maps.MovingMaps`.
+        loudest: largest magnitude of the mixture, the 0 dB of spectrograms.
         answer: the result for the last place; None at first.
         kept: results that were kept.
         moment: number of the picture that is shown, from 0.
@@ -126,13 +112,14 @@ class PixelProbe(anywidget.AnyWidget):
         self.maps_now = self.moving.shares
         self.answer: PlaceAnswer | None = None
         self.kept: list[PlaceAnswer] = []
-        self._loudest = float(self._magnitude(self.stretch.waveform).max())
+        self.loudest = float(warped_magnitude(self.stretch, self.stretch.waveform).max())
         hello = {
             "text": "Press play, or click or drag in the picture to hear a place.",
             "alert": False,
             "request": 0,
         }
-        super().__init__(_scene=self._drawn_scene(), _said=hello)
+        scene = scene_on_page(self.stretch, self.maps, self.moving, self.boxes, self.loudest)
+        super().__init__(_scene=scene, _said=hello)
         self.on_msg(self._asked)
         self._grid = cell_grid(self) if front_end == "gridbox" else None
 
@@ -184,7 +171,7 @@ class PixelProbe(anywidget.AnyWidget):
         rate = min(_PICTURES_PER_SECOND, max(1.0, info.frame_rate or _PICTURES_PER_SECOND))
         times = np.arange(0, max(lasting, 1e-3), 1 / rate)
         across, down = float(info.width * info.pixel_aspect), float(info.height)
-        scale = min(1.0, _SHOWN_PIXELS / max(across, down))
+        scale = min(1.0, SHOWN_PIXELS / max(across, down))
         size = max(1, round(down * scale)), max(1, round(across * scale))
         return cls(checkpoint, waveform, np.stack(list(part.frames_at(times, size))), times, **arguments)
 
@@ -211,7 +198,7 @@ class PixelProbe(anywidget.AnyWidget):
             raise SopeduError(f"{_MOST_KEPT} regions are kept, no more fit: remove one first")
         self.kept.append(self.answer)
         self.volumes = [*self.volumes, 1.0]
-        self._shelf = [*self._shelf, self._drawn_answer(self.answer, 0)]
+        self._shelf = [*self._shelf, answer_on_page(self.stretch, self.answer, self.loudest, 0)]
 
     def drop(self, number: int) -> None:
         """Remove a kept region.
@@ -246,28 +233,8 @@ class PixelProbe(anywidget.AnyWidget):
         return sum(np.float32(v) * answer.waveform for v, answer in zip(self.volumes, self.kept, strict=True))
 
     def static_figure(self) -> NotebookFigure:
-        """Draw the picture with its map and the chosen place, its sound and its mask: for saved notebooks.
-
-        Before a place was chosen, the sound is the mixture.
-        """
-        sound, answer = self.stretch.sound, self.answer
-        picture, sound_map = self.stretch.pictures[self.moment], self.maps[self.moment]
-        figure = NotebookFigure(figsize=(11, 3.2), layout="constrained")
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
-        plot_sound_map(picture, sound_map, list(self.boxes.values()), left, f"the picture at {self._seconds()}")
-        heard, name = (self.stretch.waveform, "the mixture") if answer is None else (answer.waveform, answer.name)
-        plot_spectrogram(self._magnitude(heard), sound, middle, f"heard: {name}", reference=self._loudest)
-        if answer is None:
-            right.set_axis_off()
-            right.text(0.5, 0.5, "listen to a place to see its mask", ha="center", va="center")
-            return figure
-        plot_mask(answer.mask, sound, right, f"its mask: {percent(answer.share)} of the energy")
-        size = np.array([picture.shape[1], picture.shape[0]])
-        for box in outlines(answer.place, self.stretch.grid):
-            corner, reach = np.array(box[:2]) * size - 0.5, (np.array(box[2:]) - box[:2]) * size
-            for colour, width in (("black", 4.5), (_CHOSEN, 2.2)):
-                left.add_patch(Rectangle(corner, *reach, fill=False, color=colour, linewidth=width))
-        return figure
+        """Draw the picture with its map and the chosen place, its sound and its mask: for saved notebooks."""
+        return plot_probe(self)
 
     def players(self) -> list[Player]:
         """Make players of the mixture and of the last result, if there is one, for pages without the widget."""
@@ -314,7 +281,7 @@ class PixelProbe(anywidget.AnyWidget):
 
     def _listen(self, place: Place, request: int) -> PlaceAnswer:
         self.answer = answer_of(self.stretch, place, self.boxes, self.pooling)
-        self._shown = self._drawn_answer(self.answer, request)
+        self._shown = answer_on_page(self.stretch, self.answer, self.loudest, request)
         self._say(self.answer.text, request=request)
         return self.answer
 
@@ -343,67 +310,3 @@ class PixelProbe(anywidget.AnyWidget):
 
     def _say(self, text: str, alert: bool = False, request: int = 0) -> None:
         self._said = {"text": text, "alert": alert, "request": request, "number": self._said.get("number", 0) + 1}
-
-    def _seconds(self) -> str:
-        return f"{self.stretch.times[self.moment]:.2f} s".replace("-", "−")
-
-    def _magnitude(self, waveform: np.ndarray) -> np.ndarray:
-        """Warped magnitude ``(Q, T)`` of a waveform."""
-        spectrogram = stft(torch.from_numpy(waveform), self.stretch.sound)
-        return warp(spectrogram.abs(), self.stretch.sound).numpy()
-
-    def _levels(self, waveform: np.ndarray) -> bytes:
-        """Spectrogram ``(Q, T)`` in dB below the mixture's loudest value, as bytes."""
-        level = 20 * np.log10(np.maximum(self._magnitude(waveform) / max(self._loudest, 1e-12), 1e-9))
-        return _bytes(1 - level / _FLOOR_DB)
-
-    def _drawn_scene(self) -> dict[str, Any]:
-        stretch, sound = self.stretch, self.stretch.sound
-        ticks = [hertz for hertz in TICKS_HERTZ if hertz <= row_hertz(sound)[-1]]
-        rows = [float(row) / (sound.log_frequency_bins - 1) for row in hertz_to_row(ticks, sound)]
-        colours = {name: np.rint(colormaps[name](np.arange(256))[:, :3] * 255) for name in ("magma", "cividis")}
-        return {
-            "pictures": [_encoded(picture) for picture in stretch.pictures],
-            "times": stretch.times.tolist(),
-            "seconds": stretch.seconds,
-            "grid": list(stretch.grid),
-            "maps": _bytes(np.sqrt(self.maps)),  # roots: shares of some thousandths are told apart, too
-            "loudness": _bytes(1 - 10 * np.log10(np.maximum(self.moving.loudness, 1e-12)) / FLOOR_DB),
-            "levels": _bytes(1 - 10 * np.log10(np.maximum(self.moving.levels, 1e-12)) / FLOOR_DB),
-            "who": _bytes(self.moving.by_source / np.maximum(self.moving.loudness, 1e-12)[:, None]),
-            "quietest": FLOOR_DB,
-            "boxes": [{"name": name, "box": list(box)} for name, box in self.boxes.items()],
-            "mixture": encode_wav(stretch.waveform, sound.sample_rate),
-            "spectrogram": self._levels(stretch.waveform),
-            "rows": sound.log_frequency_bins,
-            "ticks": [[hertz, row] for hertz, row in zip(ticks, rows, strict=True)],
-            "floor": _FLOOR_DB,
-            **{name: values.astype(np.uint8).tobytes() for name, values in colours.items()},
-        }
-
-    def _drawn_answer(self, answer: PlaceAnswer, request: int) -> dict[str, Any]:
-        """The values that the browser needs to draw and play a result."""
-        painted = isinstance(answer.place, np.ndarray) and answer.place.ndim == 2
-        return {
-            "name": answer.name,
-            "text": answer.text,
-            "place": [] if painted else [float(value) for value in answer.place],
-            "cells": np.flatnonzero(answer.place).tolist() if painted else [],
-            "sound": encode_wav(answer.waveform, self.stretch.sound.sample_rate),
-            "spectrogram": self._levels(answer.waveform),
-            "mask": _bytes(answer.mask),
-            "request": request,
-        }
-
-
-def _bytes(values: np.ndarray) -> bytes:
-    """Values in 0…1 as one byte each."""
-    return np.rint(255 * values.clip(0, 1)).astype(np.uint8).tobytes()
-
-
-def _encoded(picture: np.ndarray) -> bytes:
-    """A picture ``(H, W, 3)`` as JPEG, no larger than the page shows it."""
-    image, encoded = Image.fromarray(picture), io.BytesIO()
-    image.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
-    image.save(encoded, "JPEG", quality=85)
-    return encoded.getvalue()

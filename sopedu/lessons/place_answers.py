@@ -12,7 +12,7 @@ import torch
 from sopedu.errors import SopeduError
 from sopedu.localization.long_clips import LongClip, crossfade
 from sopedu.localization.pixel_sounds import PixelSounds
-from sopedu.localization.places import WHOLE, Box, Place, box_of_cell, cell_at
+from sopedu.localization.places import WHOLE, Box, Place
 
 _SLACK_SECONDS = 1.0  # seconds; a sound may be this much longer than its pictures, if they follow each other faster
 
@@ -122,15 +122,3 @@ def _name_of(place: Place, boxes: Mapping[str, Box]) -> str:
     if len(place) == 2:
         return f"point {numbers[0]}, {numbers[1]}"
     return f"box {numbers[0]}–{numbers[2]} across, {numbers[1]}–{numbers[3]} down"
-
-
-def outlines(place: Place, grid: tuple[int, int]) -> list[Box]:
-    """Return boxes to draw around a place: of a point its cell, of painted cells each.
-
-    Args:
-        place: as in :func:`answer_of`.
-        grid: rows and columns of the feature map.
-    """
-    if isinstance(place, np.ndarray) and place.ndim == 2:
-        return [box_of_cell(int(row), int(column), *grid) for row, column in np.argwhere(place > 0)]
-    return [box_of_cell(*cell_at(place, *grid), *grid)] if len(place) == 2 else [tuple(place)]
