@@ -178,7 +178,9 @@ def _examples(
             "names": names,
             "scores": list(zip(names, scores, strict=True)),
             "mixture": mixture,
-            "sounds": [(f"{name}, {kind}", waves[i]) for i, name in enumerate(names) for kind, waves in kinds.items()],
+            "sounds": [
+                [(f"{name}, {kind}", waves[i]) for kind, waves in kinds.items()] for i, name in enumerate(names)
+            ],
             "figure": plots.plot_separation(
                 *(warp(stft(waves, sound).abs(), sound) for waves in (mixture, sources, estimates)),
                 pairs.frames[index][:, pairs.frames.shape[2] // 2],

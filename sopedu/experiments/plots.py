@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -57,11 +58,11 @@ def plot_sweep(rows: Sequence[SweepRow], fields: Sequence[str], scores: Sequence
         panels[-1].tick_params(axis="x", rotation=30)
         for text in panels[-1].get_xticklabels():
             text.set_horizontalalignment("right")
-    panels[-1].set_xlabel(" and ".join(fields) or "all settings are the same", parse_math=False)
+    panels[-1].set_xlabel(_named(fields, width) or "all settings are the same", parse_math=False)
     panels[0].set_title(_EXPLANATION, fontsize=9)
     if len(series) > 1 or not apart:
         handles, labels = panels[0].get_legend_handles_labels()
-        legend = figure.legend(handles, labels, loc="outside lower center", frameon=False, title=", ".join(others))
+        legend = figure.legend(handles, labels, loc="outside lower center", frameon=False, title=_named(others, width))
         for text in legend.get_texts():
             text.set_parse_math(False)
     return figure
@@ -74,7 +75,8 @@ def plot_trade_off(rows: Sequence[SweepRow], leak: str = "leak_absent") -> Noteb
         rows: from :func:`sopedu.experiments.table.summarise_sweep`.
         leak: ``leak_absent`` or ``leak_blank``.
     """
-    figure = NotebookFigure(figsize=(7, 4.2 + 0.14 * len(rows)), layout="constrained")
+    width = 7
+    figure = NotebookFigure(figsize=(width, 4.2 + 0.14 * len(rows)), layout="constrained")
     axes, fields = figure.subplots(), varying_fields(rows)
     for number, row in enumerate(rows):
         colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[(number + number // 7) % len(_MARKERS)]
@@ -87,7 +89,8 @@ def plot_trade_off(rows: Sequence[SweepRow], leak: str = "leak_absent") -> Noteb
     axes.set(xlabel=f"{TITLES[leak]} (less is better)", ylabel="SDR in dB (more is better)")
     axes.set_title("What silence costs; bars: 95 % intervals over pairs", fontsize=9)
     axes.grid(alpha=0.3)
-    legend = figure.legend(loc="outside lower center", frameon=False, ncols=2, title=" and ".join(fields), fontsize=9)
+    title = _named(fields, width)
+    legend = figure.legend(loc="outside lower center", frameon=False, ncols=2, title=title, fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
@@ -133,6 +136,11 @@ def _draw(
         [x for x, _ in found], means, yerr=ends, color=colour, marker=marker, markersize=7, linestyle="none",
         elinewidth=1.5, capsize=3, label=name or "all runs",
     )  # fmt: skip
+
+
+def _named(fields: Sequence[str], width: float) -> str:
+    """The names of fields, in lines that fit into a figure of some inches."""
+    return fill(" and ".join(fields), round(9 * width), break_long_words=False)
 
 
 def _label(row: SweepRow, fields: Sequence[str]) -> str:

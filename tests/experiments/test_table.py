@@ -122,6 +122,17 @@ def test_each_axis_gets_a_figure_with_a_dot_per_seed_and_the_interval(tmp_path):
     assert len(colours) == 2
 
 
+def test_names_of_many_fields_fit_into_the_figure():
+    fields = ("loss.target", "loss.kind", "mixing.silent_share", "mixing.absent")
+    values = ("ratio", "l1", "0", "0"), ("binary", "bce", "0.08", "1")
+    axis = ",".join("+".join(f"{field}={value}" for field, value in zip(fields, one, strict=True)) for one in values)
+    rows = summarise_sweep(results_of(axis))
+    figure = plot_sweep(rows, fields)
+    encode_figure(figure, "png")
+    label, inside = figure.axes[-1].xaxis.label.get_window_extent(), figure.bbox
+    assert inside.x0 <= label.x0 and label.x1 <= inside.x1
+
+
 def test_many_series_are_drawn_as_one_without_intervals():
     rows = summarise_sweep(results_of("model.components=4,16", "model.frame_width=1,2,3,4,5,6,7,8"))
     figure = plot_sweep(rows, ("model.components",))
