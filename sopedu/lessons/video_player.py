@@ -20,6 +20,7 @@ from sopedu.video.reading import probe, read_frames
 
 _LARGEST = 10_000_000  # bytes that a notebook passes to the browser at once
 _POSTER_HEIGHT = 135  # pixels
+_POSTER_COLOURS = 96  # fewer would drop the colours of a sound map over a grey picture
 
 
 class VideoPlayer(widgets.Video):
@@ -71,7 +72,7 @@ class VideoPlayer(widgets.Video):
         """The widget, and the pictures for saved notebooks."""
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        picture = b64encode(encode_figure(self._poster, "png", dpi=72, colours=32)).decode("ascii")
+        picture = b64encode(encode_figure(self._poster, "png", dpi=72, colours=_POSTER_COLOURS)).decode("ascii")
         return {**data, "text/plain": repr(self), "image/png": picture}, metadata
 
 

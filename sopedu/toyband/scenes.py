@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sopedu.errors import SopeduError, whole_number
 from sopedu.toyband.backgrounds import paint
 from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.melody import compose
@@ -94,7 +95,7 @@ def scene(
             Zero gives an empty room without a sound.
         seed: a whole number from 0; together with ``split`` it decides everything that is random.
         split: ``train``, ``validation`` or ``test``; they share no melody, no individual instrument, no background.
-        playing: positions of those who play; None: all.
+        playing: positions of those who play, from 0; None: all.
         instruments: names from which performers are drawn.
         samples: length of the sound.
         sample_rate: in Hz.
@@ -107,7 +108,8 @@ def scene(
         The scene; the same arguments give the same bytes on every machine.
 
     Raises:
-        ValueError: for an unknown instrument or split, more performers than instruments, or a player who is not there.
+        SopeduError: ``playing`` is not a list of positions on this stage.
+        ValueError: for an unknown instrument or split, or more performers than instruments.
     """
     generator, properties = generator_for("scene", split, seed), check_properties(properties)
     if isinstance(performers, int):
@@ -117,9 +119,7 @@ def scene(
         names = tuple(instruments[i] for i in chosen)
     else:
         names = tuple(performers)
-    on = tuple(range(len(names))) if playing is None else tuple(playing)
-    if any(not 0 <= who < len(names) for who in on):
-        raise ValueError(f"playing={list(on)}: the scene has performers 0 … {len(names) - 1}")
+    on = _positions(range(len(names)) if playing is None else playing, len(names))
     height, width = (size, size) if isinstance(size, int) else size
 
     background = Canvas(height, width)
@@ -186,6 +186,17 @@ def duet(seed: int, split: str = "train", pair: Sequence[str] | None = None, **h
         The scene.
     """
     return scene(2 if pair is None else pair, seed, split, **how)
+
+
+def _positions(playing: Sequence[int], count: int) -> tuple[int, ...]:
+    """Return who plays; booleans, which NumPy users pass as a choice, would otherwise be taken for 0 and 1."""
+    try:
+        on = tuple(whole_number(who, "playing", 0, count - 1) for who in playing)
+    except (TypeError, SopeduError):
+        on = None
+    if on is None or len(set(on)) < len(on):
+        raise SopeduError(f"playing={playing!r:.60}: give a list of positions, from 0 to {count - 1}, each once")
+    return on
 
 
 def _place(generator: np.random.Generator, index: int, count: int, aspect: float) -> Placement:

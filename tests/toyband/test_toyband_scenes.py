@@ -118,10 +118,16 @@ def test_what_cannot_be_staged_is_refused():
         "unknown instrument 'kazoo'": {"performers": ["kazoo"]},
         "unknown split 'dev'": {"performers": 1, "split": "dev"},
         "12 performers cannot be drawn from 11": {"performers": 12},
-        r"playing=\[2\]: the scene has performers 0 … 1": {"performers": 2, "playing": [2]},
     }.items():
         with pytest.raises(ValueError, match=message):
             scene(seed=0, **how, **SMALL)
+
+
+@pytest.mark.parametrize("playing", [[2], [-1], 1, [True, False], np.array([True, False]), [0, 0], "1", [0.5], ["0"]])
+def test_players_are_positions_on_the_stage(playing):
+    with pytest.raises(SopeduError, match="^playing=.* give a list of positions, from 0 to 1, each once"):
+        scene(2, 0, playing=playing, **SMALL)
+    assert scene(2, 0, playing=np.array([1]), **SMALL).playing == (1,)
 
 
 def test_a_set_is_rendered_once_and_kept_whole(monkeypatch, tmp_path):
