@@ -450,7 +450,9 @@ function render({ model, el }) {
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
     const context = canvas.getContext("2d");
     context.imageSmoothingEnabled = true;
+    context.filter = mapKind === "none" ? "none" : "grayscale(1)"; // beside a map, colour means sound
     context.drawImage(picture, 0, 0, width, height);
+    context.filter = "none";
     if (mapKind !== "none") {
       drawMap();
       context.drawImage(small, 0, 0, width, height);
