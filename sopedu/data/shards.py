@@ -29,6 +29,7 @@ SHARD_COLUMNS = ("tar", "head", "checksum")
 CHECKED = 1 << 18
 #: Bytes of a block of a tar file.
 BLOCK = tarfile.BLOCKSIZE
+_SIZE = slice(124, 135)  # of a member's header: the size of its content, in octal digits
 _LONGEST_HEAD = 1 << 24  # bytes; a clip of four hours has 4 MB
 _AGAIN = "copy this file again, or pack the clips again"
 
@@ -181,23 +182,24 @@ class Shards:
     def sound(self, row: int, entry: IndexEntry) -> SoundInTar:
         """Return the sound of a clip, open for reading; see :meth:`sopedu.data.index_files.FolderFiles.sound`."""
         with _opened(self._path(row)) as file:
-            return SoundInTar(self._path(row), self._members(file, row, entry)[0])
+            return SoundInTar(file.name, self._clip(file, row, entry).member(0))
 
     def frames(self, row: int, entry: IndexEntry, numbers: list[int]) -> list[tuple[str, io.BytesIO]]:
         """Return name and content of frames; see :meth:`sopedu.data.index_files.FolderFiles.frames`."""
         with _opened(self._path(row)) as file:
-            members = self._members(file, row, entry)
-            if max(numbers) >= len(members):
+            clip = self._clip(file, row, entry)
+            if max(numbers) > len(clip):
                 raise SopeduError(
-                    f"{self._path(row)}: {entry.frames} has {len(members) - 1} frames, the index says "
-                    f"{entry.frame_count}; correct the index"
+                    f"{file.name}: {entry.frames} has {len(clip)} frames, the index says {entry.frame_count}; "
+                    "correct the index"
                 )
-            return [(members[number].name, io.BytesIO(members[number].read(file))) for number in numbers]
+            members = map(clip.member, numbers)
+            return [(member.name, io.BytesIO(member.read(file))) for member in members]
 
     def frames_held(self, row: int, entry: IndexEntry) -> int:
         """Return how many frames a clip has; see :meth:`sopedu.data.index_files.FolderFiles.frames_held`."""
         with _opened(self._path(row)) as file:
-            return len(self._members(file, row, entry)) - 1
+            return len(self._clip(file, row, entry))
 
     def numbered_otherwise(self, row: int, entry: IndexEntry) -> str:
         """Return what is wrong with the number of frames; see the same of :class:`FolderFiles`."""
@@ -225,17 +227,17 @@ class Shards:
             raise SopeduError(f"{path}: a link leads out of {self.folder}; move the tar files there")
         return path
 
-    def _members(self, file: BinaryIO, row: int, entry: IndexEntry) -> list[TarMember]:
-        """Read the head of a clip; return its sound, then its frames.
+    def _clip(self, file: BinaryIO, row: int, entry: IndexEntry) -> _Clip:
+        """Read the head of a clip.
 
         Raises:
             SopeduError: the tar file ends early, is damaged, or is another one than that of the index.
         """
-        path, place = self._path(row), int(self.heads[row])
+        path, place = file.name, int(self.heads[row])
         file.seek(place)
         try:
-            size = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "replace").size
-        except tarfile.HeaderError:
+            size = int(file.read(BLOCK)[_SIZE] or b"0", 8)
+        except ValueError:
             size = 0
         head = file.read(min(size, _LONGEST_HEAD))
         if file.tell() < place + BLOCK + min(size, _LONGEST_HEAD):
@@ -243,20 +245,45 @@ class Shards:
         if checksum_of_head(head) != int(self.checksums[row]):
             raise SopeduError(f"{path}: is damaged at {entry.audio}, or not the file that the index names; {_AGAIN}")
         try:
-            listed, members = json.loads(head), list[TarMember]()
+            listed = json.loads(head)
             if (listed["audio"], listed["frames"]) != (entry.audio, entry.frames):
                 raise ValueError(f"it is that of {listed['audio']!r:.80}")
-            begin = end_of_member(place + BLOCK, size) + BLOCK
-            for ending, length, *sums in listed["members"]:
-                if type(length) is not int or length < 0 or len(sums) != -(-length // CHECKED):
-                    raise ValueError("its sizes do not fit")
-                members.append(TarMember(f"{path}, {entry.audio}, {ending}", begin, length, tuple(sums)))
-                begin = end_of_member(begin, length) + BLOCK
-            return members or [][0]
+            return _Clip(f"{path}, {entry.audio}", end_of_member(place + BLOCK, size) + BLOCK, listed["members"])
         except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
             raise SopeduError(
                 f"{path}: the head of {entry.audio} cannot be used ({error}); pack the clips again"
             ) from error
+
+
+class _Clip:
+    """What the head of a clip lists: the sound, then the frames.
+
+    Args:
+        name: for errors.
+        begin: of the content of the first member.
+        members: (ending, size, checksums …) of each.
+
+    Raises:
+        TypeError, IndexError, ValueError: it lists something else.
+    """
+
+    def __init__(self, name: str, begin: int, members: list[list]) -> None:
+        self._name, self._members, self._begins = name, members, [begin]
+        for _, size, *sums in members:
+            if type(size) is not int or size < 0 or len(sums) != -(-size // CHECKED):
+                raise ValueError("its sizes do not fit")
+            self._begins.append(end_of_member(self._begins[-1], size) + BLOCK)
+        if not members:
+            raise ValueError("it lists nothing")
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._members) - 1
+
+    def member(self, number: int) -> TarMember:
+        """Return the sound (0) or a frame (from 1)."""
+        ending, size, *sums = self._members[number]
+        return TarMember(f"{self._name}, {ending}", self._begins[number], size, tuple(sums))
 
 
 class ShardColumns:

@@ -101,23 +101,23 @@ class FilmFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._folders: list[str] = []
-        self._names: dict[str, tuple[int, str]] = {}  # name without ending → (number of the folder, ending)
+        self._names: dict[str, tuple[str, str]] = {}  # name without ending → (folder, ending)
         self._walk(str(folder), 0)
 
     def __len__(self) -> int:
         return len(self._names)
 
     def _walk(self, folder: str, depth: int) -> None:
-        number = len(self._folders)
-        self._folders.append(folder)
-        for entry in listed(folder):
-            if entry.is_dir():
+        with os.scandir(folder) as entries:  # their names are kept, the entries would take more memory
+            found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+        endings: dict[str, tuple[str, str]] = {}  # one for all films of the folder
+        for name, is_folder in found:
+            if is_folder:
                 if depth < _DEEPEST:
-                    self._walk(entry.path, depth + 1)
-            elif is_film(entry.name):
-                name, ending = os.path.splitext(entry.name)
-                self._names.setdefault(name, (number, ending))
+                    self._walk(os.path.join(folder, name), depth + 1)
+            elif is_film(name):
+                stem, ending = os.path.splitext(name)
+                self._names.setdefault(stem, endings.setdefault(ending, (folder, ending)))
 
     def find(self, wanted: Wanted) -> Film | None:
         """Return the film of a row, or None.
@@ -127,8 +127,8 @@ class FilmFolder:
         """
         for name, cut in film_names(wanted):
             if name in self._names:
-                number, ending = self._names[name]
-                return Film(os.path.join(self._folders[number], name + ending), name, cut)
+                folder, ending = self._names[name]
+                return Film(os.path.join(folder, name + ending), name, cut)
         return None
 
     def near(self, wanted: Wanted) -> list[str]:

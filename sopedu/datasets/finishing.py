@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from sopedu.data.index_files import write_index
 from sopedu.datasets.converting import WORK
-from sopedu.datasets.ledger import OK, Row, read_log, write_ledger
-from sopedu.datasets.splits import SPLITS, assign_splits
+from sopedu.datasets.ledger import OK, LoggedRows, Row, write_ledger
+from sopedu.datasets.splits import SPLITS, splits_of_videos
 from sopedu.errors import SopeduError
+from sopedu.files import written_aside
 
 LEDGER = "clips.csv"
 SETTINGS = "prepare.json"
@@ -66,43 +69,53 @@ def finished(root: Path, notes: list[str]) -> Prepared:
         root: folder of the data set.
         notes: of the source.
     """
-    rows = sorted(known_rows(root).values(), key=lambda row: (row.place, row.label, row.id))
+    rows = known_rows(root).ordered()
     settings = json.loads((root / SETTINGS).read_text(encoding="utf-8"))
-    write_ledger(root / LEDGER, rows)
-    splits = assign_splits(rows, settings["protocol"], settings["seed"])
-    for split in SPLITS:
-        _write_index(root / f"{split}.csv", splits[split])
+    where = splits_of_videos(rows(), settings["protocol"], settings["seed"])
+    states, splits, seconds = Counter[str](), Counter[str](), Counter[str]()
+
+    def written(tables: dict[str, Any]) -> Iterator[Row]:
+        for row in rows():
+            states[row.state] += 1
+            seconds["all"] += row.seconds or 0.0
+            if row.state == OK:
+                split = where[row.video]
+                splits[split] += 1
+                tables[split].writerow((f"audio/{row.label}/{row.id}.wav", f"frames/{row.label}/{row.id}", row.frames))
+            yield row
+
+    with _indexes(root, set(where.values())) as tables:
+        write_ledger(root / LEDGER, written(tables))
     shutil.rmtree(root / WORK, ignore_errors=True)
     return Prepared(
-        root,
-        dict(sorted(Counter(row.state for row in rows).items())),
-        {split: len(splits[split]) for split in SPLITS},
-        sum(row.seconds or 0.0 for row in rows),
-        list(notes),
+        root, dict(sorted(states.items())), {split: splits[split] for split in SPLITS}, seconds["all"], list(notes)
     )
 
 
-def _write_index(path: Path, rows: Iterable[Row]) -> None:
-    """Write an index CSV; without rows there is none, because an empty one cannot be opened."""
-    lines = [(f"audio/{row.label}/{row.id}.wav", f"frames/{row.label}/{row.id}", row.frames) for row in rows]
-    if not lines:
-        path.unlink(missing_ok=True)
-        return
-    write_index(path, lines)
+@contextmanager
+def _indexes(root: Path, splits: Container[str]) -> Iterator[dict[str, Any]]:
+    """Yield a writer of rows per split; without rows there is no index, because an empty one cannot be opened."""
+    with ExitStack() as stack:
+        tables = {}
+        for split in SPLITS:
+            path = root / f"{split}.csv"
+            if split in splits:
+                aside = stack.enter_context(written_aside(path))
+                file = stack.enter_context(open(aside, "w", newline="", encoding="utf-8"))
+                tables[split] = csv.writer(file, lineterminator="\n")
+            else:
+                path.unlink(missing_ok=True)
+        yield tables
 
 
-def known_rows(root: Path) -> dict[str, Row]:
-    """Return the newest row of each clip by its key; one that is ``ok`` stays, whatever another shard says.
+def known_rows(root: Path) -> LoggedRows:
+    """Return the newest row of each clip.
 
     Args:
         root: folder of the data set.
     """
-    rows: dict[str, Row] = {}
-    for path in (root / LEDGER, *sorted((root / WORK).glob("rows-*-of-*.csv"))):
-        for row in read_log(path) if path.exists() else ():
-            if row.key not in rows or rows[row.key].state != OK:
-                rows[row.key] = row
-    return rows
+    logs = (root / LEDGER, *sorted((root / WORK).glob("rows-*-of-*.csv")))
+    return LoggedRows(path for path in logs if path.exists())
 
 
 def log_path(root: Path, number: int, of: int, ending: str = ".csv") -> Path:

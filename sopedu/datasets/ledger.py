@@ -10,8 +10,10 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sopedu.errors import SopeduError
@@ -21,6 +23,7 @@ from sopedu.files import writing, written_aside
 OK = "ok"
 #: States that may be different next time: these clips are tried again.
 AGAIN = frozenset({"missing", "crashed", "network", "bot-check"})
+_OPEN_LOGS = 64  # that are read at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +115,82 @@ def read_log(path: Path) -> Iterator[Row]:
     Raises:
         SopeduError: a line is no row of a ledger.
     """
+    for _, row in _placed_rows(path):
+        yield row
+
+
+def _placed_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield the rows of a log, and where their lines begin."""
     with open(path, "rb") as file:
-        left = _complete_bytes(file)
+        begin, end = 0, _complete_bytes(file)
         file.seek(0)
         # A line at a time: a field holds no line break, because `_line` takes them out.
         for number, line in enumerate(file, 1):
-            left -= len(line)
-            if left < 0:
+            if begin + len(line) > end:
                 return
             row = _row(line.decode("utf-8", "replace"))
             if row is None and number > 1:
                 raise SopeduError(f"{path}, line {number}: is no line of a ledger; remove the line")
             if row is not None:
-                yield row
+                yield begin, row
+            begin += len(line)
+
+
+class LoggedRows:
+    """The newest row of each clip in some logs; one that is ``ok`` stays, whatever a later log says.
+
+    In memory is only where each row is, so that a list may be long: going through the rows reads them again.
+
+    Args:
+        paths: of the logs, oldest first.
+
+    Raises:
+        SopeduError: a line is no row of a ledger.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = list(paths)
+        self._numbers: dict[int, int] = {}  # hash of a key → number of the row; 64 bits are enough for millions of keys
+        self._logs, self._begins, self._states = array("i"), array("q"), list[str]()
+        for log, path in enumerate(self._paths):
+            for begin, row in _placed_rows(path):
+                number = self._numbers.setdefault(hash(row.key), len(self._states))
+                if number == len(self._states):
+                    self._logs.append(log), self._begins.append(begin), self._states.append(row.state)
+                elif self._states[number] != OK:
+                    self._logs[number], self._begins[number], self._states[number] = log, begin, row.state
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self._states)
+
+    def state(self, key: str) -> str | None:
+        """Return the state of a clip; None if it has no row.
+
+        Args:
+            key: of the clip.
+        """
+        number = self._numbers.get(hash(key))
+        return None if number is None else self._states[number]
+
+    def ordered(self) -> Callable[[], Iterator[Row]]:
+        """Return a function that yields the rows, sorted by their place in the list, by class, by name."""
+        numbers = range(len(self))
+        keys = [(row.place, row.label, row.id) for row in self._read(numbers)]
+        order = array("i", sorted(numbers, key=keys.__getitem__))
+        return lambda: self._read(order)
+
+    def _read(self, numbers: Iterable[int]) -> Iterator[Row]:
+        with ExitStack() as stack:
+            opened: dict[int, io.BufferedReader] = {}
+            for number in numbers:
+                log = self._logs[number]
+                if log not in opened:
+                    if len(opened) >= _OPEN_LOGS:
+                        opened.pop(next(iter(opened))).close()
+                    opened[log] = stack.enter_context(open(self._paths[log], "rb"))
+                opened[log].seek(self._begins[number])
+                yield _row(opened[log].readline().decode("utf-8", "replace"))
 
 
 def write_ledger(path: Path, rows: Iterable[Row]) -> None:
@@ -153,15 +219,18 @@ def _row(line: str) -> Row | None:
         return None
     for place in _REPEATED:  # one text in memory for all rows that have it
         values[place] = sys.intern(values[place])
-    row = Row(*values)
     try:
-        numbers = {name: float(text) if (text := getattr(row, name)) else None for name in _NUMBERS}
-        return replace(row, **numbers, frames=int(row.frames), place=int(row.place))
+        for place in _NUMBERS:
+            values[place] = float(values[place]) if values[place] else None
+        for place in _COUNTS:
+            values[place] = int(values[place])
     except ValueError:
         return None
+    return Row(*values)
 
 
-_NUMBERS = ("duration", "fps", "seconds", "start")
+_NUMBERS = tuple(HEADER.index(name) for name in ("duration", "fps", "seconds", "start"))
+_COUNTS = tuple(HEADER.index(name) for name in ("frames", "place"))
 _REPEATED = tuple(HEADER.index(name) for name in ("class", "state", "reason", "split"))
 
 

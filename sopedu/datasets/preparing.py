@@ -107,7 +107,9 @@ def prepare(
         if of > 1:
             log_path(root, number, of).with_suffix(".done").touch()
             return Prepared(root, dict(run.counts), seconds=run.seconds, notes=opened.notes)
-        return finished(root, opened.notes)
+        notes = opened.notes
+        del opened, run  # the end takes memory itself
+        return finished(root, notes)
 
 
 class _Run:
@@ -117,10 +119,7 @@ class _Run:
         self, source: Source, root: Path, form: ClipFormat, shard: tuple[int, int], again: bool, delete: bool
     ) -> None:
         self.source, self.root, self.form, self.shard, self.delete = source, root, form, shard, delete
-        known = known_rows(root)
-        self.fixed = {
-            key: row.state for key, row in known.items() if row.state == OK or not again and row.state not in AGAIN
-        }
+        self._known, self._again = known_rows(root), again
         self.seconds = 0.0
         self.left: int | None = None
         self.counts: Counter[str] = Counter()
@@ -128,18 +127,23 @@ class _Run:
         self._uses: Counter[str] = Counter()  # film → clips that still need it, where there are several
         self._kept: set[str] = set()  # films with a clip that could not be prepared
 
+    def _fixed(self, row: Row) -> str | None:
+        """Return the state of a clip that is not prepared now; None if it is."""
+        state = self._known.state(row.key)
+        return state if state == OK or not self._again and state not in AGAIN else None
+
     def _skip(self, row: Row) -> bool:
-        return row.key in self.fixed
+        return self._fixed(row) is not None
 
     def _mine(self, row: Row) -> bool:
         return self.shard[1] == 1 or _part_of(row.video, self.shard[1]) == self.shard[0]
 
     def items(self, spool: Path) -> Iterator[Item]:
         """Yield the clips of this shard, each once."""
-        seen: set[str] = set()
+        seen: set[int] = set()  # hashes of keys, which take less memory
         for item in self.source.items(lambda row: self._skip(row) or not self._mine(row), spool):
-            if item.row.key not in seen and self._mine(item.row):
-                seen.add(item.row.key)
+            if hash(item.row.key) not in seen and self._mine(item.row):
+                seen.add(hash(item.row.key))
                 yield item
             elif item.temporary:
                 os.unlink(item.film)
@@ -158,7 +162,7 @@ class _Run:
         self.left = 0
         for item in self.items(spool):
             total += 1
-            known = self.fixed.get(item.row.key)
+            known = self._fixed(item.row)
             if self.delete and item.film:
                 self._uses[item.film] += known is None
                 if known not in (None, OK):

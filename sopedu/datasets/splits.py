@@ -16,8 +16,8 @@ PROTOCOLS = {
 _SHARE, _LISTED_SHARE = 0.1, 0.05
 
 
-def assign_splits(rows: Iterable[Row], protocol: str, seed: int = 0) -> dict[str, list[Row]]:
-    """Assign the usable clips to splits.
+def splits_of_videos(rows: Iterable[Row], protocol: str, seed: int = 0) -> dict[str, str]:
+    """Choose a split for each video that has a usable clip.
 
     Args:
         rows: of a ledger, in order; those that are not ``ok`` are left out.
@@ -25,15 +25,15 @@ def assign_splits(rows: Iterable[Row], protocol: str, seed: int = 0) -> dict[str
         seed: of what is chosen at random.
 
     Returns:
-        rows by name of the split; the order is kept. A video that has clips of several classes is in one split only.
+        the name of the split by video. A video that has clips of several classes is in one split only.
     """
-    usable = [row for row in rows if row.state == OK]
     videos: dict[str, dict[str, None]] = {}  # class → its videos in order
-    for row in usable:
-        videos.setdefault(row.label, {})[row.video] = None
     where: dict[str, str] = {}
-    if protocol == "listed":
-        where = {row.video: row.split for row in usable if row.split}
+    for row in rows:
+        if row.state == OK:
+            videos.setdefault(row.label, {})[row.video] = None
+            if protocol == "listed" and row.split:
+                where[row.video] = row.split
     for label in videos:
         new = [video for video in videos[label] if video not in where]
         for video, split in _of_class(new, protocol, seed).items():
@@ -43,10 +43,7 @@ def assign_splits(rows: Iterable[Row], protocol: str, seed: int = 0) -> dict[str
             new = [video for video in videos[label] if where[video] == "train"]
             count = round(_LISTED_SHARE * len(new)) or int(len(new) >= 10)
             where |= dict.fromkeys(_shuffled(new, seed)[:count], "val")
-    found: dict[str, list[Row]] = {split: [] for split in SPLITS}
-    for row in usable:
-        found[where[row.video]].append(row)
-    return found
+    return where
 
 
 def _of_class(videos: Sequence[str], protocol: str, seed: int) -> dict[str, str]:

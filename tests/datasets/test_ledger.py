@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sopedu.datasets.ledger import HEADER, Log, Row, read_log, write_ledger
+from sopedu.datasets import ledger
+from sopedu.datasets.ledger import HEADER, Log, LoggedRows, Row, read_log, write_ledger
 from sopedu.errors import SopeduError
 
 ROWS = [
@@ -54,3 +58,46 @@ def test_a_line_that_is_no_row_is_named(tmp_path):
         file.write("something,else\n")
     with pytest.raises(SopeduError, match=r"clips\.csv, line 4"):
         list(read_log(tmp_path / "clips.csv"))
+
+
+def some_row(generator: np.random.Generator) -> Row:
+    state = str(generator.choice(["ok", "missing", "damaged"]))
+    name, place = f"film {generator.integers(30)}", int(generator.integers(3))
+    return Row(name, str(generator.choice(["flute", "cello"])), state, hash=f"{generator.integers(10**9)}", place=place)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_several_logs_the_newest_rows_count_and_those_that_are_ok_stay(tmp_path, seed, monkeypatch):
+    """As a dictionary of rows would have it; more logs than are opened at a time."""
+    monkeypatch.setattr(ledger, "_OPEN_LOGS", 2)
+    generator, wanted, paths = np.random.default_rng(seed), {}, []
+    for log in range(5):
+        paths.append(tmp_path / f"{log}.csv")
+        with Log(paths[-1]) as file:
+            for row in (some_row(generator) for _ in range(12)):
+                file.add(row)
+                if row.key not in wanted or wanted[row.key].state != "ok":
+                    wanted[row.key] = row
+    write_ledger(tmp_path / "clips.csv", wanted.values())
+    held = LoggedRows(paths)
+    assert {key: held.state(key) for key in wanted} == {key: row.state for key, row in wanted.items()}
+    assert len(held) == len(wanted) and held.state("flute/unknown") is None
+    rows = held.ordered()
+    assert list(rows()) == list(rows()) == sorted(wanted.values(), key=lambda row: (row.place, row.label, row.id))
+    assert list(LoggedRows([tmp_path / "clips.csv"]).ordered()()) == list(rows())
+
+
+def test_rows_of_a_long_list_take_little_memory(tmp_path):
+    names = [f"{number:011d}" for number in range(2000)]
+    rows = [
+        Row(f"{name}_000030", "flute", "ok", "", 10.0 + n, 25.0, 10.0, f"{n:032x}", 80, 30.0, name, "train", n)
+        for n, name in enumerate(names)
+    ]
+    write_ledger(tmp_path / "clips.csv", rows)
+    tracemalloc.start()
+    held = LoggedRows([tmp_path / "clips.csv"])
+    size, _ = tracemalloc.get_traced_memory()
+    whole = list(held.ordered()())
+    as_objects, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert whole == rows and size < 200 * len(rows) < 0.5 * (as_objects - size)

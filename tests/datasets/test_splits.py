@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from sopedu.datasets.ledger import Row
-from sopedu.datasets.splits import PROTOCOLS, assign_splits
+from sopedu.datasets.splits import PROTOCOLS, SPLITS, splits_of_videos
 
 
 def rows(videos: int, clips: int = 1, labels: tuple[str, ...] = ("cello", "flute"), split: str = "") -> list[Row]:
@@ -17,6 +17,12 @@ def rows(videos: int, clips: int = 1, labels: tuple[str, ...] = ("cello", "flute
         for video in range(videos)
         for clip in range(clips)
     ]
+
+
+def assign_splits(some: list[Row], protocol: str, seed: int = 0) -> dict[str, list[Row]]:
+    """The usable rows of each split."""
+    where = splits_of_videos(iter(some), protocol, seed)
+    return {split: [row for row in some if row.state == "ok" and where[row.video] == split] for split in SPLITS}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
