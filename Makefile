@@ -65,8 +65,8 @@ warm-start: .venv ## Train the warm start anew into runs/warm_start.safetensors 
 detector: .venv ## Train the toy band's detector anew into runs/detector (about 7 minutes on one core)
 	$(BIN)/python -m tools.detector_training --out runs/detector
 
-sampled: .venv ## Play melodies on sampled instruments (SOUNDFONT=FILE.sf2 OUT=FOLDER), as sounds to evaluate on
-	$(BIN)/python -m tools.sampled_instruments --soundfont "$(SOUNDFONT)" --out "$(OUT)"
+sampled: .venv ## Play melodies on sampled instruments (SOUNDFONT=FILE.sf2 OUT=FOLDER; OPTIONS=--training to train on)
+	$(BIN)/python -m tools.sampled_instruments --soundfont "$(SOUNDFONT)" --out "$(OUT)" $(OPTIONS)
 
 recorded-runs: .venv ## Train the healthy and the broken runs that notebook 09 shows (about four minutes on one core)
 	$(BIN)/python -m tools.record_broken_runs

@@ -70,7 +70,7 @@ def demo(
 def train(
     out: Annotated[Path, typer.Option(help="New folder of the run; with --resume that of the run to continue.")],
     preset: Annotated[str | None, typer.Option(help=f"{', '.join(PRESETS)}; default: tiny.")] = None,
-    data: Annotated[str | None, typer.Option(help="toyband (the default), or an index CSV of prepared clips.")] = None,
+    data: Annotated[str | None, typer.Option(help="toyband (default), toyband+SOUNDS_FOLDER, or an index CSV.")] = None,
     changes: SetOption = None,
     start_from: Annotated[
         str | None, typer.Option("--from", help="Start with these weights: a checkpoint's folder, a run's, or a name.")

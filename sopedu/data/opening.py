@@ -7,10 +7,20 @@ from pathlib import Path
 from sopedu.config import Config
 from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.index_clips import IndexClips
+from sopedu.data.recordings import play_recordings
 from sopedu.machine import usable_cores
 
 #: Names of indexes that are not trained on.
 HELD_OUT = ("val.csv", "test.csv")
+
+
+def is_toyband(data: str) -> bool:
+    """Return whether a data set is rendered: ``toyband``, or ``toyband+FOLDER`` with recorded sounds.
+
+    Args:
+        data: name or path.
+    """
+    return data == "toyband" or data.startswith("toyband+")
 
 
 def open_clips(
@@ -26,6 +36,8 @@ def open_clips(
 
     Args:
         data: ``toyband``, or the path of an index CSV (see :class:`sopedu.data.index_clips.IndexClips`).
+            ``toyband+FOLDER``: in training, half of the toy band's solos sound like recordings in the folder
+            (see :func:`sopedu.data.recordings.play_recordings`).
         config: of spectrograms and frames.
         split: other than ``train``, a ``val.csv`` beside the index is preferred, unless it is called ``val.csv`` or
             ``test.csv`` itself.
@@ -34,8 +46,11 @@ def open_clips(
         root: the folder in which the paths of the index begin; None: it is found.
         frame_rate: frames per second of the prepared data; None: found from some clips.
     """
-    if data == "toyband":
-        return ToyBandClips(config, split, solos, workers=usable_cores())
+    if is_toyband(data):
+        clips = ToyBandClips(config, split, solos, workers=usable_cores())
+        if split == "train" and data != "toyband":
+            play_recordings(clips, data.removeprefix("toyband+"))
+        return clips
     path = Path(data)
     if split != "train" and path.name not in HELD_OUT and (path.parent / "val.csv").exists():
         path = path.parent / "val.csv"

@@ -1,7 +1,7 @@
-"""Clips of recorded sounds with drawings of the toy band, to test a model on sounds that it was not trained on.
+"""Clips of recorded sounds with drawings of the toy band, to test a model on other sounds, or to train it on them.
 
 Recordings have no matching video, so a flute's clip shows a drawn flute player. The drawings are like those
-of the training, with other players and rooms; only the sounds are new. Notebook: 13_train_full.
+of the training; in tests players and rooms are new. Notebook: 13_train_full.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 from sopedu.audio.soundfiles import load_waveform
 from sopedu.config import Config
 from sopedu.data.batches import Clip
-from sopedu.data.clips import ClipDataset
+from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.toyband.instruments import INSTRUMENTS
-from sopedu.toyband.scenes import solo
+from sopedu.toyband.scenes import FULL_SCALE, solo
 from sopedu.toyband.synthesis import normalized
 
 _SOUND_FILES = (".wav", ".flac", ".mp3", ".ogg")
@@ -81,6 +81,42 @@ class SoundFolderClips(ClipDataset):
         label = int(self.labels[index])
         frames = drawn_player(self.class_names[label], self.seed * 1_000_000 + index, self.config)
         return Clip(torch.from_numpy(self.waveforms[index]), self._crop(frames, None), label)
+
+
+def play_recordings(clips: ToyBandClips, folder: str | Path, share: float = 0.5, seed: int = 7) -> None:
+    """Let a share of the toy band's solos sound like recordings of their instruments; the pictures stay.
+
+    The recordings of a class share its solos evenly. Their level is drawn between 6 dB below and 2 dB above that of
+    the plain solos (RMS 0.1), with peaks of at most 0.95. Classes without a recording keep their sounds.
+
+    Args:
+        clips: whose sounds are replaced.
+        folder: ``FOLDER/<class>/<any name>.wav`` (or flac, mp3, ogg), of at least two classes.
+        share: of the solos.
+        seed: chooses solos, parts of the recordings, and levels.
+
+    Raises:
+        SopeduError: the folder is missing, holds fewer than two of the classes, or a recording cannot be read.
+    """
+    sounds, labels = clips.rendered.waveforms, clips.labels
+    samples, rate = sounds.shape[1], clips.config.spectrogram.sample_rate
+    files, _ = _sounds_by_class(folder, clips.class_names)
+    generator = np.random.default_rng(seed)
+    chosen = generator.random(len(labels)) < share
+    for label, name in enumerate(clips.class_names):
+        rows, paths = np.flatnonzero(chosen & (labels == label)), files.get(name, [])
+        each = math.ceil(len(rows) / max(1, len(paths)))
+        for turn, path in enumerate(paths):
+            taken = rows[turn * each : (turn + 1) * each]
+            if not len(taken):
+                break
+            waveform = load_waveform(path, rate, seconds=_LONGEST)
+            parts = loud_parts(waveform, samples, len(taken), rate // 20, generator)
+            if parts is None:
+                raise SopeduError(f"{path}: is silent; replace it or take it out of the folder")
+            for row, part in zip(taken, parts, strict=True):
+                level = 0.1 * 10 ** (generator.uniform(-6.0, 2.0) / 20) / np.sqrt(np.mean(part**2))
+                sounds[row] = np.rint(FULL_SCALE * part * min(level, 0.95 / np.abs(part).max()))
 
 
 def _sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[dict[str, list[Path]], list[str]]:

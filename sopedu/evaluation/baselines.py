@@ -19,7 +19,7 @@ from sopedu.audio.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
 from sopedu.audio.spectrogram import istft, stft, unwarp, warp
 from sopedu.config import Config
 from sopedu.data.clips import ClipDataset, ToyBandClips
-from sopedu.data.opening import HELD_OUT, open_clips
+from sopedu.data.opening import HELD_OUT, is_toyband, open_clips
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError
 from sopedu.evaluation.pairs import TestPairs, predict_masks, separate_pairs
@@ -53,7 +53,7 @@ def held_out_clips(
     Raises:
         SopeduError: no such data, or sounds together with an index.
     """
-    if data != "toyband":
+    if not is_toyband(data):
         if sounds is not None:
             raise SopeduError(
                 f"a folder of sounds is shown with the toy band's drawings: {data} cannot be used with it"

@@ -13,7 +13,7 @@ import torch
 from sopedu.audio.metrics import bss_eval_rows
 from sopedu.audio.spectrogram import istft, stft
 from sopedu.data.clips import ToyBandClips
-from sopedu.data.opening import open_clips
+from sopedu.data.opening import is_toyband, open_clips
 from sopedu.evaluation.pairs import TestPairs, held_out_pairs, separate_pairs
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
@@ -29,7 +29,7 @@ def pairs_for(checkpoint: Checkpoint, data: str = "toyband", pairs: int = 64, se
         seed: chooses them.
     """
     config, names = checkpoint.config, tuple(checkpoint.class_names)
-    if data != "toyband":
+    if not is_toyband(data):
         return held_out_pairs(open_clips(data, config, "validation", class_names=names), pairs, seed)
     config = replace(config, toyband=replace(config.toyband, instruments=names, empty_scenes=0))
     return held_out_pairs(ToyBandClips(config, "validation", 2 * pairs, seed=seed), pairs, seed)

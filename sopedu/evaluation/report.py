@@ -21,6 +21,7 @@ from sopedu.audio.masks import Spectra, mask_from_values, threshold
 from sopedu.audio.metrics import bss_eval
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import to_dict
+from sopedu.data.opening import is_toyband
 from sopedu.errors import SopeduError
 from sopedu.evaluation.listening_tables import listening_tables
 from sopedu.evaluation.pairs import TestPairs, predict_masks
@@ -141,7 +142,8 @@ def _next_steps(checkpoint: Checkpoint, path: Path) -> list[tuple[str, str]]:
     """What to try next and the command for it; `path` is the report's, beside which the checkpoint may lie."""
     beside = path.parent / "checkpoint"
     folder = shlex.quote(str(beside)) if beside.is_dir() else "CHECKPOINT"
-    data = shlex.quote(str(checkpoint.trained_on.get("data", "toyband")))
+    trained_on = str(checkpoint.trained_on.get("data", "toyband"))
+    data = "toyband" if is_toyband(trained_on) else shlex.quote(trained_on)
     train = f"sopedu train --preset {shlex.quote(checkpoint.config.name)} --data {data}"
     half = max(1, checkpoint.config.model.components // 2)
     other = "loss.target=ratio --set loss.kind=l1"

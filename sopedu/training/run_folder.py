@@ -58,7 +58,8 @@ def train_run(
         out: folder of the run; a new one, or with ``resume`` the one to resume.
         config: of model and training; None: preset ``tiny``, or with ``heads_of`` what
             :func:`sopedu.model.heads.heads_config` makes; with ``resume`` that of the run, and another is refused.
-        data: ``toyband`` or an index CSV; None: ``toyband``, with ``resume`` that of the run. Another is refused.
+        data: ``toyband``, ``toyband+FOLDER`` (half of its solos sound like recordings ``FOLDER/<class>/…``), or an
+            index CSV; None: ``toyband``, with ``resume`` that of the run. Another is refused.
         start_from: folder or name of a checkpoint with the weights to begin with (fine-tuning), see also
             ``training.freeze``; None: new weights, with ``resume`` those of the run. Another is refused.
         resume: continue from the newest state in the folder.

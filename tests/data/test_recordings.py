@@ -10,7 +10,9 @@ import soundfile
 import torch
 
 from sopedu.config import preset, with_values
-from sopedu.data.recordings import SoundFolderClips, drawn_player, loud_parts
+from sopedu.data.clips import ToyBandClips
+from sopedu.data.opening import open_clips
+from sopedu.data.recordings import SoundFolderClips, drawn_player, loud_parts, play_recordings
 from sopedu.errors import SopeduError
 from sopedu.evaluation import separation as evaluation
 from sopedu.evaluation.separation import evaluate
@@ -166,3 +168,35 @@ def test_evaluation_puts_them_beside_the_usual_rows(folder, checkpoint, monkeypa
     assert pairs.blank.float().std() > 1 and len(torch.unique(pairs.blank, dim=0)) == 3  # drawn rooms
     some = evaluate(checkpoint, pairs=1, sounds=folder, instruments=("tuba", "violin"), dictionaries=False)
     assert some["instruments"] == ["tuba", "violin"] and some["leak_absent"] is None
+
+
+def test_a_share_of_the_solos_sounds_like_the_recordings_and_looks_as_before(folder, tmp_path):
+    config = with_values(
+        CONFIG, ["toyband.instruments=violin,tuba,cello", "toyband.solos=60", "toyband.empty_scenes=3"]
+    )
+    before, clips = ToyBandClips(config), ToyBandClips(config)
+    write(folder, {"violin/two.wav": tone(2500)})
+    play_recordings(clips, folder, share=0.5)
+    old, new = before.rendered, clips.rendered
+    assert np.array_equal(old.frames, new.frames) and np.array_equal(old.labels, new.labels)
+    changed = (old.waveforms != new.waveforms).any(1)
+    labels = np.array([clips.class_names[label] if label >= 0 else "" for label in clips.labels])
+    assert not changed[(labels == "cello") | (labels == "")].any()  # no recording of a cello; empty rooms stay empty
+    for name, hertz in {"violin": {1900, 2500}, "tuba": {200}}.items():
+        mine = changed & (labels == name)
+        assert 5 <= mine.sum() <= 15  # of 20
+        assert {round(strongest(sound), -2) for sound in new.waveforms[mine]} == hertz
+        level = np.sqrt(np.mean((new.waveforms[mine] / 32767.0) ** 2, 1))
+        assert (level >= 0.1 * 10**-0.3 - 1e-3).all() and (level <= 0.1 * 10**0.1 + 1e-3).all()
+    again = open_clips(f"toyband+{folder}", config)
+    assert np.array_equal(again.rendered.waveforms, new.waveforms)
+    held_out = open_clips(f"toyband+{folder}", config, "validation", 6)
+    assert np.array_equal(
+        held_out.rendered.waveforms, open_clips("toyband", config, "validation", 6).rendered.waveforms
+    )
+    with pytest.raises(SopeduError, match="no such folder"):
+        open_clips(f"toyband+{tmp_path}/none", config)
+    write(folder, {"tuba/one.wav": 0 * tone(200)})
+    (folder / "tuba" / "one.ogg").unlink()
+    with pytest.raises(SopeduError, match="is silent"):
+        play_recordings(ToyBandClips(config), folder)

@@ -70,6 +70,42 @@ def test_held_out_melodies_are_written_in_time_at_the_level_of_the_toy_band_with
     assert clips.class_names == INSTRUMENTS and not clips.notes
 
 
+def pluck(program: int, events: list, seconds: float) -> np.ndarray:
+    """A stand-in for a synthesizer: sine tones at the keys' pitches, one after the other."""
+    time = np.arange(round(seconds * sampled.SAMPLE_RATE)) / sampled.SAMPLE_RATE
+    sound = np.zeros(len(time))
+    for start, key, velocity in events:
+        if velocity:
+            after = time - start
+            sound += (
+                (after > 0) * velocity * np.sin(880 * np.pi * 2 ** ((key - 69) / 12) * after) * np.exp(-5 * abs(after))
+            )
+    return sound
+
+
+def test_varied_solos_are_of_the_training_split_off_pitch_by_up_to_50_cents_and_of_related_programs(
+    tmp_path, monkeypatch
+):
+    asked = []
+
+    def spy(program: int, events: list, seconds: float) -> np.ndarray:
+        asked.append((program, seconds))
+        return pluck(program, events, seconds)
+
+    names = ("saxophone", "violin")
+    out = sampled.render_varied(tmp_path / "out", spy, solos=24, seconds=1.0, instruments=names, progress=False)
+    files = sorted(out.rglob("*.wav"))
+    assert len(files) == 24 and all(path.name.startswith("train0-") for path in files)
+    saxophones, violins = ({program for program, _ in asked[turn::2]} for turn in (0, 1))
+    assert saxophones == {64, 65, 66, 67} and violins == {40}
+    for path in files:
+        waveform = load_waveform(path, 11025)
+        assert len(waveform) == 11025 and 0.02 < np.sqrt(np.mean(waveform**2)) < 0.13
+    # Played for up to 3 % longer or shorter and resampled to one second: as many cents too high or too low.
+    stops = np.array([seconds for _, seconds in asked])
+    assert np.ptp(1200 * np.log2(stops - stops.min() + 1)) > 20
+
+
 def test_a_soundfont_that_plays_nothing_leaves_no_folder(tmp_path):
     with pytest.raises(SopeduError, match=r"plays nothing for accordion \(program 21\)"):
         sampled.render_sampled(tmp_path / "out", lambda *_: np.full(300_000, 0.5) * 0, solos=1, progress=False)
