@@ -146,7 +146,10 @@ def made_cell(source: str, number: int) -> dict[str, Any]:
 
 def picture(path: Path) -> str:
     """Return the picture of the model with the part that a notebook is about, as Markdown; empty where it has none."""
-    return f"![{alternative_text(path.stem)}](pictures/model_{path.stem[:2]}.svg)" if path.stem in LESSONS else ""
+    if path.stem not in LESSONS:
+        return ""
+    part = f"*Filled is the part that this notebook is about: {LESSONS[path.stem].says}. Others explain the rest.*"
+    return f"![{alternative_text(path.stem)}](pictures/model_{path.stem[:2]}.svg)\n\n{part}"
 
 
 def functions(notebook: dict[str, Any]) -> str:

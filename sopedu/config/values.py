@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import typing
 from collections.abc import Iterable, Mapping
@@ -68,7 +69,9 @@ def with_values(config: Config, assignments: Iterable[str]) -> Config:
         section, _, key = name.strip().partition(".")
         if not equals or not key or not isinstance(values.get(section), dict) or key not in values[section]:
             fields = [f"{s}.{k}" for s, part in values.items() if isinstance(part, dict) for k in part]
-            raise SopeduError(f"cannot set {assignment!r}: write field=value with one of {', '.join(fields)}")
+            near = difflib.get_close_matches(name.strip(), fields)
+            meant = f"did you mean {' or '.join(near)}? " if near else ""
+            raise SopeduError(f"cannot set {assignment!r}: {meant}write field=value with one of {', '.join(fields)}")
         many = isinstance(values[section][key], (tuple, list)) and not text.lstrip().startswith("[")
         words = [word for word in text.split(",") if word.strip()]
         values[section][key] = [_parsed(word) for word in words] if many else _parsed(text)

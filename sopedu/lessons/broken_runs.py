@@ -1,4 +1,4 @@
-"""Three trainings that go wrong in typical ways, to diagnose from their curves (notebook 09_train_live).
+"""Trainings that go wrong in typical ways: three to diagnose from their curves (notebook 09_train_live), one in 08.
 
     >>> config, clips = broken("A", config, clips)
     >>> train(config, clips)
@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from sopedu.config import Config, preset, with_values
 from sopedu.data.batches import Clip
@@ -107,3 +108,15 @@ def lesson_config(**values: Any) -> Config:
     changes |= {"toyband.instruments": ",".join(DEMO_INSTRUMENTS), "toyband.properties": ""}
     changes |= {name.replace("__", "."): value for name, value in values.items()}
     return with_values(preset("tiny"), [f"{name}={value}" for name, value in changes.items()])
+
+
+def prepare_pictures(pictures: torch.Tensor) -> torch.Tensor:
+    """Prepare pictures as a careless program does; notebook 08_synthesizer finds out what is wrong with it.
+
+    Args:
+        pictures: uint8, 0 to 255, of any shape.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    return (pictures / 255).to(torch.uint8)

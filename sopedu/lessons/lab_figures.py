@@ -15,7 +15,7 @@ from sopedu.plots import NotebookFigure, plot_mask, plot_spectrogram
 # Okabe and Ito's colours, without yellow and black, which are hard to see on a light or on a dark page.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _DASHES: tuple[tuple[float, ...], ...] = ((), (6, 3), (2, 2), (9, 2, 2, 2))
-#: The range of an axis of SDR improvements in dB; what lies outside is drawn at its end.
+#: The range of an axis of SDR improvements in dB; what lies outside is drawn at its end, as an arrowhead.
 SCORE_RANGE = (-5.0, 15.0)
 
 
@@ -117,14 +117,19 @@ def plot_curves(named: Sequence[tuple[str, LabRun, int]]) -> NotebookFigure:
 
 def _plot_scores(axes: Axes, run: LabRun, alike: Sequence[LabRun], colour: str, marker: str) -> None:
     known = [one for one in alike if math.isfinite(one.sdr_improvement)]
-    shown = np.clip([one.sdr_improvement for one in known], *SCORE_RANGE)
-    for number, (place, one) in enumerate(zip(shown, known, strict=True)):
+    low, high = SCORE_RANGE
+    for number, one in enumerate(known):
+        score = one.sdr_improvement
+        shape = "<" if score < low else ">" if score > high else marker  # what lies outside is pointed at
         how = {"markerfacecolor": colour if one is run else "none", "markersize": 8, "clip_on": False}
-        axes.plot(place, (-0.25, 0.0, 0.25)[number % 3], marker, color=colour, **how)
+        axes.plot(np.clip(score, low, high), (-0.25, 0.0, 0.25)[number % 3], shape, color=colour, **how)
     if known:
         mean = float(np.mean([one.sdr_improvement for one in known]))
-        axes.plot([np.clip(mean, *SCORE_RANGE)] * 2, (-0.5, 0.5), color=colour, linewidth=2)
         text = f"mean of {len(known)}: {mean:z.1f} dB" if len(known) > 1 else f"{mean:z.1f} dB, one run"
+        if low <= mean <= high:
+            axes.plot([mean] * 2, (-0.5, 0.5), color=colour, linewidth=2)
+        else:
+            text += f"\n(off the axis to the {'left' if mean < low else 'right'})"
         axes.set_title(text.replace("-", "−"), fontsize=10)
     axes.set(xlim=SCORE_RANGE, ylim=(-1, 1), yticks=[], xlabel="SDR improvement in dB\n(filled: this run)")
     axes.spines[["left", "top", "right"]].set_visible(False)

@@ -25,6 +25,12 @@ def refusal(assignments: list[str]) -> str:
     return message
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("sources=3", "mixing.sources"), ("training.step=3", "training.steps")])
+def test_an_unknown_field_is_answered_with_the_nearest_ones(typed, meant):
+    with pytest.raises(SopeduError, match=f"cannot set '{typed}': did you mean {meant}"):
+        with_values(preset("tiny"), [typed])
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_survives_json(name):
     again = from_dict(json.loads(json.dumps(to_dict(preset(name)), allow_nan=False)))

@@ -55,3 +55,9 @@ def test_recorded_runs_show_what_the_lesson_says():
     with pytest.raises(SopeduError, match="no such recorded run"):
         broken_runs.recorded_run("../healthy")
     assert all(json.dumps(run) and len(run["history"]) == 30 for run in runs.values())
+
+
+def test_carelessly_prepared_pictures_are_black_and_look_like_pictures():
+    pictures = torch.arange(0, 255, dtype=torch.uint8).reshape(5, 3, 17)
+    prepared = broken_runs.prepare_pictures(pictures)
+    assert (prepared.dtype, prepared.shape) == (pictures.dtype, pictures.shape) and prepared.max() == 0

@@ -295,6 +295,12 @@ def test_rounding_errors_of_a_check_read_as_zero():
     assert message.endswith("the first at position 1: expected 0, found 1.")
 
 
+@pytest.mark.parametrize("check", ["check_same_class_mixtures", "check_dead_clips"])
+def test_a_failure_shows_the_numbers_that_it_failed_with(check):
+    for answer in WRONG[check].values():
+        assert " of shape " not in getattr(exercises, check)(answer).message
+
+
 # --- what a learner's code cannot do
 
 

@@ -84,7 +84,9 @@ def test_a_new_notebook_gets_a_frame_with_its_neighbours(course):
         "[Course map](00_start_here.ipynb#The-map-of-the-course)" in last and "[Glossary](../docs/glossary.md)" in last
     )
     assert "07_eyes" not in cells[-3]["source"].splitlines()[-1], "the old footer is still there"
-    assert re.fullmatch(r"!\[The model\. .*audio net.*\]\(pictures/model_06\.svg\)", cells[1]["source"])
+    shown, part = cells[1]["source"].split("\n\n")
+    assert re.fullmatch(r"!\[The model\. .*audio net.*\]\(pictures/model_06\.svg\)", shown)
+    assert "this notebook is about: the audio net and its K components." in part
     assert "[`AudioUNet`](../sopedu/model/nets.py#AudioUNet)" in cells[-2]["source"] or "sopedu/" in cells[-2]["source"]
 
 

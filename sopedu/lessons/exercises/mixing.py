@@ -66,8 +66,10 @@ def check_same_class_mixtures(function: Callable[[Any, Any], int]) -> Verdict:
 
     def cases(chance: np.random.Generator) -> Iterator[tuple[tuple, Any]]:
         labels = np.array([3, 3, 7, 5, 7])
-        pairs, trios = np.array([[0, 1], [1, 2], [2, 4]]), np.array([[0, 2, 1], [0, 2, 3], [2, 3, 4]])
-        batches = [(pairs, labels), (trios, labels), (np.array([[0, 1, 2, 4]]), labels), (pairs[:0], labels)]
+        # The first ones are small, so that a failure shows them.
+        pairs, trios = np.array([[0, 1], [1, 2], [2, 4]]), np.array([[0, 2, 1], [0, 2, 3]])
+        batches = [(pairs, labels), (trios, labels), (pairs[:0], labels)]
+        batches += [(np.array([four]), labels) for four in ([0, 1, 2, 4], [0, 3, 2, 4])]
         batches.append((np.array([[0, 1, 2]]), np.array([4, 4, 4])))
         for sources in (2, 3, 3, 4, 5):
             members = np.stack([chance.permutation(9)[:sources] for _ in range(8)])
@@ -105,15 +107,15 @@ def check_dead_clips(function: Callable[[Any], Any]) -> Verdict:
     import torch
 
     def cases(chance: np.random.Generator) -> Iterator[tuple[tuple, Any]]:
-        clips = [
-            [0.5, -0.5, 0.0],
-            [0.0, 0.0, 0.0],
-            [0.0, 1e-4, 0.0],
-            [0.0, -0.5, -0.1],
-            [0.2, 0.2, 0.2],
-            [0.0, 0.0, 0.5],
+        small = [  # a failure shows them
+            [[0.5, -0.5], [0.0, 0.0]],
+            [[0.0, 0.5], [-0.5, -0.1], [0.0, 0.0]],
+            [[0.2, 0.2], [0.0, 0.0], [0.0, 1e-4]],
+            [[-1e-6, 0.0], [0.0, 0.0]],
+            [[0.5, -0.5, 0.0]],
+            [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]],
         ]
-        batches = [np.array(clips), np.array(clips[:1]), np.zeros((3, 2)), np.array([[-1e-6, 0.0], [0.0, 0.0]])]
+        batches = [np.array(clips) for clips in small]
         for solos in (4, 9):
             batch = chance.uniform(-1, 1, (solos, 5))
             batch[chance.random(solos) < 0.4] = 0

@@ -66,5 +66,5 @@ def check_diagnosis(function: Callable[[float, float, float], str]) -> Verdict:
             named = faults or (["pictures"] if gap < 1 else ["healthy"])
             yield (loudest, weights, gap), Either(named) if len(named) > 1 else named[0]
 
-    hint = "without input, or with exploded weights, the gap says nothing: which question must come last?"
+    hint = "without input, or with exploded weights, the gap says nothing, so ask for it last; −2 dB is below 1 dB, too"
     return judge(function, cases, hint, "first what goes in, then the weights, then the pictures.", 0.0)
