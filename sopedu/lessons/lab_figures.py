@@ -128,10 +128,10 @@ def _plot_scores(axes: Axes, run: LabRun, alike: Sequence[LabRun], colour: str, 
         text = f"mean of {len(known)}: {mean:z.1f} dB" if len(known) > 1 else f"{mean:z.1f} dB, one run"
         if low <= mean <= high:
             axes.plot([mean] * 2, (-0.5, 0.5), color=colour, linewidth=2)
-        else:
-            text += f"\n(off the axis to the {'left' if mean < low else 'right'})"
         axes.set_title(text.replace("-", "−"), fontsize=10)
-    axes.set(xlim=SCORE_RANGE, ylim=(-1, 1), yticks=[], xlabel="SDR improvement in dB\n(filled: this run)")
+    outside = any(not low <= one.sdr_improvement <= high for one in known)
+    note = "filled: this run; arrowhead: outside" if outside else "filled: this run"
+    axes.set(xlim=SCORE_RANGE, ylim=(-1, 1), yticks=[], xlabel=f"SDR improvement in dB\n({note})")
     axes.spines[["left", "top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.xaxis.label.set_fontsize(9)

@@ -42,7 +42,8 @@ class RateRange:
         smooth: the finite losses, averaged with their neighbours.
         configured: ``training.learning_rate`` of the configuration.
         unstable: the first rate after the smallest smoothed loss at which it is 10 % higher; without one, the last.
-        suggestion: a tenth of ``unstable``.
+        suggestion: a tenth of ``unstable``; where no loss is 10 % higher, the rate of the smallest smoothed loss, and
+            at most a tenth of the last one.
         ratio: ``training.frame_learning_rate`` as a multiple of ``training.learning_rate``; the test keeps it.
     """
 
@@ -123,9 +124,9 @@ def learning_rate_range(
     if not finite:
         raise SopeduError(f"the loss is not finite at a learning rate of {lowest:g}: begin lower, or look at the data")
     smooth = smoothed(np.array(finite), _WINDOW * (steps - 1) / math.log10(highest / lowest))
-    unstable = rates[first_risen(smooth)]
+    unstable, suggestion = unstable_and_suggested(rates, smooth)
     return RateRange(
-        rates[: len(losses)], losses, smooth.tolist(), configured, unstable, unstable / _BELOW,
+        rates[: len(losses)], losses, smooth.tolist(), configured, unstable, suggestion,
         config.training.frame_learning_rate / configured,
     )  # fmt: skip
 
@@ -173,3 +174,17 @@ def first_risen(smooth: np.ndarray) -> int:
     least = int(smooth.argmin())
     risen = np.flatnonzero(smooth[least:] > _RISEN * smooth[least])
     return least + int(risen[0]) if len(risen) else len(smooth) - 1
+
+
+def unstable_and_suggested(rates: list[float], smooth: np.ndarray) -> tuple[float, float]:
+    """Return the rate from which training is unstable and the suggested one, as :class:`RateRange` has them.
+
+    Args:
+        rates: of all steps.
+        smooth: ``(n,)`` smoothed losses; fewer than there are rates if the loss exploded.
+    """
+    least, first = int(smooth.argmin()), first_risen(smooth)
+    unstable = rates[first]
+    if len(smooth) < len(rates) or smooth[first] > _RISEN * smooth[least]:
+        return unstable, unstable / _BELOW
+    return unstable, min(rates[least], unstable / _BELOW)  # useless weights can have a loss that is hardly higher

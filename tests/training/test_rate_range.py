@@ -15,7 +15,7 @@ from sopedu.config import Config, preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.training.loop import Trainer, train
-from sopedu.training.rate_range import first_risen, learning_rate_range, smoothed
+from sopedu.training.rate_range import first_risen, learning_rate_range, smoothed, unstable_and_suggested
 from sopedu.training.run import Callback
 from sopedu.training.run_folder import find_rate
 from sopedu.training.setup import new_model
@@ -150,3 +150,16 @@ def test_the_unstable_step_is_the_first_after_the_minimum_above_it_by_a_tenth(va
     between = smooth[least:found]
     assert found >= least and (between <= 1.1 * smooth[least]).all()
     assert smooth[found] > 1.1 * smooth[least] or found == len(smooth) - 1
+
+
+@pytest.mark.parametrize(
+    ("smooth", "expected"),
+    [
+        ([0.2, 0.13, 0.14, 0.15], (1e-2, 1e-3)),  # 0.15 is more than 10 % above 0.13
+        ([0.2, 0.13, 0.14, 0.14], (1e-2, 1e-4)),  # nothing is: not a tenth of the last rate, but that of the least loss
+        ([0.2, 0.16, 0.14, 0.13], (1e-2, 1e-3)),  # still falling: at most a tenth of the last
+        ([0.2, 0.13, 0.14], (1e-3, 1e-4)),  # it exploded at the fourth
+    ],
+)
+def test_the_suggestion_lies_in_the_valley_even_where_the_loss_hardly_rises(smooth, expected):
+    assert unstable_and_suggested([1e-5, 1e-4, 1e-3, 1e-2], np.array(smooth)) == pytest.approx(expected)
