@@ -130,7 +130,7 @@ def _plot_scores(axes: Axes, run: LabRun, alike: Sequence[LabRun], colour: str, 
             axes.plot([mean] * 2, (-0.5, 0.5), color=colour, linewidth=2)
         axes.set_title(text.replace("-", "−"), fontsize=10)
     outside = any(not low <= one.sdr_improvement <= high for one in known)
-    note = "filled: this run; arrowhead: outside" if outside else "filled: this run"
+    note = "filled: this run" + ("\narrowhead: off the axis" if outside else "")
     axes.set(xlim=SCORE_RANGE, ylim=(-1, 1), yticks=[], xlabel=f"SDR improvement in dB\n({note})")
     axes.spines[["left", "top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
