@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "bars": ("plot_ablation", "plot_bar_pairs", "plot_means"),
+        "channels": ("plot_channels",),
         "curves": (
             "ROW_NAMES",
             "plot_classes",

@@ -483,3 +483,21 @@ def test_components_are_drawn_over_frequency_and_over_time():
     assert right.images[0].get_extent()[1] == pytest.approx(8 * TINY.hop_length / TINY.sample_rate)
     columns = np.asarray(left.images[0].get_array())
     assert columns[:, 0].argmax() < columns[:, 1].argmax() and not columns[:, 2].any()  # silent: no division by zero
+
+
+@pytest.mark.parametrize("upwards", [False, True])
+def test_every_channel_has_its_small_map_with_its_own_values(upwards: bool) -> None:
+    maps = np.random.default_rng(0).uniform(-1, 1, (11, 4, 6))
+    figure = plots.plot_channels(maps, "scale", limits=(-2, 2), title="eleven", upwards=upwards)
+    drawn = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in drawn] == [str(k) for k in range(11)]
+    for axes, cells in zip(drawn, maps, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), cells)
+        assert axes.images[0].get_clim() == (-2, 2)
+        assert (axes.get_ylim()[0] < axes.get_ylim()[1]) == upwards, "where the first row lies"
+    assert figure.axes[-1].get_ylabel() == "scale"
+
+
+def test_channels_have_one_title_each() -> None:
+    with pytest.raises(SopeduError, match="2 titles for 3 maps: give one title per map"):
+        plots.plot_channels(np.zeros((3, 2, 2)), "scale", titles=["a", "b"])
