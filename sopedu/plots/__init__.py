@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = exports(
             "plot_classes",
             "plot_history",
             "plot_levels",
+            "plot_over_components",
             "plot_rates",
             "plot_scores",
             "plot_thresholds",

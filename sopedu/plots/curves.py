@@ -187,6 +187,35 @@ def plot_thresholds(curve: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def plot_over_components(
+    numbers: Sequence[int], gains: Mapping[str, Any], ideals: Mapping[str, float], title: str = ""
+) -> Figure:
+    """Draw what a factorisation gains for growing numbers of components, from several random starts.
+
+    Args:
+        numbers: of components, in rising order.
+        gains: name of a mixture → improvement in dB, one row per number and one column per start; at most four.
+        ideals: name of a mixture → improvement by its ideal mask in dB.
+        title: above the axes.
+
+    Notebook: 04_without_learning.
+    """
+    axes = new_axes(None, (7.5, 3.2), title)
+    for number, ((name, each), marker) in enumerate(zip(gains.items(), "os^D", strict=False)):
+        (_, colour), starts = line_style(number), as_array(each)
+        axes.plot(numbers, starts.mean(axis=1), color=colour)
+        axes.plot(numbers, starts, marker, color=colour, markersize=5)
+        axes.plot([], [], color=colour, marker=marker, label=name)  # line and mark in one entry of the legend
+        axes.axhline(ideals[name], linestyle=":", color=colour, linewidth=1.2)
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 9}
+        axes.annotate(f"{name}:\nideal mask", (1, ideals[name]), (5, 0), va="center", color=colour, **place)
+    axes.set(xscale="log", xlabel="components K", ylabel="improvement in dB")
+    axes.set_xticks(numbers, [str(number) for number in numbers])
+    axes.minorticks_off()
+    axes.figure.legend(loc="outside lower center", ncols=len(gains), frameon=False)
+    return axes.figure
+
+
 def plot_classes(
     names: Sequence[str], values: Any, means: Mapping[str, float | None], axes: Axes | None = None
 ) -> Figure:

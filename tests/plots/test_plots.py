@@ -501,3 +501,16 @@ def test_every_channel_has_its_small_map_with_its_own_values(upwards: bool) -> N
 def test_channels_have_one_title_each() -> None:
     with pytest.raises(SopeduError, match="2 titles for 3 maps: give one title per map"):
         plots.plot_channels(np.zeros((3, 2, 2)), "scale", titles=["a", "b"])
+
+
+def test_gains_over_components_show_every_start_their_mean_and_the_ideal_mask() -> None:
+    gains = {"first": [[1.0, 3.0], [5.0, 9.0], [4.0, 4.0]], "second": [[0.0, 0.0], [1.0, 2.0], [2.0, 2.0]]}
+    figure = plots.plot_over_components((4, 8, 16), gains, {"first": 12.0, "second": 7.0}, "grouped")
+    (axes,) = figure.axes
+    drawn = [tuple(line.get_ydata()) for line in axes.lines]
+    assert (2.0, 7.0, 4.0) in drawn and (0.0, 1.5, 2.0) in drawn, "means"
+    assert (1.0, 5.0, 4.0) in drawn and (3.0, 9.0, 4.0) in drawn, "starts"
+    assert (12.0, 12.0) in drawn and (7.0, 7.0) in drawn, "ideal masks"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(gains)
+    assert len({line.get_marker() for line in axes.lines} - {"None"}) == len(gains), "not by colour alone"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["4", "8", "16"]
