@@ -79,8 +79,8 @@ def check_si_sdr_by_hand(function: Callable[[Any, Any], float]) -> Verdict:
             yield (reference, estimate), 10 * np.log10(cosine**2 / (1 - cosine**2))
 
     hint = (
-        "compute α first; the target is α · reference, α with its sign and the estimate's mean left as it is; what "
-        "the estimate has beside the target is the rest"
+        "compute α first, with its sign; the target is α times the reference, and all else in the estimate is "
+        "distortion; no mean is subtracted, and decibels of energies are 10 times a logarithm to base 10"
     )
     return judge(function, cases, hint, "the same at any volume.", tolerance=1e-4)
 

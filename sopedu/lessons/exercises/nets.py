@@ -72,7 +72,7 @@ def check_receptive_field(function: Callable[[Any], int]) -> Verdict:
                 pixels = (pixels - 1) * stride + (kernel - 1) * dilation + 1
             yield (layers,), pixels
 
-    hint = "does a layer use the step as the layers *before* it left it? And how far apart are its taps?"
+    hint = "does a layer use the step that the layers *before* it left? And how far apart does its kernel read?"
     return judge(function, cases, hint, "113 pixels for the small frame net, as the gradient shows.", tolerance=0.0)
 
 
