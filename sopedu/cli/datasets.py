@@ -72,6 +72,9 @@ def prepare(
         bool, typer.Option("--delete-source", help="Delete each film once its clips are on the disk.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Also try clips again that could not be used.")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds that a clip may take; default: ten times its film, at least 300.")
+    ] = None,
     protocol: Annotated[str | None, typer.Option(help=f"How clips are split: {_PROTOCOLS}")] = None,
     packed: Annotated[
         str | None, typer.Option("--pack", help="Then pack the clips into tar files of this size, such as 1GB.")
@@ -103,7 +106,7 @@ def prepare(
         with _executor(cluster) as executor:
             done = prepare_films(
                 source, out, films, jobs=jobs, executor=executor, shard=_parts(shard), delete_source=delete_source,
-                again=again, protocol=protocol, seed=seed, say=say,
+                again=again, protocol=protocol, seed=seed, time_limit=time_limit, say=say,
             )  # fmt: skip
     for note in done.notes:
         say(f"note: {note}")

@@ -28,10 +28,14 @@ from sopedu.video.clock import Clock, clock_of
 from sopedu.video.decoding import sound_end
 from sopedu.video.reading import VideoInfo, frames_at, iterate_sound, probe
 from sopedu.video.resizing import size_in_proportion
+from sopedu.video.time_limit import OutOfTime, TimeLimit, limited
 
 WORK = ".prepare"  # folder of logs and unfinished clips in a data set
+HUNG = "hung"  # folder in it: marks of clips at which a decoder hung
 _SHORTEST = 1.0  # seconds; a shorter clip teaches nothing
 _LONGEST = 4 * 3600.0  # seconds of a film; a longer one is a stream that somebody recorded by mistake
+_SHORTEST_LIMIT = 300.0  # seconds that any clip may take …
+_SLOWEST = 10.0  # … and so many times the length of its film
 _LARGEST = 32 * 1024**3  # bytes of a film
 _MOST_STREAMS = 64
 _MOST_DAMAGED = 2.0  # packets per second of a clip; with more it is not worth keeping
@@ -69,6 +73,7 @@ class ClipJob:
         cut: whether the film holds only the wanted seconds; a film too short for them is taken to be cut too.
         form: how clips are written.
         temporary: remove the film afterwards (it was copied out of a tar part).
+        time_limit: seconds that it may take; None: ten times the length of the film, at least 300.
     """
 
     film: str
@@ -78,6 +83,7 @@ class ClipJob:
     cut: bool = False
     form: ClipFormat = ClipFormat()
     temporary: bool = False
+    time_limit: float | None = None
 
 
 class _Unusable(Exception):
@@ -97,10 +103,19 @@ def prepare_clip(job: ClipJob) -> Row:
         SopeduError: the clip cannot be written (a full disk).
     """
     work = Path(job.out) / WORK / "clips" / secrets.token_hex(8)
+    mark = Path(job.out) / WORK / HUNG / hashlib.sha256(job.row.key.encode("utf-8", "replace")).hexdigest()[:32]
+    limit = TimeLimit(job.time_limit or _SHORTEST_LIMIT, mark.touch)
     try:
+        if mark.exists():  # of the process that did this clip before
+            mark.unlink()
+            raise _Unusable("failed", f"its decoder hung for longer than {limit.seconds:.0f} s")
         with writing(work):
             (work / "frames").mkdir(parents=True)
-        return _prepared(job, work)
+            mark.parent.mkdir(exist_ok=True)
+        with limited(limit):
+            return _prepared(job, work, limit)
+    except OutOfTime as error:
+        return replace(job.row, state="failed", reason=str(error))
     except _Unusable as unusable:
         state, reason = unusable.args
         said = reason.replace(f"{job.film}: ", "").replace(job.film, job.row.id)
@@ -112,12 +127,14 @@ def prepare_clip(job: ClipJob) -> Row:
                 os.unlink(job.film)
 
 
-def _prepared(job: ClipJob, work: Path) -> Row:
+def _prepared(job: ClipJob, work: Path, limit: TimeLimit) -> Row:
     path, skipped, form = Path(job.film), list[float](), job.form
     with _readable():
         if path.stat().st_size > _LARGEST:
             raise _Unusable("too-large", f"has {path.stat().st_size / 1024**3:.0f} GB")
         info, clock = probe(path), clock_of(path)
+    if job.time_limit is None:
+        limit.seconds = max(_SHORTEST_LIMIT, _SLOWEST * info.duration)
     begin, seconds, note = _span(job, info, clock)
     count = max(1, ceil(seconds * form.frame_rate - _ROUNDING))
     marks = hashlib.sha256()

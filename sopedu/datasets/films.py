@@ -109,7 +109,12 @@ class FilmFolder:
 
     def _walk(self, folder: str, depth: int) -> None:
         with os.scandir(folder) as entries:  # their names are kept, the entries would take more memory
-            found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+            found = sorted(
+                (entry.name, entry.is_dir())
+                for entry in entries
+                # What is neither may be a pipe, and opening one would wait for ever.
+                if not entry.name.startswith(".") and (entry.is_dir() or entry.is_file())
+            )
         endings: dict[str, tuple[str, str]] = {}  # one for all films of the folder
         for name, is_folder in found:
             if is_folder:

@@ -33,9 +33,9 @@ class Row:
     Attributes:
         id: name of the clip, as its files have it.
         label: name of the class, as its folders have it (``class`` in the file).
-        state: ``ok``, ``missing``, ``damaged``, ``no-sound``, ``no-picture``, ``short``, ``too-large``, ``refused`` or
-            ``crashed``; of a download also ``private``, ``removed``, ``age``, ``region``, ``bot-check``, ``network``
-            and ``format``.
+        state: ``ok``, ``missing``, ``damaged``, ``no-sound``, ``no-picture``, ``short``, ``too-large``, ``refused``,
+            ``failed`` (it took too long) or ``crashed``; of a download also ``private``, ``removed``, ``age``,
+            ``region``, ``bot-check``, ``network`` and ``format``.
         reason: why, in one line; empty if all is well.
         duration: of the film, in seconds.
         fps: pictures per second of the film.

@@ -26,7 +26,9 @@ def open_source(source: str | Path, films: str | Path | None = None) -> Source:
     if source.is_dir():
         if films is not None:
             raise SopeduError(f"{source}: is a folder of films itself; --films belongs to a list (JSON or CSV)")
-        parts = [entry.path for entry in listed(require_folder(source, "films")) if is_part(entry.name)]
+        parts = [
+            entry.path for entry in listed(require_folder(source, "films")) if is_part(entry.name) and entry.is_file()
+        ]
         if not parts:
             return ClassFolders(source)
         lists = [entry.path for entry in listed(source) if entry.name.lower().endswith(".csv")]
@@ -44,7 +46,9 @@ def open_source(source: str | Path, films: str | Path | None = None) -> Source:
     films = Path(films)
     parts = [str(films)] if is_part(films.name) else []
     if not parts:
-        parts = [entry.path for entry in listed(require_folder(films, "films")) if is_part(entry.name)]
+        parts = [
+            entry.path for entry in listed(require_folder(films, "films")) if is_part(entry.name) and entry.is_file()
+        ]
     return TarParts(parts, str(source)) if parts else ListedFilms(source, films)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from sopedu.datasets.converting import WORK, ClipFormat, ClipJob, crashed_clip, prepare_clip
+from sopedu.datasets.converting import HUNG, WORK, ClipFormat, ClipJob, crashed_clip, prepare_clip
 from sopedu.datasets.disk import require_space, spoken_size
 from sopedu.datasets.finishing import SETTINGS, Prepared, finished, known_rows, log_path
 from sopedu.datasets.ledger import AGAIN, OK, Log, Row
@@ -29,7 +29,7 @@ from sopedu.datasets.opening import open_source
 from sopedu.datasets.sources import Item, Source
 from sopedu.datasets.splits import PROTOCOLS
 from sopedu.datasets.workers import Workers
-from sopedu.errors import SopeduError, whole_number
+from sopedu.errors import SopeduError, real_number, whole_number
 from sopedu.files import write_json, writing
 
 _BYTES_PER_SECOND = 230_000  # of a clip of 16:9 pictures full of detail, measured
@@ -50,6 +50,7 @@ def prepare(
     protocol: str | None = None,
     seed: int = 0,
     form: ClipFormat | None = None,
+    time_limit: float | None = None,
     progress: bool = True,
     say: Callable[[str], object] = lambda line: None,
 ) -> Prepared:
@@ -70,6 +71,8 @@ def prepare(
         protocol: how clips are split, see :data:`sopedu.datasets.splits.PROTOCOLS`; None: as is usual for the source.
         seed: of the split.
         form: how clips are written; None: 11 025 Hz, 8 frames per second, 256 pixels on the short side.
+        time_limit: seconds that one clip may take before its state is ``failed``; None: ten times the length of its
+            film, at least 300.
         progress: whether to show a bar.
         say: gets one line about the plan.
 
@@ -80,6 +83,7 @@ def prepare(
     root, settings = _folder(Path(out)), form or ClipFormat()
     number, of = _checked_shard(shard)
     protocol = _checked_protocol(protocol or opened.protocol)
+    time_limit = None if time_limit is None else real_number(time_limit, "time_limit", 1.0, 1e9)
     # A film that was to be deleted may be gone, although its process died before it said so.
     workers = Workers(
         prepare_clip, crashed_clip, _processes(jobs, executor), executor, lambda job: os.path.exists(job.film)
@@ -87,12 +91,12 @@ def prepare(
     with _locked(root, number, of):
         _agree_on_settings(root, settings, protocol, whole_number(seed, "seed", 0))
         if of == 1:
-            for leftover in ("clips", "films"):
+            for leftover in ("clips", "films", HUNG):
                 shutil.rmtree(root / WORK / leftover, ignore_errors=True)
         with writing(root):
             spool = root / WORK / "films"
             spool.mkdir(parents=True, exist_ok=True)
-        run = _Run(opened, root, settings, (number, of), again, delete_source)
+        run = _Run(opened, root, settings, (number, of), again, delete_source, time_limit)
         run.look_through(spool, say)
         with (
             Log(log_path(root, number, of)) as log,
@@ -116,10 +120,12 @@ class _Run:
     """One run over a source: what is known already, what is left, which films may be deleted."""
 
     def __init__(
-        self, source: Source, root: Path, form: ClipFormat, shard: tuple[int, int], again: bool, delete: bool
-    ) -> None:
+        self, source: Source, root: Path, form: ClipFormat, shard: tuple[int, int], again: bool, delete: bool,
+        time_limit: float | None,
+    ) -> None:  # fmt: skip
         self.source, self.root, self.form, self.shard, self.delete = source, root, form, shard, delete
         self._known, self._again = known_rows(root), again
+        self._time_limit = time_limit
         self.seconds = 0.0
         self.left: int | None = None
         self.counts: Counter[str] = Counter()
@@ -200,7 +206,8 @@ class _Run:
                     if self.delete and not item.temporary:
                         self._films[item.row.key] = item.film
                     yield ClipJob(
-                        item.film, str(self.root), item.row, item.seconds, item.cut, self.form, item.temporary
+                        item.film, str(self.root), item.row, item.seconds, item.cut, self.form, item.temporary,
+                        self._time_limit,
                     )  # fmt: skip
                 else:
                     ready.append(item.row)

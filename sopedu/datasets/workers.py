@@ -19,10 +19,12 @@ from concurrent.futures import (
 from typing import Generic, TypeVar
 
 from sopedu.errors import SopeduError
+from sopedu.video.time_limit import TimeLimit, hanging
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+_LOOK_SECONDS = 1.0  # between two looks at whether a decoder hangs
 _AHEAD = 4  # clips per process that wait for their turn: memory does not grow with the number of clips
 
 
@@ -154,12 +156,17 @@ class Workers(Generic[Job, Result]):
 
 
 def _begin_worker() -> None:
-    """Let the parent handle Ctrl-C, and end with it even if it is killed."""
+    """Let the parent handle Ctrl-C, and end with it even if it is killed, or if a decoder hangs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        parent.join()
+        late: list[TimeLimit] = []
+        while parent.is_alive() and not late:
+            parent.join(_LOOK_SECONDS)
+            late = hanging()
+        for limit in late:
+            limit.hanging()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -18,6 +18,7 @@ from typing import Any
 
 from sopedu.errors import SopeduError
 from sopedu.video.streams import moving_pictures, opened, seconds_of, sounds
+from sopedu.video.time_limit import check_time
 
 # Timestamps that go back by more than this are a new clock; less is a packet that overlaps or is out of order.
 _BACK_SECONDS = 1.0
@@ -152,6 +153,7 @@ def _looked_through(path: Path, _absolute: Path, _changed: int, _size: int) -> C
         seen = {stream.index: _Stream(stream) for stream in (*moving_pictures(container), *sounds(container))}
         packets = container.demux()
         while True:
+            check_time()
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, IndexError):  # the rest cannot be decoded either

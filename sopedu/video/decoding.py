@@ -22,6 +22,7 @@ from sopedu.errors import SopeduError
 from sopedu.video.clock import Clock, clock_of
 from sopedu.video.sparing import TIME_TOLERANCE_SECONDS, Doubtful, Sparing
 from sopedu.video.streams import KINDS, check_size, chosen_stream, opened, seconds_of
+from sopedu.video.time_limit import check_time
 
 # After a seek, sound decoders need some packets before their output is right (Opus: 80 ms).
 _SOUND_WARM_UP_SECONDS = 1.0
@@ -232,6 +233,7 @@ def _decoded(
     if sparing is not None:
         packets = sparing.told(packets)
     while True:
+        check_time()
         try:
             packet = next(packets, None)
         except (av.FFmpegError, IndexError) as error:  # IndexError: a stream that no header announced

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -12,7 +13,11 @@ from PIL import Image
 from sopedu.audio.soundfiles import load_waveform
 from sopedu.datasets import converting
 from sopedu.datasets.converting import ClipFormat, ClipJob, frames_place, prepare_clip, sound_place
-from sopedu.datasets.ledger import Row
+from sopedu.datasets.ledger import Row, read_log
+from sopedu.datasets.preparing import prepare
+from sopedu.video import decoding
+from sopedu.video.clock import Clock, clock_of
+from sopedu.video.time_limit import TimeLimit
 
 
 def prepared(film, out, start=None, **how):
@@ -154,6 +159,42 @@ def test_limits_on_size_length_streams_and_pixels(tmp_path, monkeypatch):
             assert prepared(film, tmp_path / "out")[0].state == "too-large"
     monkeypatch.setattr("sopedu.video.streams._LARGEST_SIDE", 50)
     assert "64×48 px" in prepared(film, tmp_path / "out")[0].reason
+
+
+class Endless(Clock):
+    """Stands for a file whose packets never end."""
+
+    ticks = 0
+
+    def retimed(self, packets, number):
+        for packet in cycle([next(packets)]):
+            Endless.ticks += 10
+            yield packet
+
+
+def test_a_film_that_takes_for_ever_fails_and_the_others_are_prepared(tmp_path, monkeypatch):
+    source = tmp_path / "films" / "flute"
+    source.mkdir(parents=True)
+    for name in ("endless", "good"):
+        write_clapper(source / f"{name}.mp4")
+    clocks = {name: Endless(**vars(clock_of(source / f"{name}.mp4"))) for name in ("endless",)}
+    monkeypatch.setattr(decoding, "clock_of", lambda path: clocks.get(path.stem) or clock_of(path))
+    monkeypatch.setattr("sopedu.video.time_limit.monotonic", lambda: Endless.ticks)
+    prepare(tmp_path / "films", tmp_path / "out", time_limit=1000, jobs=0, progress=False)
+    rows = {row.id: row for row in read_log(tmp_path / "out" / "clips.csv")}
+    assert rows["endless"].state == "failed" and rows["endless"].reason.startswith("took longer than 1000 s")
+    assert rows["good"].state == "ok" and Endless.ticks <= 2010
+    assert not frames_place(tmp_path / "out", rows["endless"]).exists()
+
+
+def test_the_time_limit_grows_with_the_film(tmp_path, monkeypatch):
+    film, limits = write_clapper(tmp_path / "film.mp4", 3.0), []
+    monkeypatch.setattr(converting, "TimeLimit", lambda *a: limits.append(TimeLimit(*a)) or limits[-1])
+    prepared(film, tmp_path / "out")
+    monkeypatch.setattr(converting, "_SLOWEST", 1000.0)
+    prepared(film, tmp_path / "out")
+    prepared(film, tmp_path / "out", time_limit=50.0)
+    assert [limit.seconds for limit in limits] == [300.0, pytest.approx(3000.0, rel=0.02), 50.0]
 
 
 def test_a_disk_that_cannot_be_written_is_an_error_and_not_a_state(tmp_path):

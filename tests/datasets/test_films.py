@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from sopedu.datasets.films import FilmFolder, film_names, films_by_class, video_of
 from sopedu.datasets.lists import Wanted
+from sopedu.datasets.opening import open_source
+from sopedu.errors import SopeduError
 
 CUT = Wanted(0, "---g-f_I2yQ", "people eating", 30.0, 10.0)
 
@@ -56,6 +60,16 @@ def test_a_name_in_a_list_never_leads_out_of_the_folder(folder, tmp_path):
     films = folder("inside.mp4")
     for video in ("../outside", str(tmp_path.parent / "outside"), "inside.mp4/../../outside"):
         assert films.find(Wanted(0, video, "x")) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_what_is_no_file_is_no_film_because_a_pipe_would_be_waited_for(folder, tmp_path):
+    (tmp_path / "flute").mkdir()
+    for name in ("a.mp4", "flute/a.mp4", "part.tar"):
+        os.mkfifo(tmp_path / name)
+    assert len(folder()) == 0 and list(films_by_class(tmp_path)) == []
+    with pytest.raises(SopeduError, match="holds no films"):
+        open_source(tmp_path)
 
 
 def test_folders_of_classes_are_read_in_order(tmp_path, folder):

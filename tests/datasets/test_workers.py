@@ -6,15 +6,19 @@ import os
 import signal
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from threading import Event
 
 import pytest
 from filming import contents, write_clapper
 
+from sopedu.datasets import converting, workers
 from sopedu.datasets.converting import ClipJob, crashed_clip
 from sopedu.datasets.ledger import Row, read_log
 from sopedu.datasets.preparing import prepare
 from sopedu.datasets.workers import Workers
 from sopedu.errors import SopeduError
+from sopedu.video import time_limit
 
 
 def jobs(count: int, out="unused"):
@@ -38,6 +42,22 @@ def test_a_clip_that_kills_its_process_is_told_and_all_others_are_done_once():
     assert sorted((row.id, row.state) for row in rows) == [
         (str(number), "crashed" if number == 3 else "ok") for number in range(9)
     ]
+
+
+def hanging(job: ClipJob) -> Row:
+    """Stands for a decoder that never comes back from one film."""
+    time_limit._GRACE_SECONDS, workers._LOOK_SECONDS = 0.0, 0.01
+    if job.row.id == "3":
+        converting.probe = lambda path: Event().wait()
+        job = replace(job, time_limit=0.01)
+    return converting.prepare_clip(job)
+
+
+def test_a_decoder_that_hangs_ends_with_its_process_and_its_clip_fails(tmp_path):
+    with Workers(hanging, crashed_clip, 2) as pool:
+        rows = {row.id: row for row in pool.results(jobs(5, str(tmp_path)))}
+    assert {key: row.state for key, row in rows.items()} == dict.fromkeys("0124", "damaged") | {"3": "failed"}
+    assert "hung" in rows["3"].reason and contents(tmp_path) == {}
 
 
 def test_only_some_clips_are_under_way_at_a_time():
