@@ -14,6 +14,10 @@ class SopeduError(ValueError):
     The command line prints the line without a traceback and exits with status 2.
     """
 
+    def __str__(self) -> str:
+        """Return the line; a name of a file that holds a line break does not make it two."""
+        return " ".join(super().__str__().splitlines())
+
 
 def whole_number(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
     """Return an integer of Python or NumPy, or a float without a fraction, as ``int``.

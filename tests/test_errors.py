@@ -98,3 +98,8 @@ def test_any_object_with_some_of_a_callbacks_methods_watches_a_training(tmp_path
     config = with_values(preset("tiny"), values.split())
     train(config, ToyBandClips(config), callbacks=[Watcher()], record_every=np.int64(1))
     assert Watcher.seen == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nb", "a\u2028b", "a\vb"])
+def test_an_error_is_one_line_whatever_name_is_in_it(name):
+    assert str(SopeduError(f"{name}: no such file")) == "a b: no such file"

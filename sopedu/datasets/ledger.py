@@ -210,7 +210,7 @@ def _line(row: Row) -> str:
     said = ["" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value) for value in values]
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow([" ".join(text.split()) for text in said])
-    return buffer.getvalue()
+    return buffer.getvalue().encode("utf-8", "replace").decode()  # a name of a file may be no text
 
 
 def _row(line: str) -> Row | None:

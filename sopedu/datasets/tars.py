@@ -89,6 +89,8 @@ class TarParts:
         if all(skip(row) or row.state for row, _, _ in rows):
             yield from (Item(row) for row, _, _ in rows)
             return
+        yield from (Item(row) for row, _, _ in rows if row.state)
+        rows = [wanted for wanted in rows if not wanted[0].state]
         copies = [spool / f"{secrets.token_hex(8)}{path.suffix.lower()}" for _ in rows]
         if rows and not self._copied(tar, member, copies[0]):
             self.notes.append(f"{Path(part).name}: {_printed(member.name)} is damaged and left out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from command import sopedu
 from filming import contents, write_clapper
+from odd_names import ODD
 
 from sopedu.datasets import fetching
 from sopedu.datasets.fetching import fetch, state_of
@@ -173,10 +175,19 @@ def test_killed_in_the_middle_of_a_film_it_goes_on_where_it_was(tmp_path, site):
 
 
 def test_odd_identifiers_are_refused_and_nothing_is_asked_for(tmp_path, site):
-    (tmp_path / "music.json").write_text('{"videos": {"flute": ["../../x", "a b", "-", "x?y=1", "a%2e", "ok"]}}')
+    harmless = {"an option", "reserved"}  # they are a part of an address as they are
+    odd = {name: text for name, text in ODD.items() if name not in harmless} | {"empty": "", "hyphen": "-"}
+    videos = {"flute": [*odd.values(), "ok"], **{text: ["ok2"] for text in ODD.values()}}
+    (tmp_path / "music.json").write_text(json.dumps({"videos": videos}))
     done, _ = run(tmp_path / "music.json", tmp_path / "out", site)
-    assert done.states == {"ok": 1, "refused": 5} and set(site.asked) == {"ok"}
+    assert done.states == {"ok": 2, "refused": len(odd)} and set(site.asked) == {"ok", "ok2"}
     assert {path.name for path in tmp_path.iterdir()} == {"film.mp4", "music.json", "out"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".fetch", "clips.csv", "ok.mp4", "ok2.mp4"}
+
+
+def test_an_identifier_that_looks_like_an_option_is_a_part_of_the_address_only(tmp_path, site):
+    done, _ = run(a_list(tmp_path, "-rf", "--exec"), tmp_path / "out", site)
+    assert done.states == {"ok": 2} and set(site.asked) == {"-rf", "--exec"}
 
 
 def test_a_percent_sign_in_the_folder_is_no_template(tmp_path, site):

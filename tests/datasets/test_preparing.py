@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from command import sopedu
 from filming import contents, write_clapper
 from killing import prepare_and_be_killed
+from odd_names import ODD
 
 from sopedu.config import preset, with_values
 from sopedu.data import open_clips
@@ -21,6 +23,7 @@ from sopedu.datasets import preparing
 from sopedu.datasets.converting import ClipFormat
 from sopedu.datasets.finishing import merge_shards
 from sopedu.datasets.ledger import read_log
+from sopedu.datasets.names import file_name
 from sopedu.datasets.preparing import prepare
 from sopedu.errors import SopeduError
 
@@ -209,6 +212,42 @@ def test_odd_names_of_films_and_classes_stay_in_the_data_folder(tmp_path):
     assert clips.index.missing() == [] and len(clips) == done.splits["train"] >= 5
     assert all(path.resolve().is_relative_to(out.resolve()) for path in out.rglob("*"))
     assert {path.name for path in tmp_path.iterdir()} == {"films", "film.mp4", "out"}
+
+
+def test_odd_names_in_a_list_stay_in_the_data_folder(tmp_path):
+    """As classes they get names of folders; as identifiers they are refused, or none of the films is theirs."""
+    film, out = write_clapper(tmp_path / "film.mp4", 1.1), tmp_path / "work" / "out"
+    (tmp_path / "work" / "films").mkdir(parents=True)
+    classes = {odd: f"video{number:06d}" for number, odd in enumerate(ODD.values())}
+    for video in classes.values():
+        os.link(film, tmp_path / "work" / "films" / f"{video}.mp4")
+    videos = {odd: [video] for odd, video in classes.items()} | {"flute": list(ODD.values()), "": ["video000000"]}
+    (tmp_path / "work" / "list.json").write_text(json.dumps({"videos": videos}))
+    done = prepare(tmp_path / "work" / "list.json", out, tmp_path / "work" / "films", **QUIET)
+    rows = list(read_log(out / "clips.csv"))
+    assert done.states["ok"] == len(classes)
+    assert len({row.label for row in rows if row.state == "ok"}) == len(classes) - 1  # two ways to write one letter
+    assert set(done.states) == {"ok", "refused", "missing"} and len(rows) == sum(done.states.values())
+    assert {row.state for row in rows if row.label == "flute"} == {"refused", "missing"}
+    assert {path.name for path in tmp_path.iterdir()} == {"film.mp4", "work"}
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"films", "list.json", "out"}
+    sounds = {str(path.relative_to(out)) for path in out.rglob("*.wav")}
+    assert sounds == {f"audio/{row.key}.wav" for row in rows if row.state == "ok"}
+    for path in out.rglob("*"):
+        assert path.name == "." or file_name(path.name.lstrip(".")) == path.name.lstrip(".")
+    assert open_clips(str(out / "train.csv"), preset("tiny")).index.missing() == []
+
+
+def test_a_file_whose_name_is_no_text_is_prepared(tmp_path):
+    folder = tmp_path / "films" / "flute"
+    folder.mkdir(parents=True)
+    try:
+        shutil.copy(write_clapper(tmp_path / "film.mp4", 1.1), os.fsencode(folder) + b"/caf\xe9.mp4")
+    except OSError:
+        pytest.skip("this file system has texts as names only")
+    assert prepare(tmp_path / "films", tmp_path / "out", **QUIET).states == {"ok": 1}
+    assert prepare(tmp_path / "films", tmp_path / "out", **QUIET).states == {"ok": 1}
+    assert len(list((tmp_path / "out" / "audio" / "flute").iterdir())) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 from filming import contents, write_clapper
+from odd_names import ODD
 
 from sopedu.datasets.ledger import read_log
 from sopedu.datasets.preparing import prepare
@@ -73,6 +74,30 @@ def test_names_that_lead_out_links_and_devices_are_refused_and_named(tmp_path, f
     refused = [note for note in done.notes if "is refused" in note]
     assert len(refused) == 5 and all(note.startswith("a.tar: ") for note in refused)
     assert {path.name for path in tmp_path.iterdir()} == {"a.tar", "out"}
+
+
+def test_odd_names_of_members_are_refused_or_become_harmless(tmp_path, film):
+    """A name is a class and a clip, or it leads out of the folder and is refused; null ends it."""
+    odd = [text for text in ODD.values() if text != ODD["half a letter"]]  # which no name in a tar file can hold
+    members = {f"{text}/{number}.mp4": film for number, text in enumerate(odd)}
+    part = packed(tmp_path / "a.tar", members | {"flute/caf\udce9.mp4": film, f"flute/{'x' * 300}.mp4": film}, "w")
+    done = prepare(part, tmp_path / "out", **QUIET)
+    refused = [note for note in done.notes if "is refused" in note]
+    rows = list(read_log(tmp_path / "out" / "clips.csv"))
+    assert {row.state for row in rows} == {"ok"} and all("\n" not in note for note in done.notes)
+    # "./4.mp4" is in no folder, and null cuts the ending off, so that it is no film.
+    assert len(rows) + len(refused) >= len(members) - 1 + 2 and len(refused) >= 6
+    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.wav")} == {
+        f"audio/{row.key}.wav" for row in rows
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tar", "out"}
+
+
+def test_a_class_without_a_name_is_refused_beside_another_one_of_the_same_video(tmp_path, film):
+    part = packed(tmp_path / "parts" / "a.tar", {"aaaaaaaaaaa.mp4": film}, "w")
+    (tmp_path / "list.json").write_text('{"flute": ["aaaaaaaaaaa"], "": ["aaaaaaaaaaa"]}')
+    done = prepare(tmp_path / "list.json", tmp_path / "out", part.parent, **QUIET)
+    assert done.states == {"ok": 1, "refused": 1}
 
 
 def test_a_damaged_header_and_a_damaged_film_cost_only_themselves(tmp_path, film):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from command import sopedu
+from odd_names import ODD
 from served import cut, page, served, status
 from test_original import Original
 
@@ -73,6 +74,17 @@ def server(files, small):
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {f"release/{path.name}": path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["", *ODD.values()], ids=["empty", *ODD])
+def test_an_odd_name_is_no_model_and_leaves_nothing_behind(place, tmp_path, name):
+    with pytest.raises(SopeduError, match="no such published model") as unknown:
+        fetch_weights(name, progress=False)
+    assert "\n" not in str(unknown.value) and list(tmp_path.iterdir()) == []
+    if name not in (".", "..", ""):  # folders that are there
+        with pytest.raises(SopeduError) as missing:
+            load_checkpoint(name)
+        assert len(str(missing.value).splitlines()) == 1
 
 
 def test_a_model_of_the_published_sizes_is_fetched_by_one_command(place, tmp_path):
