@@ -124,10 +124,11 @@ def samples_of(path: Path, frame: Any) -> np.ndarray:
     values = np.empty((len(samples) if planar else channels, frame.samples))
     for place, plane in enumerate(samples if planar else samples[0].reshape(frame.samples, channels).T):
         values[place] = plane
-    if samples[0].dtype == np.uint8:
+    stored = samples[0].dtype
+    if stored == np.uint8:
         values = (values - 128) / 128
-    elif np.issubdtype(samples[0].dtype, np.integer):
-        values /= -float(np.iinfo(samples[0].dtype).min)
+    elif stored.kind == "i":
+        values /= -float(np.iinfo(stored).min)
     loudest = float(max(values.max(), -values.min())) if values.size else 0.0
     if not loudest <= _LOUDEST_SAMPLE:  # also true for NaN
         raise SopeduError(

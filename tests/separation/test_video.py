@@ -255,10 +255,11 @@ def test_numbers_of_numpy_and_a_link_are_taken_as_they_are_meant(film, checkpoin
     (tmp_path / "link").symlink_to("results")
     result = separate_video(
         film, checkpoint, tmp_path / "link", {"all": np.array([0, 0, 1, 1], np.float32)}, start=np.int64(1),
-        end=np.float32(2.5), cells=1.0, normalise=np.bool_(True), sound_stream=np.uint8(1), progress=False,
+        end=np.float32(1.5), cells=1.0, normalise=np.bool_(True), sound_stream=np.uint8(1), progress=False,
     )  # fmt: skip
     assert json.loads((tmp_path / "results" / "result.json").read_text()) == result
-    assert (result["start"], result["seconds"], len(result["sounds"])) == (1.0, 1.5, 2)
+    assert (result["start"], result["seconds"], len(result["sounds"])) == (1.0, 0.5, 2)
+    assert result["windows"] == 1 and ", heard in 1 window." in (tmp_path / "results" / "report.html").read_text()
     for how, said in (
         ({"start": "1:30"}, "start='1:30': must be a number"), ({"end": float("nan")}, "end=nan: must be a finite"),
         ({"cells": 1.5}, "cells=1.5: must be a whole number"), ({"sound_stream": -1}, "sound_stream=-1: must be 0 or"),
