@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sopedu.model import Checkpoint
 
-_ASKED = ("data", "pairs", "seed", "instruments", "sounds", "sources", "root", "frame_rate", "listed")
+_ASKED = ("data", "pairs", "seed", "instruments", "sounds", "sources", "root", "frame_rate", "listed", "dictionaries")
 
 
 def listening_plan(loaded: Checkpoint, asked: dict[str, Any]) -> str:
@@ -22,7 +22,8 @@ def listening_plan(loaded: Checkpoint, asked: dict[str, Any]) -> str:
     from sopedu.training.estimate import spoken
 
     pairs = asked["pairs"] or (550 if asked["listed"] else 64)  # a list is not read yet
-    return f", whether it listens to them, about {spoken(listening_seconds(loaded, pairs, asked['sources']))} more"
+    seconds = listening_seconds(loaded, pairs, asked["sources"], asked["dictionaries"])
+    return f", whether it listens to them, about {spoken(seconds)} more"
 
 
 def show_listening(loaded: Checkpoint, asked: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:

@@ -81,15 +81,17 @@ def duets_seconds(checkpoint: Checkpoint, seconds: float) -> float:
     return _START + seconds * _DUETS + windows * 8 * _prediction(checkpoint)
 
 
-def listening_seconds(checkpoint: Checkpoint, pairs: int, sources: int = 2) -> float:
+def listening_seconds(checkpoint: Checkpoint, pairs: int, sources: int = 2, dictionaries: bool = True) -> float:
     """Estimate the seconds that :func:`sopedu.evaluation.evaluate_listening` takes, from one prediction of the model.
 
     Args:
         checkpoint: the model.
         pairs: held-out mixtures.
         sources: per mixture.
+        dictionaries: as for :func:`evaluation_seconds`.
     """
-    return pairs * (_LISTENING * (sources / 2) ** 2 + 12 * _prediction(checkpoint))
+    each = _LISTENING * (sources / 2) ** 2 + (2 * _DICTIONARIES if dictionaries else 0.0)
+    return pairs * (each + 12 * _prediction(checkpoint))
 
 
 def rendering_seconds(solos: int, seconds: float, size: int, frame_rate: float) -> float:

@@ -146,14 +146,29 @@ class Dictionaries:
             # Some silence behind the end: there the windows would add up to almost nothing.
             padded = torch.nn.functional.pad(heard, (0, self.sound.n_fft))
             spectrogram = stft(padded, self.sound)
-            side_by_side = self.spectra[torch.from_numpy(classes).long()]  # (P, N, F, K)
-            flat = side_by_side.transpose(1, 2).flatten(2)
-            found = find_activations(spectrogram.abs(), flat, _UPDATES)
-            parts = side_by_side @ found.unflatten(1, (classes.shape[1], -1))
-            shares = (parts / parts.sum(1, keepdim=True).clamp_min(_TINY) + _TINY) ** self.power
-            masks = shares / shares.sum(1, keepdim=True)
+            masks = self._masks(spectrogram.abs(), classes)
             estimates.append(istft(masks * spectrogram[:, None], self.sound)[..., :length])
         return torch.cat(estimates)
+
+    def masks(self, heard: torch.Tensor, labels: np.ndarray) -> torch.Tensor:
+        """Compute the masks of known classes for what is heard.
+
+        Args:
+            heard: waveforms ``(P, L)``.
+            labels: ``(P, N)`` int, the classes that share each of them.
+
+        Returns:
+            ``(P, N, F, T)`` float32, adding up to one.
+        """
+        chunks = zip(heard.split(_TOGETHER), _chunks(labels), strict=True)
+        return torch.cat([self._masks(stft(some, self.sound).abs(), classes) for some, classes in chunks])
+
+    def _masks(self, magnitude: torch.Tensor, classes: np.ndarray) -> torch.Tensor:
+        side_by_side = self.spectra[torch.from_numpy(classes).long()]  # (P, N, F, K)
+        found = find_activations(magnitude, side_by_side.transpose(1, 2).flatten(2), _UPDATES)
+        parts = side_by_side @ found.unflatten(1, (classes.shape[1], -1))
+        shares = (parts / parts.sum(1, keepdim=True).clamp_min(_TINY) + _TINY) ** self.power
+        return shares / shares.sum(1, keepdim=True)
 
 
 def _chunks(labels: np.ndarray) -> list[np.ndarray]:
@@ -293,7 +308,7 @@ def dictionary_rows(
         estimates ``(P, N, counted_samples)`` by row: ``nmf_by_class`` and ``nmf_seen`` at the model's STFT, both with
         ``_best`` at the best one; and the figures ``nmf_best``, ``nmf_pilot`` and ``class_accuracy_seen``.
     """
-    own, best, scores = choose_dictionaries(_solos_to_learn_from(known))
+    own, best, scores = choose_dictionaries(solos_to_learn_from(known))
     length, seen = checkpoint.config.spectrogram.counted_samples, classes_seen(checkpoint, known, pairs.frames)
     wrong, rows = (seen != pairs.labels).any(1), {}
     for ending, way in {"": own, "_best": best}.items():
@@ -310,8 +325,12 @@ def dictionary_rows(
     return rows, figures
 
 
-def _solos_to_learn_from(known: ClipDataset) -> ClipDataset:
-    """More solos of the toy band than ``known`` holds, with small pictures, because nobody looks at them."""
+def solos_to_learn_from(known: ClipDataset) -> ClipDataset:
+    """Return the clips that dictionaries are learnt from.
+
+    Args:
+        known: clips of the training split; of the toy band, more are rendered, with small pictures that nobody sees.
+    """
     if not isinstance(known, ToyBandClips):
         return known
     config = replace(known.config, frames=replace(known.config.frames, size=16, resize=16, count=1))

@@ -4,8 +4,8 @@ A score of separation does not say whether a model hears what it keeps: the typi
 of it. So the same pictures are shown with other sounds: that of another clip, noise, silence, and a mixture to which a
 third sound was added off screen. Measured is the share of a sound's energy that the masks let through. It should be
 nearly all of a picture's own sound, and little of everything else. Beside the model stand the mixture as it is, a mask
-of one half, a fixed mask per class, and the ideal mask. A mask acts alike on all parts of a mixture, so the share of
-each part is known exactly.
+of one half, a fixed mask per class, supervised NMF, and the ideal mask. A mask acts alike on all parts of a mixture, so
+the share of each part is known exactly.
 
 Notebook: 03_measuring_separation.
 """
@@ -28,6 +28,7 @@ from sopedu.config import SpectrogramConfig
 from sopedu.data.clips import ClipDataset
 from sopedu.data.mixing import NOBODY
 from sopedu.evaluation.baselines import class_spectra, static_masks
+from sopedu.evaluation.dictionaries import Dictionaries, choose_dictionaries, solos_to_learn_from
 from sopedu.evaluation.held_out import open_held_out
 from sopedu.evaluation.mask_curve import CURVES, THRESHOLDS, mask_area, mask_curve
 from sopedu.evaluation.pairs import TestPairs, predict_masks
@@ -40,7 +41,7 @@ SHARES = ("own_alone", "swapped", "noise", "silence", "own", "others", "own_with
 #: Columns of the table: the shares, the area under the curve of thresholds, SDR of mixtures in dB.
 COLUMNS = (*SHARES, "mask_area", "sdr", "sdr_with_off_screen")
 #: Rows of the table: the model, and what it is compared with.
-ROWS = ("model", "static_mask", "half_mask", "mixture", "ideal_ratio_mask")
+ROWS = ("model", "nmf_by_class", "static_mask", "half_mask", "mixture", "ideal_ratio_mask")
 _CURVED = ("model", "static_mask")  # rows whose thresholds mean something
 _AT_ONCE = 8  # mixtures, to limit the memory
 _SILENT = 1e-8  # mean power up to which a sound is silent
@@ -69,6 +70,31 @@ class _Trial:
     sdr: str = ""
 
 
+@dataclass(frozen=True)
+class _Rivals:
+    """Methods that know the classes of P mixtures.
+
+    Attributes:
+        static: fixed masks, ``(P, N, F, 1)``.
+        dictionaries: of all classes; None: left out.
+        labels: of the pictures, ``(P, N)``.
+    """
+
+    static: torch.Tensor
+    dictionaries: Dictionaries | None
+    labels: np.ndarray
+
+    def masks(self, heard: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Their masks by row, for what is heard by each picture, ``(P, N, L)``, or by all, ``(P, 1, L)``."""
+        rows = {"static_mask": self.static}
+        if self.dictionaries is None:
+            return rows
+        by_sound = [self.dictionaries.masks(waves, self.labels) for waves in heard.unbind(1)]
+        if len(by_sound) > 1:
+            by_sound = [masks[:, n : n + 1] for n, masks in enumerate(by_sound)]
+        return {"nmf_by_class": torch.cat(by_sound, 1)} | rows
+
+
 def evaluate_listening(
     checkpoint: Checkpoint | str | Path,
     data: str = "toyband",
@@ -80,6 +106,7 @@ def evaluate_listening(
     root: str | Path | None = None,
     frame_rate: float | None = None,
     listed: str | Path | None = None,
+    dictionaries: bool = True,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Measure what a model keeps of sounds that belong to its picture, and of sounds that do not.
@@ -105,11 +132,13 @@ def evaluate_listening(
         root: the folder in which the paths of an index begin.
         frame_rate: frames per second of the data of an index.
         listed: a list of pairs of an index.
+        dictionaries: also by supervised NMF at the model's STFT, which is told the classes of the pictures (row
+            ``nmf_by_class``), see :mod:`sopedu.evaluation.dictionaries`.
         progress: show a bar with the time left.
 
     Returns:
         - ``table``: row → column → mean; ``intervals``: the same, lower and upper end of the 95 % bootstrap interval;
-          ``differences``: column → mean, low and high of the model minus the static mask, on the same sounds;
+          ``differences``: row → column → mean, low and high of the model minus that row, on the same sounds;
         - ``by_class``: class → column → mean, low and high of the model, and ``sounds``, their number;
         - ``curve``: ``thresholds``, and row → ``kept``, ``own``, ``others``, ``right`` (see
           :func:`sopedu.evaluation.mask_curve.mask_curve`) and ``sdr`` at each of them;
@@ -128,13 +157,14 @@ def evaluate_listening(
     held = open_held_out(checkpoint, data, pairs, seed, instruments, sounds, sources, root, frame_rate, listed)
     test, spectra = held.pairs, class_spectra(held.known)
     away = _off_screen(held.clips, test, held.seed)
+    learnt = choose_dictionaries(solos_to_learn_from(held.known))[0] if dictionaries else None
     found: list[_Measured] = []
     starts = range(0, len(test.mixture), _AT_ONCE)
     for start in tqdm(starts, "listening", unit="batch", disable=not progress):
         some = np.arange(start, min(start + _AT_ONCE, len(test.mixture)))
-        fixed = static_masks(spectra, test.labels[some])
+        rivals = _Rivals(static_masks(spectra, test.labels[some]), learnt, test.labels[some])
         trials = _trials(test.sources[some], None if away is None else away[some], held.seed, some)
-        found.append(_judged(checkpoint, test.frames[some], trials, fixed) | _placed(checkpoint, test, some))
+        found.append(_judged(checkpoint, test.frames[some], trials, rivals) | _placed(checkpoint, test, some))
     measured = {key: np.concatenate([part[key] for part in found]) for key in found[0]}
     figures = _summarised(measured, test)
     return {
@@ -179,16 +209,16 @@ def _trials(sources: torch.Tensor, away: torch.Tensor | None, seed: int, numbers
 
 
 @torch.inference_mode()
-def _judged(checkpoint: Checkpoint, frames: torch.Tensor, trials: list[_Trial], fixed: torch.Tensor) -> _Measured:
+def _judged(checkpoint: Checkpoint, frames: torch.Tensor, trials: list[_Trial], rivals: _Rivals) -> _Measured:
     """Everything about the masks of some mixtures by row and column, ``(P, N)``; curves are ``(P, N, thresholds)``."""
-    sound, binary, shape = checkpoint.config.spectrogram, checkpoint.model.mask_kind.binary, fixed.shape[:2]
-    found: _Measured = {(row, column): np.full(shape, np.nan) for row in ROWS for column in COLUMNS}
+    sound, binary, shape = checkpoint.config.spectrogram, checkpoint.model.mask_kind.binary, rivals.labels.shape
+    found = _Measured()
     for trial in trials:
         soft = unwarp(_predicted(checkpoint, trial.heard, frames), sound)
         own, whole = (warp(stft(part, sound).abs(), sound) for part in (trial.own, trial.heard))
         masks = {
             "model": threshold(soft) if binary else soft,
-            "static_mask": fixed,
+            **rivals.masks(trial.heard),
             "half_mask": torch.tensor(0.5),
             "mixture": torch.tensor(1.0),
             "ideal_ratio_mask": unwarp(ideal_ratio_mask(own, whole).clamp(max=1), sound),
@@ -258,9 +288,13 @@ def _placed(checkpoint: Checkpoint, pairs: TestPairs, some: np.ndarray) -> _Meas
 
 def _summarised(measured: _Measured, pairs: TestPairs) -> dict[str, Any]:
     """Means and intervals of everything that was measured."""
-    rows = {row: np.stack([measured[row, column] for column in COLUMNS], -1) for row in ROWS}
+    nothing = np.full(pairs.labels.shape, np.nan)  # as without a sound off screen
+    rows = {
+        row: np.stack([measured.get((row, column), nothing) for column in COLUMNS], -1)
+        for row in ROWS
+        if (row, "own") in measured
+    }
     means = {row: dict(zip(COLUMNS, means_with_intervals(values), strict=True)) for row, values in rows.items()}
-    apart = means_with_intervals(rows["model"] - rows["static_mask"])
     by_class = {}
     for label in np.unique(pairs.labels):
         sounds = pairs.labels == label
@@ -272,7 +306,11 @@ def _summarised(measured: _Measured, pairs: TestPairs) -> dict[str, Any]:
         "intervals": {
             row: {column: [one["low"], one["high"]] for column, one in found.items()} for row, found in means.items()
         },
-        "differences": dict(zip(COLUMNS, apart, strict=True)),
+        "differences": {
+            row: dict(zip(COLUMNS, means_with_intervals(rows["model"] - values), strict=True))
+            for row, values in rows.items()
+            if row != "model"
+        },
         "by_class": by_class,
         "curve": {"thresholds": list(THRESHOLDS)}
         | {row: {name: _over(measured[row, "curve", name]) for name in (*CURVES, "sdr")} for row in _CURVED},

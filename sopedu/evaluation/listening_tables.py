@@ -20,7 +20,13 @@ _MIXED = {
     "sdr": "SDR of mixtures, dB",
     "sdr_with_off_screen": "SDR, off-screen sound added, dB",
 }
-_METHODS = {"static_mask": "static mask", "half_mask": "half mask", "mixture": "mixture", "ideal_ratio_mask": "ideal"}
+_METHODS = {
+    "nmf_by_class": "NMF, told",
+    "static_mask": "static",
+    "half_mask": "half",
+    "mixture": "mixture",
+    "ideal_ratio_mask": "ideal",
+}
 _PLACES = {
     "own_place": "SDR of its own place, dB",
     "other_place": "SDR of the other place, dB",
@@ -60,7 +66,9 @@ def listening_tables(figures: Mapping[str, Any]) -> list[ListeningTable]:
     """
     curve, places, chosen = figures["curve"], figures["places"], figures["map_curve"]
     model, static, percent = curve["model"], curve["static_mask"], 100.0
-    against = ("", "model", "95 % interval", "minus static mask", *_METHODS.values())
+    rival = _rival(figures)
+    methods = [name for row, name in _METHODS.items() if row in figures["table"]]
+    against = ("", "model", "95 % interval", f"minus {_METHODS[rival]}", *methods)
     names = ("kept", "own", "others", "right")
     thresholds = [
         (f"{at:g}", *(_cell(model[name][i], percent) for name in names), _cell(model["sdr"][i], 1, 2),
@@ -98,14 +106,19 @@ def _interval(ends: Sequence[float | None], unit: float, digits: int) -> str:
 
 def _against(figures: Mapping[str, Any], key: str, name: str, unit: float, digits: int) -> tuple[str, ...]:
     """A row with the model and everything that it is compared with."""
-    table, apart = figures["table"], figures["differences"][key]
+    table, apart = figures["table"], figures["differences"][_rival(figures)][key]
     return (
         name,
         _cell(table["model"][key], unit, digits),
         _interval(figures["intervals"]["model"][key], unit, digits),
         _interval([apart["low"], apart["high"]], unit, digits),
-        *(_cell(table[row][key], unit, digits) for row in _METHODS),
+        *(_cell(table[row][key], unit, digits) for row in _METHODS if row in table),
     )
+
+
+def _rival(figures: Mapping[str, Any]) -> str:
+    """The strongest of the simple methods, from which the model's distance is shown."""
+    return "nmf_by_class" if "nmf_by_class" in figures["table"] else "static_mask"
 
 
 def _of_class(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:

@@ -137,6 +137,10 @@ def test_registers_that_do_not_overlap_are_separated_and_estimates_add_up_to_the
     assert estimates.shape == (2, count, length) and estimates.dtype == torch.float32
     assert np.nanmin(si_sdr(sources[..., :length].numpy(), estimates.numpy())) > 25
     torch.testing.assert_close(estimates.sum(1), sources.sum(1)[:, :length], atol=1e-4, rtol=0)
+    masks, heard = way.masks(sources.sum(1), labels), stft(sources.sum(1), SOUND)[:, None]
+    torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]))
+    again, inside = istft(masks * heard, SOUND), length - SOUND.n_fft  # what lies behind the end is heard by one alone
+    torch.testing.assert_close(again[..., :inside], estimates[..., :inside], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("n_fft, hop", [(1022, 512), (1022, 256), (2046, 512), (4094, 512)])

@@ -16,7 +16,7 @@ from sopedu.audio.metrics import FLOOR
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import with_values
 from sopedu.data.clips import ToyBandClips
-from sopedu.evaluation import baselines, listening
+from sopedu.evaluation import baselines, dictionaries, listening
 from sopedu.evaluation.listening import COLUMNS, ROWS, SHARES, evaluate_listening
 from sopedu.evaluation.listening_tables import listening_markdown, listening_tables, listening_text
 from sopedu.evaluation.mask_curve import THRESHOLDS
@@ -44,7 +44,8 @@ def untrained() -> SoundOfPixels:
 
 
 def judged(model: SoundOfPixels, **how) -> dict:
-    return evaluate_listening(Checkpoint(model, BAND), pairs=PAIRS, seed=SEED, progress=False, **how)
+    how = {"pairs": PAIRS, "seed": SEED, "dictionaries": False, "progress": False} | how
+    return evaluate_listening(Checkpoint(model, BAND), **how)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,9 @@ def test_a_model_that_knows_every_sound_of_its_picture_is_the_ideal_row(monkeypa
 
 
 def test_every_figure_is_there_and_the_baselines_are_where_theory_puts_them(figures):
-    assert tuple(figures["table"]) == ROWS and all(tuple(row) == COLUMNS for row in figures["table"].values())
+    assert tuple(figures["table"]) == tuple(row for row in ROWS if row != "nmf_by_class") and all(
+        tuple(row) == COLUMNS for row in figures["table"].values()
+    )
     table = figures["table"]
     assert all(table["mixture"][column] == 1 and table["half_mask"][column] == 0.25 for column in SHARES)
     # A fixed mask does the same to a sound wherever it is heard, and lets white noise through at its own mean.
@@ -171,9 +174,19 @@ def test_binary_masks_are_judged_as_they_are_applied(figures):
     assert found["mask_area"] == figures["mask_area"]  # of the mask before the threshold
 
 
-def test_a_trained_model_listens():
-    found = evaluate_listening("toyband-tiny", pairs=3, instruments=("tuba", "xylophone", "flute"), progress=False)
-    static = found["table"]["static_mask"]
+def test_a_trained_model_listens_and_so_do_dictionaries_but_not_to_what_nobody_told_them(monkeypatch):
+    for name, value in {"_SOLOS": 8, "_ATOMS": 12, "_LEARNING": 30, "_UPDATES": 40, "_PILOT": 2}.items():
+        monkeypatch.setattr(dictionaries, name, value)
+    monkeypatch.setattr(dictionaries, "_OTHER_STFTS", ())
+    monkeypatch.setattr(dictionaries, "usable_cores", lambda: 1)
+    names = ("tuba", "xylophone", "flute")
+    found = evaluate_listening("toyband-tiny", pairs=3, instruments=names, progress=False)
+    static, told = (found["table"][row] for row in ("static_mask", "nmf_by_class"))
+    assert told["own_alone"] > 0.5 > 0.2 > told["swapped"] and told["mask_area"] > static["mask_area"]
+    assert told["silence"] == 0.25  # no spectrum explains silence, so each of both classes gets one half of it
+    assert told["off_screen"] > 0.1  # the classes that are told share everything
+    assert found["differences"]["nmf_by_class"]["own"]["mean"] == pytest.approx(found["own"] - told["own"], abs=2e-4)
+    assert listening_tables(found)[0].head[3:5] == ("minus NMF, told", "NMF, told")
     assert found["own_alone"] > 0.5 > 0.2 > found["swapped"] and found["swapped"] < static["swapped"]
     assert found["mask_area"] > max(0.8, static["mask_area"])
     assert found["places"]["own_place"]["mean"] > found["places"]["whole_frame"]["mean"]

@@ -252,7 +252,7 @@ def test_binary_targets_are_shown_as_binary_masks(material, tmp_path, monkeypatc
 
 def test_what_the_model_keeps_of_sounds_is_shown_if_it_was_measured(material, tmp_path) -> None:
     checkpoint, pairs, rows = material
-    found = evaluate_listening(checkpoint, pairs=2, progress=False)
+    found = evaluate_listening(checkpoint, pairs=2, dictionaries=False, progress=False)
     shown = FIGURES | {"listening": found}
     page = Page(write_report(tmp_path / "report.html", checkpoint, [], shown, pairs, rows, 0).read_text("utf-8"))
     assert "Does it listen?" in page.text and found["protocol"] in page.text
