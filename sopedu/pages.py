@@ -7,12 +7,15 @@ sample_rate, caption)` and the filter `two_digits`.
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+from PIL import Image
 
 from sopedu.audio.player import player
 from sopedu.files import written_aside
@@ -42,6 +45,19 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
     with written_aside(path) as unfinished:
         unfinished.write_bytes(page.encode("utf-8", "replace"))  # names may contain invalid characters
     return Path(path)
+
+
+def picture_source(picture: np.ndarray, format: str = "webp", quality: int = 80) -> str:
+    """Return a picture as the source of an ``<img>``, with the picture inside.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8.
+        format: ``webp`` or ``jpeg``.
+        quality: of the encoding, 0 to 100.
+    """
+    encoded = io.BytesIO()
+    Image.fromarray(picture).save(encoded, format, quality=quality)
+    return f"data:image/{format};base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
 
 
 def _figure(figure: Figure, name: str, alt: str) -> Markup:

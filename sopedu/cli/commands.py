@@ -24,12 +24,12 @@ from sopedu.cli.options import (
     parse_boxes,
     parse_time,
     printer,
-    split_names,
     writable,
     write_figures,
 )
+from sopedu.cli.ratings import ratings
 from sopedu.cli.terminal import run_command
-from sopedu.cli.weights import weights
+from sopedu.cli.weights import import_original, weights
 from sopedu.config import PRESETS
 from sopedu.errors import SopeduError
 
@@ -174,8 +174,10 @@ def _print_training_end(run: Run, out: Path) -> None:
 
 
 app.command()(evaluate)
+app.command()(ratings)
 app.command()(health)
 app.command()(weights)
+app.command()(import_original)
 app.command()(lessons)
 
 
@@ -277,40 +279,6 @@ def _length_and_duration(
     part = VideoPart(probe(video, picture_stream, sound_stream), start, end)
     duration = spoken(separation_seconds(part.info, part.seconds, 1 + regions))
     return f"{part.seconds:.1f} s of {printable(str(video))}, about {duration}"
-
-
-@app.command()
-def import_original(
-    frame: Annotated[Path, typer.Argument(help="The frame net's weights, such as frame_best.pth.")],
-    sound: Annotated[Path, typer.Argument(help="The sound net's weights, such as sound_best.pth.")],
-    synthesizer: Annotated[Path, typer.Argument(help="The synthesizer's weights, such as synthesizer_best.pth.")],
-    out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
-    frame_net: Annotated[str, typer.Option(help="resnet18dilated or resnet18fc.")] = "resnet18dilated",
-    pooling: Annotated[str, typer.Option(help="max or mean over frames and cells.")] = "max",
-    visual_activation: Annotated[str, typer.Option(help="sigmoid, softmax, relu, tanh or none.")] = "sigmoid",
-    audio_activation: Annotated[str, typer.Option(help="sigmoid, softmax, relu, tanh or none.")] = "none",
-    mask_activation: Annotated[str, typer.Option(help="sigmoid.")] = "sigmoid",
-    target: Annotated[str, typer.Option(help="binary or ratio: the masks it was trained on.")] = "binary",
-    classes: Annotated[str, typer.Option(help="The classes it was trained on, with commas.")] = "",
-) -> None:
-    """Read weights of the original Sound-of-Pixels code.
-
-    Python: sopedu.import_original(frame, sound, synthesizer)
-    """
-    from sopedu.files import require_new_folder
-    from sopedu.model import import_original as read_original
-    from sopedu.model import save_checkpoint
-
-    require_new_folder(out)
-    typer.echo(f"plan: read {frame}, {sound} and {synthesizer}, a few seconds; the checkpoint goes to {out}")
-    checkpoint = read_original(
-        frame, sound, synthesizer, frame_net=frame_net, pooling=pooling, visual_activation=visual_activation,
-        audio_activation=audio_activation, mask_activation=mask_activation, target=target,
-        class_names=list(split_names(classes)),
-    )  # fmt: skip
-    model = checkpoint.config.model
-    typer.echo(f"K = {model.components}, {len(model.audio_channels)} steps down of {model.audio_channels} channels")
-    typer.echo(f"{save_checkpoint(out, checkpoint)}\nnext: sopedu separate VIDEO --checkpoint {out}")
 
 
 @app.command()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sopedu.cli.ratings import write_page_for_raters
+
 if TYPE_CHECKING:
     from sopedu.model import Checkpoint
 
@@ -28,19 +30,22 @@ def duets_plan(loaded: Checkpoint, place: Path, root: Path | None, frame_rate: f
     return f"{len(films)} films of {place}, {seconds:.0f} s, about {spoken(duets_seconds(loaded, seconds))}"
 
 
-def evaluate_on_duets(loaded: Checkpoint, place: Path, say: Callable[[str], None], **asked: Any) -> dict[str, Any]:
+def evaluate_on_duets(
+    loaded: Checkpoint, place: Path, sheet: Path | None, say: Callable[[str], None], **asked: Any
+) -> dict[str, Any]:
     """Evaluate on duets, and print the table with what should be known about it.
 
     Args:
         loaded: the model.
         place: a folder of films, or an index.
+        sheet: a page for blind listening to write, too.
         say: prints a line.
         **asked: further arguments of :func:`sopedu.datasets.evaluate_duets`.
 
     Returns:
         the figures.
     """
-    from sopedu.datasets import evaluate_duets
+    from sopedu.datasets import evaluate_duets, trials_of_duets
     from sopedu.evaluation import duet_table
 
     figures = evaluate_duets(loaded, place, **asked)
@@ -49,4 +54,7 @@ def evaluate_on_duets(loaded: Checkpoint, place: Path, say: Callable[[str], None
     say(duet_table(figures))
     for note in figures["notes"]:
         say(f"note: {note}")
+    if sheet is not None:
+        layout = {name: asked[name] for name in ("regions", "root", "frame_rate")}
+        write_page_for_raters(sheet, loaded, trials_of_duets(loaded, place, **layout), asked["seed"], say)
     return figures

@@ -22,6 +22,7 @@ from sopedu.cli.options import (
     writable,
     write_figures,
 )
+from sopedu.cli.ratings import SheetOption, write_page_for_raters
 from sopedu.errors import SopeduError
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def evaluate(
     regions: Annotated[
         str | None, typer.Option(help="Players of --duets: halves (the default), places (the loudest), or a detector.")
     ] = None,
+    sheet: SheetOption = None,
     device: DeviceOption = "auto",
     json_file: JsonOption = None,
 ) -> None:
@@ -107,12 +109,14 @@ def evaluate(
     if duets is None and regions is not None:
         raise SopeduError("--regions says where the players of --duets are: give both")
     if duets is not None and (vggss is not None or localization or of_pairs or pairs is not None or instruments):
-        raise SopeduError("--duets has no references: it goes with --regions, --data, --seed, --device and --json only")
+        raise SopeduError("--duets has no references: it goes with --regions, --data, --sheet, --seed and --json only")
+    if sheet is not None and (vggss is not None or pairs == 0):
+        raise SopeduError("--sheet plays separated mixtures or duets: leave out --vggss and --pairs 0")
     if pairs == 0 and vggss is None and (not localization or of_pairs):
         raise SopeduError("--pairs 0 scores the sound map alone: add --localization and leave out what is about pairs")
     say, loaded = printer(json_file), load_checkpoint(checkpoint, device)
     say(f"model: {loaded.describe()}")
-    goals = [f"{path}" for path in (csv_file, json_file, save_pairs) if path is not None]
+    goals = [f"{path}" for path in (csv_file, json_file, save_pairs, sheet) if path is not None]
     goal = f"; figures go to {' and '.join(goals)}" if goals else ""
     if vggss is not None:
         say(f"plan: evaluate the map of {checkpoint} on the clips of {vggss} in {data}, about 1 s per clip{goal}")
@@ -120,7 +124,8 @@ def evaluate(
     elif duets is not None:
         layout = {"root": root, "frame_rate": frame_rate}
         say(f"plan: evaluate {checkpoint} on {duets_plan(loaded, duets, **layout)}{goal}")
-        figures = evaluate_on_duets(loaded, duets, say, regions=regions or "halves", data=data, seed=seed, **layout)
+        asked = {"regions": regions or "halves", "data": data, "seed": seed} | layout
+        figures = evaluate_on_duets(loaded, duets, sheet, say, **asked)
     else:
         asked = {"data": data, "pairs": pairs, "seed": seed, "instruments": split_names(instruments)}
         asked |= {"sounds": sounds, "sources": sources, "same_class": same_class, "dictionaries": dictionaries}
@@ -128,7 +133,7 @@ def evaluate(
         scenes = scenes if localization else 0
         more = listening_plan(loaded, asked) if listening else ""
         say(f"plan: evaluate {checkpoint}: {_work(loaded, asked, scenes)}{more}{goal}")
-        figures = _evaluate_on_pairs(loaded, asked, by_class, csv_file, say) if pairs != 0 else {}
+        figures = _evaluate_on_pairs(loaded, asked, by_class, csv_file, sheet, say) if pairs != 0 else {}
         if scenes:
             figures = _evaluate_localization(loaded, scenes, seed, figures, say)
         if listening:
@@ -175,13 +180,14 @@ def _evaluate_on_vggss(loaded: Checkpoint, vggss: Path, data: str, seed: int, sa
 
 
 def _evaluate_on_pairs(
-    loaded: Checkpoint, asked: dict[str, Any], by_class: bool, csv_file: Path | None, say: _Say
+    loaded: Checkpoint, asked: dict[str, Any], by_class: bool, csv_file: Path | None, sheet: Path | None, say: _Say
 ) -> dict[str, Any]:
     from sopedu.demo import same_class_line, score_table
-    from sopedu.evaluation import class_table, evaluate, pairs_csv
+    from sopedu.evaluation import class_table, pairs_csv, trials_of_pairs
+    from sopedu.evaluation.separation import evaluate_with_examples
     from sopedu.files import written_aside
 
-    figures = evaluate(loaded, **asked)
+    figures, mixtures, rows = evaluate_with_examples(loaded, **asked)
     for note in figures.get("notes", []):
         say(f"note: {note}")
     say(score_table(figures))
@@ -195,6 +201,8 @@ def _evaluate_on_pairs(
         with written_aside(csv_file, parents=True) as unfinished:
             unfinished.write_text(pairs_csv(figures["per_pair"]), encoding="utf-8")
         say(f"mixtures: {csv_file}")
+    if sheet is not None:
+        write_page_for_raters(sheet, loaded, trials_of_pairs(mixtures, rows), asked["seed"], say)
     return figures
 
 

@@ -1,4 +1,4 @@
-"""``sopedu weights``: trained models by name, and fetching those that others published."""
+"""``sopedu weights`` and ``import-original``: trained models by name, and models that others published or trained."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from sopedu.cli.options import split_names
 
 
 def weights(
@@ -48,3 +50,36 @@ def _list() -> None:
         there = (fetched_folder(name) / "config.json").exists()
         state = f"in {fetched_folder(name)}" if there else f"not here yet: sopedu weights {name} fetches it"
         typer.echo(f"{name:14}{state} (about {published.megabytes} MB): {published.about}")
+
+
+def import_original(
+    frame: Annotated[Path, typer.Argument(help="The frame net's weights, such as frame_best.pth.")],
+    sound: Annotated[Path, typer.Argument(help="The sound net's weights, such as sound_best.pth.")],
+    synthesizer: Annotated[Path, typer.Argument(help="The synthesizer's weights, such as synthesizer_best.pth.")],
+    out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
+    frame_net: Annotated[str, typer.Option(help="resnet18dilated or resnet18fc.")] = "resnet18dilated",
+    pooling: Annotated[str, typer.Option(help="max or mean over frames and cells.")] = "max",
+    visual_activation: Annotated[str, typer.Option(help="sigmoid, softmax, relu, tanh or none.")] = "sigmoid",
+    audio_activation: Annotated[str, typer.Option(help="sigmoid, softmax, relu, tanh or none.")] = "none",
+    mask_activation: Annotated[str, typer.Option(help="sigmoid.")] = "sigmoid",
+    target: Annotated[str, typer.Option(help="binary or ratio: the masks it was trained on.")] = "binary",
+    classes: Annotated[str, typer.Option(help="The classes it was trained on, with commas.")] = "",
+) -> None:
+    """Read weights of the original Sound-of-Pixels code.
+
+    Python: sopedu.import_original(frame, sound, synthesizer)
+    """
+    from sopedu.files import require_new_folder
+    from sopedu.model import import_original as read_original
+    from sopedu.model import save_checkpoint
+
+    require_new_folder(out)
+    typer.echo(f"plan: read {frame}, {sound} and {synthesizer}, a few seconds; the checkpoint goes to {out}")
+    checkpoint = read_original(
+        frame, sound, synthesizer, frame_net=frame_net, pooling=pooling, visual_activation=visual_activation,
+        audio_activation=audio_activation, mask_activation=mask_activation, target=target,
+        class_names=list(split_names(classes)),
+    )  # fmt: skip
+    model = checkpoint.config.model
+    typer.echo(f"K = {model.components}, {len(model.audio_channels)} steps down of {model.audio_channels} channels")
+    typer.echo(f"{save_checkpoint(out, checkpoint)}\nnext: sopedu separate VIDEO --checkpoint {out}")

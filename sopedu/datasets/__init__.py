@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "duet_evaluation": ("evaluate_duets",),
+        "duet_sheet": ("trials_of_duets",),
         "fetching": ("Fetched", "fetch"),
         "finishing": ("Prepared", "merge_shards"),
         "health": ("HealthReport", "examine", "write_cleaned"),

@@ -45,7 +45,6 @@ from sopedu.separation.regions import Region, regions_of_objects
 #: Where the players are, without a detector.
 REGIONS = ("halves", "places")
 _HALVES: tuple[Box, Box] = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0))
-_SILENCE = 1e-5
 _GREY = 127
 _PICTURES = 2  # of each class, to show as absent
 
@@ -83,8 +82,7 @@ def evaluate_duets(
         SopeduError: no such films, regions or data, or no film can be used.
     """
     checkpoint, seed = as_checkpoint(checkpoint), whole_number(seed, "seed", 0)
-    duets = open_duets(place, checkpoint.config, root, frame_rate)
-    detector = None if regions in REGIONS else named_detector(regions)
+    duets, detector = open_duets(place, checkpoint.config, root, frame_rate), detector_of(regions)
     absent = _pictures_by_class(checkpoint, data)
     films, left_out, unfamiliar = [], [], 0
     for number, duet in enumerate(tqdm(duets, desc="duets", unit="film", disable=not progress)):
@@ -110,6 +108,15 @@ def evaluate_duets(
         "notes": _notes(checkpoint, figures, len(films), len(left_out), unfamiliar),
         "protocol": _protocol(checkpoint, len(films), regions, data),
     }
+
+
+def detector_of(regions: str) -> Detector | BoxFile | None:
+    """Return the detector that finds the players, if there is one.
+
+    Args:
+        regions: see :func:`evaluate_duets`.
+    """
+    return None if regions in REGIONS else named_detector(regions)
 
 
 @dataclass(frozen=True)
@@ -165,15 +172,10 @@ def _products(
     total: dict[str, np.ndarray] = {}
     with TemporaryDirectory() as folder:
         mixture = duet.read_sound(checkpoint.config.spectrogram.sample_rate, Path(folder) / "mixture")
-        if mixture.peak <= _SILENCE:
-            raise SopeduError(f"{duet.name}: its sound is digital silence, so there is nothing to separate")
-        if detector is not None:
-            players = _objects(duet, detector)
-        else:
-            players = _HALVES if regions == "halves" else _places(duet, checkpoint, mixture)
+        players = find_players(duet, checkpoint, mixture, regions, detector)
         shift = DomainShift(checkpoint.model)
         for number, (time, window, frames) in enumerate(_windows(duet, checkpoint, mixture, shift)):
-            boxes = _boxes_at(players, time)
+            boxes = boxes_at(players, time)
             if boxes is None:
                 continue  # one of them is not there
             pictures = DuetWindow(
@@ -210,6 +212,26 @@ def _windows(
         yield time, window, next(again)
 
 
+def find_players(
+    duet: Duet, checkpoint: Checkpoint, mixture: DiskWaveform, regions: str, detector: Detector | BoxFile | None
+) -> Sequence[Box] | Sequence[Region]:
+    """Find the two players of a film, from left to right.
+
+    Args:
+        duet: the film.
+        checkpoint: the model, whose sound map shows the loudest places.
+        mixture: the film's sound.
+        regions: ``halves`` or ``places``, if there is no detector.
+        detector: finds objects.
+
+    Raises:
+        SopeduError: there are not two.
+    """
+    if detector is not None:
+        return _objects(duet, detector)
+    return _HALVES if regions == "halves" else _places(duet, checkpoint, mixture)
+
+
 def _places(duet: Duet, checkpoint: Checkpoint, mixture: DiskWaveform) -> tuple[Box, Box]:
     """Find the two loudest places of the film's sound map."""
     total, weights = 0.0, 1e-12
@@ -232,7 +254,13 @@ def _objects(duet: Duet, detector: Detector | BoxFile) -> tuple[Region, Region]:
     return tuple(sorted(regions_of_objects(best), key=lambda region: centre(region.box)))
 
 
-def _boxes_at(players: Sequence[Box] | Sequence[Region], time: float) -> tuple[Box, Box] | None:
+def boxes_at(players: Sequence[Box] | Sequence[Region], time: float) -> tuple[Box, Box] | None:
+    """Return where both players are at a time; None if one of them is not there.
+
+    Args:
+        players: what :func:`find_players` returns.
+        time: in seconds.
+    """
     boxes = [player.box_at(time) if isinstance(player, Region) else player for player in players]
     return None if None in boxes else tuple(boxes)
 

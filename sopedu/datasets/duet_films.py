@@ -22,6 +22,7 @@ from sopedu.separation.windows import frames_of_windows
 from sopedu.video.reading import probe
 from sopedu.video.resizing import frame_size
 
+_SILENCE = 1e-5  # peak
 _DETECTED_SIZE = 480  # shorter side, in pixels, of the pictures for a detector
 _DETECTED_SECONDS = 0.5  # between two of these pictures
 
@@ -45,6 +46,9 @@ class Duet(Protocol):
         Args:
             sample_rate: of the result, in hertz.
             path: of the file.
+
+        Raises:
+            SopeduError: it cannot be read, or is silent.
         """
 
     def frames(self, config: FramesConfig, centres: Sequence[float]) -> Iterator[torch.Tensor]:
@@ -88,7 +92,7 @@ class FilmDuet:
         waveform = DiskWaveform(path)
         for block in self._part.sound(sample_rate, []):
             waveform.append(block)
-        return waveform
+        return _heard(self.name, waveform)
 
     def frames(self, config: FramesConfig, centres: Sequence[float]) -> Iterator[torch.Tensor]:
         """Yield the frames of windows, see :class:`Duet`."""
@@ -127,7 +131,7 @@ class ClipDuet:
         """Write its sound to a file, see :class:`Duet`."""
         waveform = DiskWaveform(path)
         waveform.append(self.clips.index.sound(self.row, 0.0, round(self.seconds * sample_rate), sample_rate))
-        return waveform
+        return _heard(self.name, waveform)
 
     def frames(self, config: FramesConfig, centres: Sequence[float]) -> Iterator[torch.Tensor]:
         """Yield the frames of windows, see :class:`Duet`."""
@@ -143,6 +147,12 @@ class ClipDuet:
         last = self.clips.index[self.row].frame_count - 1
         numbers = [min(max(round(time * self.clips.frame_rate), 0), last) + 1 for time in times]
         return self.clips.index.pictures(self.row, numbers, size)
+
+
+def _heard(name: str, waveform: DiskWaveform) -> DiskWaveform:
+    if waveform.peak <= _SILENCE:
+        raise SopeduError(f"{name}: its sound is digital silence, so there is nothing to separate")
+    return waveform
 
 
 def _seldom(seconds: float) -> list[float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from sopedu.data.prepared import ClipIndex
 from sopedu.datasets.clip_facts import RATE
 from sopedu.datasets.health import KINDS, HealthReport
 from sopedu.errors import SopeduError
-from sopedu.pages import write_page
+from sopedu.pages import picture_source, write_page
 
 _MOST = 80  # clips on a page
 _SECONDS = 8.0  # of each sound
@@ -63,17 +61,13 @@ def _shown(report: HealthReport, indexes: dict[str, ClipIndex], number: int) -> 
 
 
 def _pictures(index: ClipIndex, row: int, counted: int) -> list[str]:
-    from PIL import Image
-
     entry, pictures = index[row], []
     for number in np.unique(np.linspace(1, max(1, min(counted, entry.frame_count)), _PICTURES).astype(int)):
         try:
             picture = index.pictures(row, [int(number)], _HEIGHT)[0]
         except SopeduError:
             continue  # the fault says so
-        written = io.BytesIO()
-        Image.fromarray(picture).save(written, "JPEG", quality=70)
-        pictures.append(f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode('ascii')}")
+        pictures.append(picture_source(picture, "jpeg", 70))
     return pictures
 
 

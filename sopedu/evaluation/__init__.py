@@ -16,8 +16,10 @@ __getattr__, __dir__, __all__ = exports(
         "listening_tables": ("listening_markdown", "listening_text"),
         "localization": ("evaluate_localization", "localization_table", "map_table"),
         "pairs": ("TestPairs", "held_out_pairs", "predict_masks", "separate_pairs"),
+        "ratings": ("evaluate_ratings", "ratings_table", "read_ratings"),
         "report": ("write_report",),
         "separation": ("evaluate",),
+        "sheet": ("Trial", "trials_of_pairs", "write_sheet"),
         "statistics": (
             "bootstrap_interval",
             "class_matrix",

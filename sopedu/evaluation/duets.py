@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from sopedu.audio.masks import apply_mask
-from sopedu.evaluation.statistics import bootstrap_interval
+from sopedu.evaluation.statistics import means_with_intervals
 from sopedu.localization.pixel_sounds import PixelSounds
 from sopedu.localization.places import WHOLE, Box
 from sopedu.model.modes import evaluating
@@ -199,19 +199,28 @@ def _separated(pictures: Mapping[str, PixelSounds | None], asked: Sequence[tuple
 
 def _cheats(own: PixelSounds, asked: Sequence[tuple[str, Box]], generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Sounds ``(11, L)`` of those cheats that need no model."""
-    mixture, rows, frames = own.mixture(), *own.magnitude.shape
+    mixture = own.mixture()
     left = torch.tensor([(min(box[2], 0.5) - min(box[0], 0.5)) / (box[2] - box[0]) for _, box in asked])[:, None]
-    power = own.magnitude.square().sum(1).cumsum(0).cpu()
-    low = (power <= power[-1] / 2).float()[:, None].expand(rows, frames)  # rows below which half of the energy lies
-    masks = torch.cat([low[None], torch.rand((len(asked), rows, frames), generator=generator)])
-    low_notes, *random = apply_mask(masks, own.spectrogram.cpu(), own.sound)
+    masks = torch.rand((len(asked), *own.magnitude.shape), generator=generator)
+    low = low_notes(own)
     return {
         "half": mixture.expand(len(asked), -1) / 2,
         "one_side": left * mixture,
-        "by_pitch": left * low_notes + (1 - left) * (mixture - low_notes),
-        "random": torch.stack(random),
+        "by_pitch": left * low + (1 - left) * (mixture - low),
+        "random": apply_mask(masks, own.spectrogram.cpu(), own.sound),
         "mixture": mixture.expand(len(asked), -1),
     }
+
+
+def low_notes(pixels: PixelSounds) -> torch.Tensor:
+    """Return the lower half of a window's sound ``(L,)``: the frequencies below which half of its energy lies.
+
+    Args:
+        pixels: the window.
+    """
+    power = pixels.magnitude.square().sum(1).cumsum(0).cpu()
+    mask = (power <= power[-1] / 2).float()[:, None].expand(pixels.magnitude.shape)
+    return apply_mask(mask, pixels.spectrogram.cpu(), pixels.sound)
 
 
 def duet_figures(products: np.ndarray) -> dict[str, float]:
@@ -275,17 +284,13 @@ def summarise_duets(films: Sequence[Mapping[str, Mapping[str, float]]], seed: in
     """
     rows = list(films[0])
     values = np.array([[[film[row][name] for name in FIGURES] for row in rows] for film in films])  # (P, R, figures)
-    ends = bootstrap_interval(values[:, None], seed=seed)
     table, intervals = {}, {}
     for i, row in enumerate(rows):
-        table[row] = {name: _rounded(_mean(values[:, i, j])) for j, name in enumerate(FIGURES)}
-        intervals[row] = {name: [_rounded(end) for end in ends[:, i, j]] for j, name in enumerate(FIGURES)}
+        found = dict(zip(FIGURES, means_with_intervals(values[:, None, i], seed), strict=True))
+        table[row] = {name: one["mean"] for name, one in found.items()}
+        intervals[row] = {name: [one["low"], one["high"]] for name, one in found.items()}
     known = np.isfinite(values[:, rows.index("model")]).sum(0)
     return {"table": table, "intervals": intervals, "counts": dict(zip(FIGURES, known.tolist(), strict=True))}
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 3) if np.isfinite(value) else None
 
 
 def not_told_apart(figures: Mapping[str, Any]) -> list[str]:

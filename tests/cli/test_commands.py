@@ -33,12 +33,13 @@ OPTIONS = {
     "train": "preset data out set from heads-of resume validation-pairs keep tensorboard root frame-rate find-rate",
     "sweep": "out grid seeds preset data set from heads-of pairs evaluation-seeds processes budget resume json",
     "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes "
-    "dictionaries vggss pair-list save-pairs root frame-rate duets regions device json",
+    "dictionaries vggss pair-list save-pairs root frame-rate duets regions sheet device json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
     "device json",
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",
     "compare": "plot json",
     "lessons": "open",
+    "ratings": "key json",
     "benchmark": "preset steps set data json",
     "weights": "from url",
     "pack": "out size root jobs json",
@@ -112,6 +113,11 @@ MISTAKES = {
     "evaluate run/checkpoint --duets nowhere": "nowhere: cannot be listed",
     "evaluate run/checkpoint --duets film.mp4 --regions thirds": "no detector is called 'thirds'",
     "evaluate run/checkpoint --regions halves": "--regions says where the players of --duets are: give both",
+    "evaluate run/checkpoint --sheet page.txt": "page.txt: a page for listening is called NAME.html",
+    "evaluate run/checkpoint --sheet full/file/page.html": "full/file",
+    "evaluate run/checkpoint --localization --pairs 0 --sheet page.html": "leave out --vggss and --pairs 0",
+    "ratings film.mp4 --key nokey.json": "nokey.json: no such file",
+    "ratings film.mp4 --key run/checkpoint/config.json": "is no key of a listening page",
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box a,b,c,d": "--box a,b,c,d: write four numbers",
     "separate film.mp4 --checkpoint run/checkpoint --out o --box 0.5,0,0.2,1": "box 0.5,0,0.2,1: write",
@@ -207,6 +213,27 @@ def test_duets_are_judged_without_references_beside_ways_to_cheat(checkpoint):
     assert figures["table"]["model"]["absent"] is None and "note: no absent instrument for 1 of 1 films" in out
 
 
+def test_a_page_for_listening_is_written_and_its_answers_are_evaluated(checkpoint):
+    status, out, _ = sopedu(f"evaluate {checkpoint} --pairs 2 --no-dictionaries --sheet new/page.html")
+    key = json.loads(Path("new/page.key.json").read_text())
+    assert status == 0 and "go to new/page.html" in out and "ANSWERS.csv --key new/page.key.json" in out
+    assert list(key["conditions"]) == ["reference", "mixture", "static_mask", "model", "ideal_ratio_mask"]
+    score = dict(zip(key["conditions"], (100, 20, 30, 50, 90), strict=True))
+    lines = [
+        f"{key['sheet']},me,{trial},{sound},{score[name]}"
+        for trial, hidden in key["trials"].items()
+        for sound, name in hidden["sounds"].items()
+    ]
+    Path("answers.csv").write_text("\n".join(["sheet,rater,trial,sound,score", *lines]))
+    status, out, _ = sopedu("ratings answers.csv --key new/page.key.json --json ratings.json")
+    figures = json.loads(Path("ratings.json").read_text())
+    assert status == 0 and {name: row["mean"] for name, row in figures["table"].items()} == score
+    assert "plan: join 1 file of answers with new/page.key.json" in out and "model minus mixture (anchor): 30.0" in out
+    status, out, _ = sopedu(f"evaluate {checkpoint} --duets film.mp4 --sheet duets.html")
+    assert status == 0 and "page for listening: duets.html, 1 trials" in out
+    assert "reference" not in json.loads(Path("duets.key.json").read_text())["conditions"]
+
+
 #: Every command with a checkpoint, in a cheap form.
 CHECKPOINTS = {
     "evaluate": "evaluate {} --pairs 1 --no-dictionaries",
@@ -298,9 +325,8 @@ PLANS = {
 
 @pytest.mark.parametrize("command", PLANS)
 def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_begins(command, checkpoint, monkeypatch):
-    begun = "|".join(
-        ("sopedu.demo.ToyBandClips", "sopedu.training.run_folder.train_run", "sopedu.evaluation.separation.evaluate")
-    )
+    begun = "sopedu.demo.ToyBandClips|sopedu.training.run_folder.train_run"
+    begun += "|sopedu.evaluation.separation.evaluate_with_examples"
     begun += "|sopedu.training.run_folder.find_rate|sopedu.experiments.sweep.run_sweep"
     begun += "|sopedu.separation.video.separate_video|sopedu.experiments.compare.compare_runs"
     begun += "|sopedu.model.original.import_original|sopedu.toyband.export.contact_sheet"

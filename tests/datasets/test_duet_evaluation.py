@@ -11,11 +11,13 @@ from filming import write_clapper
 
 from sopedu.datasets import evaluate_duets, prepare
 from sopedu.datasets.duet_films import instruments_named
+from sopedu.datasets.duet_sheet import trials_of_duets
 from sopedu.errors import SopeduError
 from sopedu.evaluation.duets import CHEATS, FIGURES
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint
 from sopedu.toyband import duet
 from sopedu.toyband.export import write_scene_video
+from sopedu.video import read_sound
 
 PAIRS = (("cello", "xylophone"), ("flute", "tuba"))
 
@@ -103,6 +105,24 @@ def test_one_film_has_no_other_and_no_interval(checkpoint, films):
     (path, *_) = sorted(films.rglob("*.mp4"))
     found = evaluate_duets(checkpoint, path, progress=False)
     assert found["table"]["model"]["other_film"] is None and found["intervals"]["model"]["rest"] == [None, None]
+
+
+def test_parts_of_films_to_listen_to_have_one_player_each_and_no_reference(checkpoint, films):
+    found = trials_of_duets(checkpoint, films)
+    assert [trial.about for trial in found] == [
+        "cello xylophone/0.mp4, the left player",
+        "flute tuba/1.mp4, the right player",
+    ]
+    for trial, path, side in zip(found, sorted(films.rglob("*.mp4")), (0, 1), strict=True):
+        heard = read_sound(path, checkpoint.config.spectrogram.sample_rate)
+        assert set(trial.versions) == {"mixture", "model", "model_normalised", "by_pitch"}
+        assert np.allclose(trial.versions["mixture"], heard, atol=1e-6)
+        assert {len(version) for version in trial.versions.values()} == {len(heard)}
+        shares = {name: np.square(version).sum() / np.square(heard).sum() for name, version in trial.versions.items()}
+        assert all(0.05 < shares[name] < 0.95 for name in ("by_pitch", "model_normalised"))
+        yellow = (trial.picture.astype(int) @ (1, 1, -2) > 400).mean(0).reshape(2, -1).sum(1)
+        assert yellow.argmax() == side and yellow.min() == 0
+    assert len(trials_of_duets(checkpoint, films, trials=1)) == 1
 
 
 def test_names_say_which_instruments_play():
