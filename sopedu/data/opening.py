@@ -35,7 +35,8 @@ def open_clips(
     """Open a data set by name or path.
 
     Args:
-        data: ``toyband``, or the path of an index CSV (see :class:`sopedu.data.index_clips.IndexClips`).
+        data: ``toyband``, or the path of an index CSV (see :class:`sopedu.data.index_clips.IndexClips`), whose clips
+            may be in tar files (:mod:`sopedu.data.shards`).
             ``toyband+FOLDER``: in training, half of the toy band's solos sound like recordings in the folder
             (see :func:`sopedu.data.recordings.play_recordings`).
         config: of spectrograms and frames.

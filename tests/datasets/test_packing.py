@@ -195,7 +195,7 @@ def test_what_cannot_be_packed_is_one_line_and_no_index_is_left(data, monkeypatc
         pack(data, **QUIET)
 
 
-def test_the_command_packs_and_prepare_packs_what_it_prepared(rendered, tmp_path, monkeypatch):
+def test_the_command_packs_and_mistakes_of_prepare_are_told_before_it_works(rendered, tmp_path):
     status, said, error = sopedu(f"pack {rendered} --out {tmp_path / 'out'} --size 400kB --jobs 1 --json {tmp_path}/f")
     assert (status, "16 clips in" in said, "next: sopedu train --data" in said) == (0, True, True), error
     figures = json.loads((tmp_path / "f").read_text())

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from command import sopedu
 from filming import contents, write_clapper
 from killing import prepare_and_be_killed
@@ -303,3 +304,18 @@ def test_the_command_says_what_it_does_and_what_is_next(films, tmp_path):
 def test_wrong_options_are_one_line(tmp_path, options, says):
     status, _, error = sopedu(f"prepare {options} --out {tmp_path / 'out'}")
     assert status == 2 and says in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_prepare_packs_what_it_has_prepared(films, tmp_path, merged):
+    out, config = tmp_path / "out", with_values(preset("tiny"), ["mixing.silent_share=0"])
+    if merged:
+        for number in (1, 2):
+            prepare(films, out, shard=(number, 2), **QUIET)
+    source = "--merge" if merged else f"{films}"
+    status, said, error = sopedu(f"prepare {source} --out {out} --jobs 1 --pack 50kB")
+    assert status == 0, error
+    assert f"next: sopedu train --data {out / 'packed' / 'train.csv'}" in said and "tar files" in said
+    folders, tars = (open_clips(str(folder / "train.csv"), config) for folder in (out, out / "packed"))
+    assert len(tars) == len(folders) == 4 and tars.index.shards and len(tars.index.shards.names) > 1
+    assert all(torch.equal(tars[row].frames, folders[row].frames) for row in range(4))
