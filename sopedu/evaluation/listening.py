@@ -27,6 +27,7 @@ from sopedu.audio.spectrogram import istft, stft, unwarp, warp
 from sopedu.config import SpectrogramConfig
 from sopedu.data.clips import ClipDataset
 from sopedu.data.mixing import NOBODY
+from sopedu.errors import SopeduError
 from sopedu.evaluation.baselines import class_spectra, static_masks
 from sopedu.evaluation.dictionaries import Dictionaries, choose_dictionaries, solos_to_learn_from
 from sopedu.evaluation.held_out import open_held_out
@@ -149,13 +150,15 @@ def evaluate_listening(
         None where nothing can be measured, as without a class that is not shown.
 
     Raises:
-        SopeduError: as for :func:`sopedu.evaluate`.
+        SopeduError: as for :func:`sopedu.evaluate`; all held-out clips are silent.
 
     Notebook: 03_measuring_separation.
     """
     checkpoint = as_checkpoint(checkpoint)
     held = open_held_out(checkpoint, data, pairs, seed, instruments, sounds, sources, root, frame_rate, listed)
     test, spectra = held.pairs, class_spectra(held.known)
+    if not (test.sources.square().mean(-1) > _SILENT).any():
+        raise SopeduError("a model can only listen to clips that sound, but all held-out clips are silent")
     away = _off_screen(held.clips, test, held.seed)
     learnt = choose_dictionaries(solos_to_learn_from(held.known))[0] if dictionaries else None
     found: list[_Measured] = []

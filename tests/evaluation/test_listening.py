@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from noise_clips import BAND, CONFIG
 from torch import nn
 
 from sopedu.audio.metrics import FLOOR
+from sopedu.audio.soundfiles import save_waveform
 from sopedu.audio.spectrogram import stft, warp
 from sopedu.config import with_values
 from sopedu.data.clips import ToyBandClips
+from sopedu.errors import SopeduError
 from sopedu.evaluation import baselines, dictionaries, listening
 from sopedu.evaluation.listening import COLUMNS, ROWS, SHARES, evaluate_listening
 from sopedu.evaluation.listening_tables import listening_markdown, listening_tables, listening_text
@@ -233,6 +236,22 @@ def test_the_command_works_on_the_toy_band_and_on_an_index(prepared, tmp_path, m
         assert found["listening"]["sdr"] == pytest.approx(found["sdr"], abs=1e-3)
         assert listening_text(found["listening"]) in shown and said in found["listening"]["protocol"]
         assert f"protocol: {found['listening']['protocol']}" in shown and "whether it listens" in shown
+
+
+def test_silent_clips_are_left_out_and_nothing_but_silence_is_refused(prepared, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(prepared, folder)
+    rows = [line.split(",")[0] for line in (folder / "val.csv").read_text().splitlines()]
+    quiet = np.zeros(11025, np.float32)
+    for row in rows[:2]:  # one of each class
+        save_waveform(folder / row, quiet, 11025)
+    found = judged(untrained(), data=str(folder / "val.csv"))
+    assert found["table"]["mixture"]["own"] == found["table"]["mixture"]["own_alone"] == 1 > found["own"] > 0
+    json.dumps(found, allow_nan=False)
+    for row in rows:
+        save_waveform(folder / row, quiet, 11025)
+    with pytest.raises(SopeduError, match="all held-out clips are silent"):
+        judged(untrained(), data=str(folder / "val.csv"))
 
 
 @pytest.mark.parametrize(
