@@ -138,6 +138,8 @@ def evaluate_listening(
         progress: show a bar with the time left.
 
     Returns:
+        figures by name, None where nothing can be measured, as without a class that is not shown:
+
         - ``table``: row → column → mean; ``intervals``: the same, lower and upper end of the 95 % bootstrap interval;
           ``differences``: row → column → mean, low and high of the model minus that row, on the same sounds;
         - ``by_class``: class → column → mean, low and high of the model, and ``sounds``, their number;
@@ -146,8 +148,6 @@ def evaluate_listening(
         - ``places``: SDR of the places of :data:`sopedu.evaluation.side_by_side.PLACES`, and the map's figures with
           mean, low and high; ``map_curve`` over the same thresholds; ``chance``: the share that is right by chance;
         - the model's row by name, ``pairs``, ``sources``, ``seed``, ``device``, ``protocol``, and ``notes`` as there.
-
-        None where nothing can be measured, as without a class that is not shown.
 
     Raises:
         SopeduError: as for :func:`sopedu.evaluate`; all held-out clips are silent.
