@@ -20,8 +20,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from sopedu.audio.soundfiles import save_waveform_blocks
-from sopedu.config import SpectrogramConfig
-from sopedu.errors import SopeduError, real_number, whole_number
+from sopedu.errors import SopeduError
 from sopedu.files import folder_written_aside, printable, require_new_folder, write_json
 from sopedu.localization.overlays import MapOverlay
 from sopedu.localization.pixel_sounds import MAP_KINDS
@@ -34,14 +33,13 @@ from sopedu.separation.domain_shift import DomainShift
 from sopedu.separation.films import Film, highlighting, write_films, write_tour
 from sopedu.separation.notes import Decoded, domain_hint, notes_on_levels, notes_on_video
 from sopedu.separation.page import write_separation_page
-from sopedu.separation.parts import DiskWaveform, VideoPart
+from sopedu.separation.parts import DiskWaveform
+from sopedu.separation.plan import Plan, checked_cells, part_of_video
 from sopedu.separation.regions import Region, join_objects, loudest_cells, loudest_places, regions_asked_for
 from sopedu.separation.windows import VideoWalk
-from sopedu.video.reading import probe
 from sopedu.video.resizing import frame_size
 from sopedu.video.writing import WRITTEN_SAMPLE_RATE
 
-_MOST_CELLS = 16
 _SILENCE = 1e-5
 _DETECTED_SIZE = 480  # shorter side, in pixels, of the pictures for a detector
 _DETECTED_SECONDS = 0.5  # between two of these pictures
@@ -99,15 +97,15 @@ def separate_video(
     Notebook: 12_objects_and_their_sounds.
     """
     out, checkpoint = require_new_folder(out), as_checkpoint(checkpoint)
-    plan = _Plan(
+    plan = Plan(
         checkpoint=checkpoint,
-        cells=_checked_cells(cells),
+        cells=checked_cells(cells),
         asked=regions_asked_for(boxes),
         normalise=bool(normalise),
         keep_rate=bool(keep_rate),
         pooling=checkpoint.model.region_pooling(pooling),  # checked here, not after minutes of work
         detector=named_detector(str(detector)) if isinstance(detector, str | Path) else detector,
-        part=_part_of_video(Path(path), start, end, picture_stream, sound_stream),
+        part=part_of_video(Path(path), start, end, picture_stream, sound_stream),
         bar=partial(tqdm, disable=not progress),
     )
     with folder_written_aside(out) as folder, TemporaryDirectory(prefix=".", dir=folder) as scratch:
@@ -116,25 +114,6 @@ def separate_video(
         gain = _write_sounds(plan, heard, folder)
         tour = _write_videos(plan, heard, gain, decoded, folder)
         return _write_report(plan, heard, gain, decoded, tour, folder)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The checked arguments; `asked` are the boxes, `bar` makes progress bars."""
-
-    part: VideoPart
-    checkpoint: Checkpoint
-    asked: list[Region]
-    detector: Detector | None
-    cells: int
-    pooling: str
-    normalise: bool
-    keep_rate: bool
-    bar: Any
-
-    @property
-    def sound(self) -> SpectrogramConfig:
-        return self.checkpoint.config.spectrogram
 
 
 @dataclass(frozen=True)
@@ -161,33 +140,7 @@ class _Heard:
         return [(region, sound) for region, sound in self.sounds if region.filmed]
 
 
-def _checked_cells(cells: int) -> int:
-    cells = whole_number(cells, "cells")
-    if not 0 <= cells <= _MOST_CELLS:
-        raise SopeduError(f"{cells} cells: between 0 and {_MOST_CELLS} can be written")
-    return cells
-
-
-def _part_of_video(
-    path: Path, start: float, end: float | None, picture_stream: int | None, sound_stream: int | None
-) -> VideoPart:
-    """Check that a video has picture and sound."""
-    start, end = real_number(start, "start"), None if end in (None, float("inf")) else real_number(end, "end")
-    picture_stream, sound_stream = (
-        None if number is None else whole_number(number, f"{kind}_stream", 0)
-        for kind, number in (("picture", picture_stream), ("sound", sound_stream))
-    )
-    info = probe(path, picture_stream, sound_stream)
-    if not info.has_picture:
-        raise SopeduError(
-            f"{path}: has no picture stream, so there are no regions to separate; choose a video with pictures"
-        )
-    if not info.has_sound:
-        raise SopeduError(f"{path}: has no sound, so there is nothing to separate; choose a video with sound")
-    return VideoPart(info, start, end)
-
-
-def _walk(plan: _Plan, decoded: Decoded, scratch: Path) -> _Heard:
+def _walk(plan: Plan, decoded: Decoded, scratch: Path) -> _Heard:
     """Read the sound, find objects, compute the sound map, and separate every region."""
     mixture = _read_mixture(plan, decoded, scratch)
     asked, left_out = plan.asked, []
@@ -223,7 +176,7 @@ def _walk(plan: _Plan, decoded: Decoded, scratch: Path) -> _Heard:
     )
 
 
-def _read_mixture(plan: _Plan, decoded: Decoded, scratch: Path) -> DiskWaveform:
+def _read_mixture(plan: Plan, decoded: Decoded, scratch: Path) -> DiskWaveform:
     """The whole sound at the model's sample rate."""
     mixture, sample_rate = DiskWaveform(scratch / "mixture"), plan.sound.sample_rate
     blocks, total = plan.part.sound(sample_rate, decoded.damaged_sound), int(np.ceil(plan.part.seconds))
@@ -239,7 +192,7 @@ def _read_mixture(plan: _Plan, decoded: Decoded, scratch: Path) -> DiskWaveform:
     return mixture
 
 
-def _find_objects(plan: _Plan) -> list[Track]:
+def _find_objects(plan: Plan) -> list[Track]:
     """Objects of the whole part, followed through time."""
     part, info = plan.part, plan.part.info
     times = [float(time) for time in np.arange(0.0, max(part.seconds, 1e-3), _DETECTED_SECONDS)]
@@ -249,20 +202,16 @@ def _find_objects(plan: _Plan) -> list[Track]:
         return find_tracks(plan.detector, bar, start=part.start)
 
 
-def _write_sounds(plan: _Plan, heard: _Heard, folder: Path) -> float:
+def _write_sounds(plan: Plan, heard: _Heard, folder: Path) -> float:
     """Write a WAV file of the whole sound and of every region; return the gain that keeps all from clipping."""
     gain = 1 / max(1.0, heard.mixture.peak, *(estimate.peak for estimate in heard.estimates))
     for name, sound in [("mixture", heard.mixture), *((region.name, sound) for region, sound in heard.sounds)]:
-        save_waveform_blocks(folder / f"{name}.wav", sound.blocks(gain), plan.sound.sample_rate, _wav_rate(plan))
+        save_waveform_blocks(folder / f"{name}.wav", sound.blocks(gain), plan.sound.sample_rate, plan.wav_rate)
     return gain
 
 
-def _wav_rate(plan: _Plan) -> int:
-    return plan.part.info.sample_rate if plan.keep_rate else plan.sound.sample_rate
-
-
 def _write_videos(
-    plan: _Plan, heard: _Heard, gain: float, decoded: Decoded, folder: Path
+    plan: Plan, heard: _Heard, gain: float, decoded: Decoded, folder: Path
 ) -> list[dict[str, Any]] | None:
     """Write sound_map.mp4, a video per region and, for objects, a tour; return the tour's sections."""
     part, sample_rate = plan.part, plan.sound.sample_rate
@@ -285,7 +234,7 @@ def _write_videos(
 
 
 def _write_report(
-    plan: _Plan, heard: _Heard, gain: float, decoded: Decoded, tour: list[dict[str, Any]] | None, folder: Path
+    plan: Plan, heard: _Heard, gain: float, decoded: Decoded, tour: list[dict[str, Any]] | None, folder: Path
 ) -> dict[str, Any]:
     """Write result.json and report.html; return what the first holds."""
     result = _result(plan, heard, gain, decoded, tour)
@@ -296,7 +245,7 @@ def _write_report(
 
 
 def _result(
-    plan: _Plan, heard: _Heard, gain: float, decoded: Decoded, tour: list[dict[str, Any]] | None
+    plan: Plan, heard: _Heard, gain: float, decoded: Decoded, tour: list[dict[str, Any]] | None
 ) -> dict[str, Any]:
     info, checkpoint, peak = plan.part.info, plan.checkpoint, float(heard.maps.max())
     faint, unheard = notes_on_levels(heard.level, peak)
@@ -309,7 +258,7 @@ def _result(
         "picture_stream": info.picture_stream,
         "sound_stream": info.sound_stream,
         "sample_rate": plan.sound.sample_rate,
-        "wav_sample_rate": _wav_rate(plan),
+        "wav_sample_rate": plan.wav_rate,
         "model": checkpoint.describe(),
         "device": checkpoint.device,
         "hint": domain_hint(checkpoint),
