@@ -16,7 +16,8 @@ from sopedu.errors import whole_number
 from sopedu.evaluation.localization import evaluate_localization
 from sopedu.evaluation.pairs import TestPairs
 from sopedu.evaluation.separation import evaluate_with_examples
-from sopedu.files import new_run_folder, require_new_folder, through_links, write_json
+from sopedu.files import write_json
+from sopedu.folders import new_run_folder, require_new_folder, through_links
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from sopedu.toyband import DEMO_INSTRUMENTS, duet
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress

@@ -1,4 +1,4 @@
-"""Check files and folders before they are used; write them so that they appear only when they are complete."""
+"""Check files before they are used; write them so that they appear only when they are complete (`folders`: folders)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,7 @@ from sopedu.errors import SopeduError
 if TYPE_CHECKING:
     import torch
 
-# Systems allow 255 bytes per name; the temporary name of a folder is longer.
-_LONGEST_NAME = 255 - len("..unfinished")
+_LONGEST_NAME = 255  # bytes, of a file on most systems
 
 
 def require_file(path: str | Path) -> Path:
@@ -48,7 +46,7 @@ def require_file(path: str | Path) -> Path:
         if path.stat().st_size == 0:
             raise SopeduError(f"{path}: is empty (0 bytes); copy or download it again")
     except OSError as error:  # a name too long, or in a folder that is locked
-        raise SopeduError(f"{path!s:.200}: cannot be opened ({_reason(error)}); check the name") from error
+        raise SopeduError(f"{path!s:.200}: cannot be opened ({reason_of(error)}); check the name") from error
     if not os.access(path, os.R_OK):
         raise SopeduError(f"{path}: may not be read; change its permissions")
     return path
@@ -76,17 +74,17 @@ def written_aside(path: str | Path, parents: bool = False, synced: bool = False)
         raise SopeduError(f"{path}: is a folder; give the name of the file to write")
     if not parents and not path.parent.is_dir():
         raise SopeduError(f"{path}: the folder {path.parent} does not exist; make it first")
-    _check_name(path, 255)
+    check_name(path)
     # Short, because the name itself may be as long as the system allows.
     unfinished = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-    with writing(path), _made_parents(path):
+    with writing(path), made_parents(path):
         try:
             yield unfinished
             if synced:
-                _sync(unfinished)
+                sync(unfinished)
             os.replace(unfinished, path)
             if synced:
-                _sync(path.parent)
+                sync(path.parent)
         finally:
             unfinished.unlink(missing_ok=True)
 
@@ -109,58 +107,25 @@ def writing(path: str | Path) -> Iterator[None]:
         what = (
             "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "free some space or choose another place"
         )
-        raise SopeduError(f"{path!s:.400}: cannot be written ({_reason(error)}); {what}") from error
+        raise SopeduError(f"{path!s:.400}: cannot be written ({reason_of(error)}); {what}") from error
 
 
-def _check_name(path: Path, longest: int = _LONGEST_NAME) -> None:
+def check_name(path: Path, longest: int = _LONGEST_NAME) -> None:
+    """Check that a name is short enough for the system.
+
+    Args:
+        path: of the file or folder.
+        longest: size of the name in bytes that is possible.
+
+    Raises:
+        SopeduError: it is longer.
+    """
     size = len(os.fsencode(path.name))
     if size > longest:
         raise SopeduError(
             f"{path!s:.200}: its name takes {size} bytes, {longest} are possible, and a letter may take up to 4; "
             "choose another, shorter one"
         )
-
-
-def through_links(path: str | Path) -> Path:
-    """Return where a path leads if it is a link, or a folder above it is a link to nothing; else the path itself.
-
-    A link cannot be replaced by a new or renamed folder.
-
-    Args:
-        path: of a file or folder.
-    """
-    path = Path(path)
-    dangling = any(place.is_symlink() and not place.exists() for place in path.absolute().parents)
-    return Path(os.path.realpath(path)) if dangling or path.is_symlink() else path
-
-
-def require_new_folder(folder: str | Path) -> Path:
-    """Return the path of a folder that does not exist or is empty, and can be made; nothing is made here.
-
-    Args:
-        folder: the folder.
-
-    Raises:
-        SopeduError: it holds something, lies below a file, or may not be written.
-    """
-    folder = Path(folder)
-    _check_name(folder)
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise SopeduError(f"{folder}: already exists and is not an empty folder; choose another folder")
-        there = through_links(folder).absolute()
-        nearest = next(place for place in (there, *there.parents) if place.exists())
-        if not nearest.is_dir():
-            raise SopeduError(f"{folder}: no folder can be made there, {nearest} is a file; choose another folder")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise SopeduError(
-                f"{folder}: no folder can be made there, {nearest} may not be written; choose another folder"
-            )
-    except OSError as error:
-        raise SopeduError(
-            f"{folder!s:.200}: no folder can be made there ({_reason(error)}); choose another folder"
-        ) from error
-    return folder
 
 
 def require_place(path: str | Path) -> Path:
@@ -173,7 +138,7 @@ def require_place(path: str | Path) -> Path:
         SopeduError: it is a folder, or lies below a file.
     """
     path = Path(path)
-    _check_name(path, 255)
+    check_name(path)
     if path.is_dir():
         raise SopeduError(f"{path}: is a folder; give the name of the file to write")
     nearest = next(place for place in path.absolute().parents if place.exists())
@@ -192,79 +157,12 @@ def printable(name: str) -> str:
 
 
 @contextmanager
-def folder_written_aside(folder: str | Path, replace: bool = False, synced: bool = False) -> Iterator[Path]:
-    """Yield a hidden folder beside `folder`; rename it to `folder` on success, remove it on failure or Ctrl-C.
-
-    A new folder is locked against a second run. The lock ends with the process that holds it, so what a killed run
-    left behind is removed by the next one.
+def made_parents(path: Path) -> Iterator[None]:
+    """Make the folders above a path; if what follows fails, remove those that were made.
 
     Args:
-        folder: the folder to write; folders above it are made.
-        replace: an earlier folder of that name is replaced once the new one is complete; otherwise there must be none,
-            or an empty one.
-        synced: wait until all files are on the disk, so that they survive a power failure.
-
-    Yields:
-        The hidden folder, which is empty.
-
-    Raises:
-        SopeduError: `folder` holds something (unless it is replaced), is a file, cannot be made, is being written by
-            another run, or writing fails (a full disk).
+        path: of a file or folder.
     """
-    folder = Path(folder) if replace else require_new_folder(folder)
-    with writing(folder):
-        absolute = through_links(folder).absolute()
-        if absolute.is_file():
-            raise SopeduError(f"{folder}: is a file; give the name of a folder")
-    unfinished, earlier = (absolute.with_name(f".{absolute.name}.{what}") for what in ("unfinished", "earlier"))
-    with writing(folder), _made_parents(absolute), nullcontext() if replace else _locked(folder, absolute):
-        try:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            yield unfinished
-            if synced:
-                _sync(*unfinished.iterdir(), unfinished)
-            if absolute.exists():
-                if not replace:
-                    absolute.rmdir()  # it is empty, as checked above; not every system can rename onto a folder
-                else:
-                    shutil.rmtree(earlier, ignore_errors=True)
-                    absolute.rename(earlier)
-            unfinished.rename(absolute)
-            if synced:
-                _sync(absolute.parent)
-            shutil.rmtree(earlier, ignore_errors=True)
-        except SopeduError as error:
-            if str(unfinished) not in str(error):
-                raise
-            raise SopeduError(str(error).replace(str(unfinished), str(folder))) from error  # the name as it was given
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            if replace and earlier.is_dir() and not absolute.exists():
-                earlier.rename(absolute)
-
-
-@contextmanager
-def _locked(folder: Path, absolute: Path) -> Iterator[None]:
-    """Lock a new folder against a second run."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(absolute.with_name(f".{absolute.name}.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise SopeduError(f"{folder}: another run is writing there; wait for it or choose another folder") from error
-    try:
-        require_new_folder(folder)  # the other run may have ended between the check and the lock
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-@contextmanager
-def _made_parents(path: Path) -> Iterator[None]:
-    """Make the folders above `path`; if what follows fails, remove those that were made."""
     made = [place for place in path.absolute().parents if not place.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -276,8 +174,12 @@ def _made_parents(path: Path) -> Iterator[None]:
         raise
 
 
-def _sync(*paths: Path) -> None:
-    """Wait until files and lists of folders are on the disk."""
+def sync(*paths: Path) -> None:
+    """Wait until files and lists of folders are on the disk.
+
+    Args:
+        paths: of files and folders.
+    """
     for path in paths:
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -294,44 +196,6 @@ def move_into_place(complete: str | Path, path: str | Path) -> None:
         path: its place.
     """
     os.replace(complete, path)
-
-
-def next_free_folder(parent: str | Path, name: str) -> Path:
-    """Return the first of ``parent/name-001``, ``parent/name-002`` … that does not exist; it is not made.
-
-    Args:
-        parent: the folder that holds the runs.
-        name: of the runs, without a number.
-
-    Raises:
-        SopeduError: all numbers up to 9999 exist.
-    """
-    for number in range(1, 10_000):
-        folder = Path(parent) / f"{name}-{number:03d}"
-        if not folder.exists():
-            return folder
-    raise SopeduError(f"{parent}: holds 9999 runs already; move some away")
-
-
-def new_run_folder(parent: str | Path = "runs", name: str = "demo") -> Path:
-    """Make a new folder for a run: the first of ``runs/demo-001``, ``runs/demo-002`` … that does not exist.
-
-    Args:
-        parent: the folder that holds the runs.
-        name: of the runs, without a number.
-
-    Raises:
-        SopeduError: it cannot be made.
-    """
-    while True:
-        folder = next_free_folder(parent, name)
-        with writing(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                folder.mkdir()
-                return folder
-            except FileExistsError:
-                continue  # another run was faster
 
 
 def write_json(path: str | Path, values: Any) -> None:
@@ -376,5 +240,10 @@ def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor] | Mappin
         os.chmod(unfinished, mode)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what the system says about an error, in one line.
+
+    Args:
+        error: of the system.
+    """
     return (getattr(error, "strerror", None) or str(error)).strip(" .").replace("\n", " ")

@@ -20,7 +20,7 @@ LAYERS = (
     {"errors", "lazy"},
     {"config"},
     {"files", "machine"},
-    {"shipped", "download"},
+    {"folders", "shipped", "download"},
     {"audio"},
     {"video"},
     {"toyband"},

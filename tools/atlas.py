@@ -28,7 +28,8 @@ from sopedu.experiments.plan import LEAKS, SweepPlan, SweepResult, read_results
 from sopedu.experiments.plots import plot_sweep, plot_trade_off
 from sopedu.experiments.sweep import Sweep, run_sweep
 from sopedu.experiments.table import row_figures, summarise_sweep, write_tables
-from sopedu.files import folder_written_aside, write_json, write_tensors
+from sopedu.files import write_json, write_tensors
+from sopedu.folders import folder_written_aside
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint, load_checkpoint
 from sopedu.model.heads import HEAD_STEPS, heads_config
 from sopedu.plots import save_figure

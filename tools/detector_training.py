@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from sopedu.cli import run_command
 from sopedu.errors import whole_number
-from sopedu.files import require_new_folder
+from sopedu.folders import require_new_folder
 from sopedu.localization import intersection_over_union
 from sopedu.model import normalise_frames
 from sopedu.objects import (

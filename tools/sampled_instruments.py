@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 from sopedu.audio import save_waveform
 from sopedu.cli import run_command
 from sopedu.errors import SopeduError, real_number, whole_number
-from sopedu.files import folder_written_aside, require_file, require_new_folder
+from sopedu.files import require_file
+from sopedu.folders import folder_written_aside, require_new_folder
 from sopedu.toyband import BAND, INSTRUMENTS, Note
 from sopedu.toyband.acoustics import recorded
 from sopedu.toyband.melody import compose

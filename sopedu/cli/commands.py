@@ -126,7 +126,7 @@ def train(
 
 def _find_rate(config: Config, out: Path, data: str, start_from: str | None) -> None:
     from sopedu.cli.plans import training_seconds
-    from sopedu.files import require_new_folder
+    from sopedu.folders import require_new_folder
     from sopedu.training import find_rate
     from sopedu.training.estimate import spoken
 
@@ -240,7 +240,8 @@ def separate(
 
     Python: sopedu.separate_video(video, checkpoint)
     """
-    from sopedu.files import next_free_folder, printable
+    from sopedu.files import printable
+    from sopedu.folders import next_free_folder
     from sopedu.model import load_checkpoint
     from sopedu.model.checkpoints import SHIPPED
     from sopedu.separation import separate_video

@@ -22,7 +22,7 @@ from sopedu.errors import SopeduError, whole_number
 from sopedu.experiments.grid import SweepRun, Values, axes_of, combined, fields_of, runs_of
 from sopedu.experiments.plan import SweepPlan, SweepResult, read_plan, read_result, write_plan
 from sopedu.experiments.pool import SweepPool
-from sopedu.files import require_new_folder, through_links
+from sopedu.folders import require_new_folder, through_links
 from sopedu.machine import usable_cores
 from sopedu.model.checkpoints import as_checkpoint
 from sopedu.model.heads import heads_config, new_heads

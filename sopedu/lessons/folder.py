@@ -22,7 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sopedu.errors import SopeduError
-from sopedu.files import folder_written_aside, write_json, written_aside
+from sopedu.files import write_json, written_aside
+from sopedu.folders import folder_written_aside
 from sopedu.shipped import sample_path, shipped_path
 
 # Notebooks and pages keep their folders, so that the links between them work.

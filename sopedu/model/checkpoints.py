@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from sopedu.audio.loudness import BROADCAST_LEVEL, checked_level
 from sopedu.config import Config, from_dict, to_dict
 from sopedu.errors import SopeduError
-from sopedu.files import folder_written_aside, write_json, write_tensors
+from sopedu.files import write_json, write_tensors
+from sopedu.folders import folder_written_aside
 from sopedu.machine import full_float32
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.shipped import checkpoint_folder, checkpoint_names, shipped_path

@@ -25,7 +25,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sopedu.errors import SopeduError
-from sopedu.files import folder_written_aside, write_json, write_tensors
+from sopedu.files import write_json, write_tensors
+from sopedu.folders import folder_written_aside
 from sopedu.model.sound_of_pixels import normalise_frames
 from sopedu.objects.detection import Detections, make_detections, suppress_overlaps
 from sopedu.shipped import shipped_path

@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 
 from sopedu.audio.soundfiles import save_waveform_blocks
 from sopedu.errors import SopeduError
-from sopedu.files import folder_written_aside, printable, require_new_folder, write_json
+from sopedu.files import printable, write_json
+from sopedu.folders import folder_written_aside, require_new_folder
 from sopedu.localization.overlays import MapOverlay
 from sopedu.localization.pixel_sounds import MAP_KINDS
 from sopedu.localization.places import Box

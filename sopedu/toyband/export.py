@@ -15,7 +15,8 @@ from sopedu.audio.soundfiles import save_waveform
 from sopedu.audio.spectrogram import stft
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError, real_number, whole_number
-from sopedu.files import folder_written_aside, written_aside
+from sopedu.files import written_aside
+from sopedu.folders import folder_written_aside
 from sopedu.toyband.instruments import BAND, INSTRUMENTS
 from sopedu.toyband.performance import check_properties
 from sopedu.toyband.scenes import SAMPLE_RATE, Scene, duet, solo

@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sopedu.errors import SopeduError
-from sopedu.files import folder_written_aside, write_json, write_tensors, written_aside
+from sopedu.files import write_json, write_tensors, written_aside
+from sopedu.folders import folder_written_aside
 
 #: Exit status of a training that was ended by SIGTERM and can be resumed: EX_TEMPFAIL of sysexits.h, "try again".
 RESUME_STATUS = 75

@@ -22,7 +22,8 @@ from sopedu.config import Config, from_dict, preset, to_dict
 from sopedu.data.clips import ClipDataset
 from sopedu.data.opening import open_clips
 from sopedu.errors import SopeduError, whole_number
-from sopedu.files import folder_written_aside, require_new_folder, through_links, write_json, writing
+from sopedu.files import write_json, writing
+from sopedu.folders import folder_written_aside, require_new_folder, through_links
 from sopedu.machine import device_name
 from sopedu.model.checkpoints import load_checkpoint
 from sopedu.model.heads import heads_config, new_heads

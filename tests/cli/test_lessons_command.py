@@ -56,6 +56,6 @@ def test_the_status_of_jupyterlab_is_given_on(monkeypatch):
 
 
 def test_a_folder_that_may_not_be_written_is_one_line(monkeypatch, opened):
-    monkeypatch.setattr("sopedu.files.os.access", lambda *_: False)
+    monkeypatch.setattr("sopedu.folders.os.access", lambda *_: False)
     status, _, err = sopedu("lessons course")
     assert status == 2 and "may not be written; choose another folder" in err and err.count("\n") == 1 and opened == []

@@ -40,7 +40,7 @@ from test_damaged_video import (
 )
 
 from sopedu.errors import SopeduError
-from sopedu.files import folder_written_aside
+from sopedu.folders import folder_written_aside
 from sopedu.model.checkpoints import load_checkpoint
 
 FILM = ("film.mkv", *REST)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from sopedu import files
+from sopedu import files, folders
 from sopedu.config import preset, to_dict, with_values
 from sopedu.errors import SopeduError
 from sopedu.model.checkpoints import load_checkpoint
@@ -135,8 +135,8 @@ def test_whenever_the_power_fails_the_state_before_is_whole(tmp_path, monkeypatc
         return wrapped
 
     # A crash sweeps nothing up: what tidies after errors must not help.
-    monkeypatch.setattr(files.shutil, "rmtree", failing(lambda *a, **o: None))
-    for owner, name in ((resuming, "write_tensors"), (files, "_sync"), (files.os, "replace"), (Path, "rename")):
+    monkeypatch.setattr(folders.shutil, "rmtree", failing(lambda *a, **o: None))
+    for owner, name in ((resuming, "write_tensors"), (folders, "sync"), (files.os, "replace"), (Path, "rename")):
         monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
     try:
         save_state(tmp_path, a_state(6))

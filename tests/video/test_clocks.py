@@ -19,7 +19,8 @@ import torch
 from sopedu.audio.soundfiles import load_waveform
 from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
-from sopedu.files import require_new_folder, require_place, written_aside
+from sopedu.files import require_place, written_aside
+from sopedu.folders import require_new_folder
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.separation.parts import VideoPart
