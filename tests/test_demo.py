@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
-import torch
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
@@ -34,12 +33,9 @@ ROWS = ("mixture", "static_mask", "model", "ideal_binary_mask", "ideal_ratio_mas
 
 
 @pytest.fixture(scope="module", autouse=True)
-def little_to_do(tmp_path_factory):
-    """A cache of its own, one thread, few solos, a small net, and five scenes for the localization."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def little_to_do(one_thread, own_cache):
+    """Few solos, a small net, and five scenes for the localization."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(demo, "demo_config", lambda steps, seed: with_values(demo_config(steps, seed), FEW.split()))
         patch.setattr(
             demo,
@@ -49,7 +45,6 @@ def little_to_do(tmp_path_factory):
         for name, value in {"_SOLOS": 6, "_ATOMS": 4, "_LEARNING": 4, "_UPDATES": 8, "_PILOT": 2}.items():
             patch.setattr(dictionaries, name, value)
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 ROOT = Path(__file__).parent.parent.parent
 SHOTS = ROOT / "runs" / "browser"
@@ -125,3 +125,21 @@ def show(page: Page, selector: str) -> None:
         page.evaluate("document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer').scrollBy(0, 500)")
         page.wait_for_timeout(100)
     raise AssertionError(f"{selector} was not found in the notebook")
+
+
+def choose_theme(page: Page, theme: str) -> None:
+    """Choose a theme of JupyterLab in its menu."""
+    page.get_by_role("menuitem", name="Settings", exact=True).first.click()
+    page.locator(".lm-Menu-item", has_text="Theme").first.hover()
+    page.locator(".lm-Menu-item", has_text=re.compile(f"^{theme}$")).click()
+    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
+
+
+def too_wide(root: Locator) -> list[str]:
+    """What reaches beyond the right edge of a widget."""
+    return root.evaluate(
+        "root => [...root.querySelectorAll('*')]"
+        ".filter(n => n.getClientRects().length && !n.closest('.plot, svg'))"
+        ".filter(n => n.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)"
+        ".map(n => n.className || n.tagName)"
+    )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 
 import pytest
-from lab import SHOTS, open_notebook, run_cell, show
+from lab import SHOTS, choose_theme, open_notebook, run_cell, show, too_wide
 from playwright.sync_api import Browser, Locator, Page, expect
 
 ROOT = ".sopedu-lab"
@@ -189,20 +188,11 @@ def test_stop_ends_a_training(page, lab):
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_it_fits_and_is_read_in_every_theme(page, lab, theme):
-    page.get_by_role("menuitem", name="Settings", exact=True).first.click()
-    page.locator(".lm-Menu-item", has_text="Theme").first.hover()
-    page.locator(".lm-Menu-item", has_text=re.compile(f"^{theme}$")).click()
-    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
+    choose_theme(page, theme)
     for width in (400, 700, 1200):
         page.set_viewport_size({"width": width + 420, "height": 1800})  # the browser of files takes the rest
         page.wait_for_timeout(500)
-        too_wide = lab.evaluate(
-            "root => [...root.querySelectorAll('*')]"
-            ".filter(n => n.getClientRects().length && !n.closest('.plot, svg'))"
-            ".filter(n => n.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)"
-            ".map(n => n.className || n.tagName)"
-        )
-        assert too_wide == []
+        assert too_wide(lab) == []
         lab.screenshot(path=SHOTS / f"lab_{theme.split()[1]}_{width}.png")
     page.set_viewport_size({"width": 1400, "height": 1500})
 

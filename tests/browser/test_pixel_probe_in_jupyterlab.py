@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from in_step import SEEN, WATCH, report
-from lab import SHOTS, run_all, shot, show
+from lab import SHOTS, choose_theme, run_all, shot, show, too_wide
 from playwright.sync_api import Browser, Page, expect
 
 ROOT = ".sopedu-probe"
@@ -266,22 +266,13 @@ def test_an_error_is_read_aloud_and_the_answer_stays(page):
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_it_fits_and_is_read_in_every_theme(page, theme):
-    page.get_by_role("menuitem", name="Settings", exact=True).first.click()
-    page.locator(".lm-Menu-item", has_text="Theme").first.hover()
-    page.locator(".lm-Menu-item", has_text=re.compile(f"^{theme}$")).click()
-    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
+    choose_theme(page, theme)
     show(page, ROOT)
     probe = page.locator(ROOT)
     for width in (400, 640, 1200):
         page.set_viewport_size({"width": width + 420, "height": 1500})  # the browser of files takes the rest
         page.wait_for_timeout(500)
-        too_wide = probe.evaluate(
-            "root => [...root.querySelectorAll('*')]"
-            ".filter(n => n.getClientRects().length && !n.closest('.plot'))"
-            ".filter(n => n.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)"
-            ".map(n => n.className || n.tagName)"
-        )
-        assert too_wide == []
+        assert too_wide(probe) == []
         ink = probe.evaluate("root => getComputedStyle(root).color")
         ground = page.locator(".jp-Notebook").evaluate("node => getComputedStyle(node).backgroundColor")
         assert contrast(ink, ground) > 4.5

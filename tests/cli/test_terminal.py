@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from sopedu.cli import commands as cli
 from sopedu.cli.terminal import Terminated, signals_raise
@@ -24,16 +23,12 @@ SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 
 @pytest.fixture(scope="module", autouse=True)
-def place(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def place(one_thread, own_cache, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("place"))
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("sopedu.machine.usable_cores", lambda: 1)
         write_scene_video("film.mp4", duet(3, "test", size=(32, 48), times=np.arange(4) / 8, samples=5512), 8.0)
         yield
-    torch.set_num_threads(threads)
 
 
 def sopedu(command: str) -> tuple[int, str]:

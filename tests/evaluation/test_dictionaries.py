@@ -54,19 +54,11 @@ class Tones(ClipDataset):
 
 
 @pytest.fixture(autouse=True)
-def a_cache_of_its_own(tmp_path, monkeypatch):
+def small_dictionaries(one_thread, tmp_path, monkeypatch):
     monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path / "cache"))
     for name, value in {"_ATOMS": 6, "_LEARNING": 15, "_UPDATES": 30, "_PILOT": 3}.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(module, "_OTHER_STFTS", ((2046, 512),))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,8 @@ ALONE = ("own_alone", "swapped", "noise", "silence")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_solos_in_an_own_cache(tmp_path_factory):
+def few_solos(own_cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(baselines, "_SOLOS_PER_CLASS", 2)
         yield
 

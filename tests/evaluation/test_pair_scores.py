@@ -19,11 +19,9 @@ model.visual_activation=none"""
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(own_cache):
     torch.manual_seed(3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield Checkpoint(untrained(with_values(preset("tiny"), SMALL.split())), ("violin", "tuba", "xylophone"))
+    return Checkpoint(untrained(with_values(preset("tiny"), SMALL.split())), ("violin", "tuba", "xylophone"))
 
 
 def test_the_pairs_and_their_scores_are_those_of_an_evaluation(checkpoint):

@@ -25,9 +25,8 @@ sdr_ideal_ratio_mask sdr_swapped leak_blank leak_absent counted_silent silent_re
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_solos_in_an_own_cache(tmp_path_factory):
+def few_solos(own_cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(baselines, "_SOLOS_PER_CLASS", 6)
         yield
 

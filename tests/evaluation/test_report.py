@@ -86,17 +86,15 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
+def material(own_cache):
     """An untrained model, three pairs and their estimates; enough to fill a report."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        torch.manual_seed(0)
-        config = with_values(preset("tiny"), ["model.frame_weights=none"])
-        config = replace(config, toyband=replace(config.toyband, instruments=NAMES, empty_scenes=0))
-        checkpoint = Checkpoint(SoundOfPixels(config).eval(), NAMES, {"data": "toyband", "steps": 30})
-        pairs = held_out_pairs(ToyBandClips(config, "validation", 6), 3)
-        rows = estimates_by_row(checkpoint, pairs, class_spectra(ToyBandClips(config, "train", 8, seed=900)))
-        rows["nmf_by_class"] = rows["static_mask"]  # any sound will do
+    torch.manual_seed(0)
+    config = with_values(preset("tiny"), ["model.frame_weights=none"])
+    config = replace(config, toyband=replace(config.toyband, instruments=NAMES, empty_scenes=0))
+    checkpoint = Checkpoint(SoundOfPixels(config).eval(), NAMES, {"data": "toyband", "steps": 30})
+    pairs = held_out_pairs(ToyBandClips(config, "validation", 6), 3)
+    rows = estimates_by_row(checkpoint, pairs, class_spectra(ToyBandClips(config, "train", 8, seed=900)))
+    rows["nmf_by_class"] = rows["static_mask"]  # any sound will do
     return checkpoint, pairs, rows
 
 

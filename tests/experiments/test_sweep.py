@@ -28,14 +28,10 @@ processes.set_forkserver_preload(["sopedu.experiments.worker", "sopedu.experimen
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread_and_an_own_cache(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def clips_are_rendered_here(one_thread, own_cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("sopedu.machine.os.sched_getaffinity", lambda _: {0}, raising=False)  # clips are rendered here
+        patch.setattr("sopedu.machine.os.sched_getaffinity", lambda _: {0}, raising=False)
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

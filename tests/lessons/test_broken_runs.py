@@ -22,11 +22,9 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        config = broken_runs.lesson_config(**SMALL)
-        yield config, ToyBandClips(config)
+def data(own_cache):
+    config = broken_runs.lesson_config(**SMALL)
+    return config, ToyBandClips(config)
 
 
 def test_every_fault_breaks_what_it_says_and_nothing_else(data):

@@ -15,15 +15,7 @@ from sopedu.lessons import judge_quickly, lab_training
 from sopedu.lessons.lab import Lab
 from sopedu.plots import encode_figure
 
-
-@pytest.fixture(scope="module", autouse=True)
-def rendered_once(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 @pytest.fixture

@@ -92,11 +92,9 @@ def test_a_silent_run_is_explained_only_where_the_explanation_holds(finished):
 
 
 @pytest.fixture(scope="module")
-def solos(finished, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        clips = ToyBandClips(with_values(finished.config, ["toyband.solos=32", "toyband.empty_scenes=2"]))
-        return clips, torch.stack([clips[i].waveform for i in range(32)]), clips.labels[:32]
+def solos(finished, own_cache):
+    clips = ToyBandClips(with_values(finished.config, ["toyband.solos=32", "toyband.empty_scenes=2"]))
+    return clips, torch.stack([clips[i].waveform for i in range(32)]), clips.labels[:32]
 
 
 @pytest.mark.parametrize("absent, more_than_half", [(1, True), (0, False)])

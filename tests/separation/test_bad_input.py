@@ -95,17 +95,14 @@ def write_inputs() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def place(tmp_path_factory):
+def place(one_thread, tmp_path_factory):
     """The current folder: films, a model, the results of an earlier run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("place"))
         save_model("model")
         write_inputs()
         assert sopedu("separate", "film.mkv", "--checkpoint", "model", "--out", "kept")[0] == 0
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +196,7 @@ def test_a_folder_that_another_run_writes_to_is_left_alone():
 
 def test_what_a_killed_run_left_behind_is_swept_away():
     before = set(os.listdir())
-    dies = "from sopedu.files import *\nwith folder_written_aside('out') as o: open(o / 'x', 'w'), os._exit(9)"
+    dies = "from sopedu.folders import *\nwith folder_written_aside('out') as o: open(o / 'x', 'w'), os._exit(9)"
     assert subprocess.run([sys.executable, "-c", dies]).returncode == 9 and Path(".out.unfinished/x").exists()
     notes_on(*FILM)
     assert set(os.listdir()) == before | {"out"} and not Path("out/x").exists()

@@ -301,15 +301,12 @@ def test_no_damaged_video_ends_in_a_crash_a_hang_or_a_traceback(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def film(one_thread, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patches, without_figures():
         patches.chdir(tmp_path_factory.mktemp("film"))
         save_model("model")
         write_film("film.mkv", tone())
         yield "film.mkv"
-    torch.set_num_threads(threads)
 
 
 def works_or_is_refused(*words: str) -> None:

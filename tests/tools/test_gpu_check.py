@@ -35,18 +35,14 @@ sys.exit(main(["--device", "cpu", "--out", {out!r}]))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def on_the_cpu_with_an_own_cache(tmp_path_factory):
+def on_the_cpu(one_thread, own_cache):
     """Also on a machine with a GPU, where trainings would take it."""
-    threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("ACCELERATE_USE_CPU", "true")
         patch.setenv("OMP_NUM_THREADS", "1")
-        torch.set_num_threads(1)
         PartialState._reset_state()
         yield
     PartialState._reset_state()
-    torch.set_num_threads(threads)
 
 
 def only(monkeypatch: pytest.MonkeyPatch, **sections: Section) -> None:

@@ -89,11 +89,9 @@ def test_the_same_seed_draws_the_same_object_and_all_families_come():
 
 
 @pytest.fixture(scope="module")
-def pretrained() -> tuple[FrameNet, float, list[tuple[int, float, float]]]:
-    told, threads = [], torch.get_num_threads()
-    torch.set_num_threads(1)  # faster than two for a net this small
+def pretrained(one_thread) -> tuple[FrameNet, float, list[tuple[int, float, float]]]:
+    told = []
     net, accuracy = pretrain(SMALL, pictures=24, steps=60, batch_size=8, report=lambda *news: told.append(news))
-    torch.set_num_threads(threads)
     return net, accuracy, told
 
 

@@ -33,14 +33,7 @@ training.steps=4 training.batch_size=4 training.precision=float32"""
 TINY = with_values(preset("tiny"), VALUES.split())
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread_and_an_own_cache(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 @pytest.fixture(scope="module")

@@ -28,11 +28,7 @@ training.steps=2 training.precision=float32"""
 SOUND = preset("tiny").spectrogram
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def in_phase(spectra: Spectra) -> tuple[torch.Tensor, torch.Tensor]:

@@ -37,11 +37,7 @@ TINY = with_values(preset("tiny"), VALUES.split())
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def an_own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

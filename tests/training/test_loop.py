@@ -37,14 +37,7 @@ FOUR_SOLOS = """toyband.solos=4 toyband.empty_scenes=0 toyband.instruments=tuba,
 mixing.gain_high=1 mixing.absent=0 mixing.flip=false loss.weighted=false training.learning_rate=1e-2"""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread_and_an_own_cache(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # with more, sums are added in an order that may change
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 def run_with(*values: str, callbacks: tuple[Callback, ...] = (), record_every: int = 1) -> Run:

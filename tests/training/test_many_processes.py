@@ -45,15 +45,11 @@ processes.set_forkserver_preload(["sopedu.training.run_folder", "sopedu.cli.comm
 
 
 @pytest.fixture(scope="module", autouse=True)
-def an_own_cache(tmp_path_factory):
+def rendered(one_thread, own_cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("ACCELERATE_USE_CPU", "true")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         ToyBandClips(TINY), ToyBandClips(TINY, "validation", 10)  # rendered here, without starting processes for it
         yield
-        torch.set_num_threads(threads)
 
 
 def one_of_two(rank: int, environment: dict[str, str], said: Path, work: Callable, args: tuple) -> None:

@@ -24,14 +24,7 @@ SMALL = with_values(preset("tiny"), VALUES.split())
 BF16 = with_values(SMALL, ["training.precision=bf16"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread_and_an_own_cache(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 def in_bf16() -> bool:

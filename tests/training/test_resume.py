@@ -33,14 +33,10 @@ processes.set_forkserver_preload(["sopedu.training.run_folder"])
 
 
 @pytest.fixture(scope="module", autouse=True)
-def an_own_cache(tmp_path_factory):
+def one_thread_in_all_processes(one_thread, own_cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOPEDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("OMP_NUM_THREADS", "1")  # with more threads sums are added in an order that may change
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         yield
-        torch.set_num_threads(threads)
 
 
 def work(folder: Path, resume: bool, workers: int, cache: str) -> None:
