@@ -18,7 +18,8 @@ from sopedu.lessons.pixel_probe import PixelProbe
 from sopedu.model.checkpoints import as_checkpoint, load_checkpoint
 from sopedu.separation.video import separate_video
 from sopedu.toyband import duet
-from sopedu.video.reading import probe, read_frames, read_sound
+from sopedu.video.probing import probe
+from sopedu.video.reading import read_frames, read_sound
 
 FILM = shipped.sample_path("duet.mp4")
 NAMES = ["toyband", "toyband-tiny"]

@@ -52,7 +52,7 @@ def sound_seconds(path: str | RawIOBase) -> float:
         SopeduError: it cannot be read.
     """
     if isinstance(path, str) and path.lower().endswith(VIDEO_SOUNDS):
-        from sopedu.video.reading import probe
+        from sopedu.video.probing import probe
 
         return probe(path).duration
     try:

@@ -26,7 +26,8 @@ from sopedu.errors import SopeduError
 from sopedu.files import move_into_place, writing
 from sopedu.video.clock import Clock, clock_of
 from sopedu.video.decoding import sound_end
-from sopedu.video.reading import VideoInfo, frames_at, iterate_sound, probe
+from sopedu.video.probing import VideoInfo, probe
+from sopedu.video.reading import frames_at, iterate_sound
 from sopedu.video.resizing import size_in_proportion
 from sopedu.video.time_limit import OutOfTime, TimeLimit, limited
 

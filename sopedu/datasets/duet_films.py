@@ -19,7 +19,7 @@ from sopedu.datasets.films import is_film, require_folder
 from sopedu.errors import SopeduError
 from sopedu.separation.parts import DiskWaveform, VideoPart
 from sopedu.separation.windows import frames_of_windows
-from sopedu.video.reading import probe
+from sopedu.video.probing import probe
 from sopedu.video.resizing import frame_size
 
 _SILENCE = 1e-5  # peak

@@ -310,7 +310,7 @@ def _part_of(video: str, of: int) -> int:
 
 def _mean_seconds(films: list[str]) -> float:
     """Return the mean length of some films; those that cannot be read do not count."""
-    from sopedu.video.reading import probe
+    from sopedu.video.probing import probe
 
     lengths = []
     for film in films:

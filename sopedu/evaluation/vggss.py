@@ -228,7 +228,8 @@ def _clips_there(known: BoxedClips, folder: Path) -> dict[str, Path]:
 
 def _map_of_clip(checkpoint: Checkpoint, path: Path, kind: str = MAP_KINDS[0]) -> np.ndarray:
     """Map `(h, w)` of the frame in the middle of a video, for the sound around it."""
-    from sopedu.video.reading import probe, read_frames, read_sound
+    from sopedu.video.probing import probe
+    from sopedu.video.reading import read_frames, read_sound
     from sopedu.video.resizing import frame_size
 
     config, sound, info = checkpoint.config, checkpoint.config.spectrogram, probe(path)

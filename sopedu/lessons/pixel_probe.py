@@ -34,7 +34,7 @@ from sopedu.model.checkpoints import Checkpoint, as_checkpoint
 from sopedu.plots import NotebookFigure, encode_figure
 from sopedu.separation.parts import VideoPart
 from sopedu.toyband.scenes import Scene
-from sopedu.video.reading import probe as probe_video
+from sopedu.video.probing import probe as probe_video
 
 _PICTURES_PER_SECOND = 10  # pictures per second that are read from a video
 _MOST_KEPT = 6  # colours that can be told apart, besides that of the chosen place

@@ -16,7 +16,8 @@ import ipywidgets as widgets
 
 from sopedu.errors import SopeduError
 from sopedu.plots import NotebookFigure, encode_figure
-from sopedu.video.reading import probe, read_frames
+from sopedu.video.probing import probe
+from sopedu.video.reading import read_frames
 
 _LARGEST = 10_000_000  # bytes that a notebook passes to the browser at once
 _POSTER_HEIGHT = 135  # pixels

@@ -11,7 +11,8 @@ import numpy as np
 from sopedu.audio.loudness import block_size, level_of_blocks
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
-from sopedu.video.reading import VideoInfo, frames_at, iterate_frames, iterate_sound
+from sopedu.video.probing import VideoInfo
+from sopedu.video.reading import frames_at, iterate_frames, iterate_sound
 
 # seconds; a slide may be shown for long, but a longer gap is a damaged timestamp
 _LONGEST_STILL_SECONDS = 3600.0

@@ -12,7 +12,7 @@ from sopedu.model.checkpoints import Checkpoint
 from sopedu.objects.detection import Detector
 from sopedu.separation.parts import VideoPart
 from sopedu.separation.regions import Region
-from sopedu.video.reading import probe
+from sopedu.video.probing import probe
 
 _MOST_CELLS = 16
 

@@ -10,7 +10,8 @@ from sopedu.lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
-        "reading": ("VideoInfo", "frames_tensor", "probe", "read_frames", "read_sound"),
+        "probing": ("VideoInfo", "probe"),
+        "reading": ("frames_tensor", "read_frames", "read_sound"),
         "writing": ("VideoWriter", "write_video"),
     },
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-    from sopedu.video.reading import VideoInfo
+    from sopedu.video.probing import VideoInfo
 
 # A picture much longer than wide is squeezed to this many times its shorter side for the model.
 _LONGEST_SHAPE = 4

@@ -35,7 +35,7 @@ from sopedu.separation.windows import VideoWalk
 from sopedu.toyband.scenes import Scene, scene
 from sopedu.training.level import training_level
 from sopedu.training.setup import new_model
-from sopedu.video.reading import probe
+from sopedu.video.probing import probe
 from sopedu.video.writing import write_video
 
 SOUND = preset("tiny").spectrogram

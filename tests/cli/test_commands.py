@@ -22,7 +22,8 @@ from sopedu.audio.soundfiles import load_waveform
 from sopedu.cli import commands as cli
 from sopedu.toyband import INSTRUMENTS, duet, solo
 from sopedu.toyband.export import write_scene_video
-from sopedu.video.reading import probe, read_frames, read_sound
+from sopedu.video.probing import probe
+from sopedu.video.reading import read_frames, read_sound
 
 SMALL = """model.audio_channels=4,4,4 model.frame_width=4 model.components=4 model.frame_weights=none
 training.batch_size=4 training.precision=float32"""

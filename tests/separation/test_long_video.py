@@ -15,7 +15,8 @@ import torch
 from sopedu.config import preset, with_values
 from sopedu.model.checkpoints import Checkpoint, save_checkpoint
 from sopedu.model.sound_of_pixels import SoundOfPixels
-from sopedu.video.reading import iterate_frames, iterate_sound, probe
+from sopedu.video.probing import probe
+from sopedu.video.reading import iterate_frames, iterate_sound
 from sopedu.video.writing import VideoWriter
 
 RATE, SECONDS = 16000, 600

@@ -19,7 +19,8 @@ from sopedu.objects.tracks import Track
 from sopedu.separation.films import highlight, with_caption
 from sopedu.separation.regions import Region, regions_asked_for, regions_of_objects
 from sopedu.separation.video import separate_video
-from sopedu.video.reading import iterate_frames, probe, read_sound
+from sopedu.video.probing import probe
+from sopedu.video.reading import iterate_frames, read_sound
 from sopedu.video.writing import write_video
 
 RATE, FRAME_RATE, SECONDS = 11025, 10, 6

@@ -24,7 +24,8 @@ from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.separation.domain_shift import DomainShift
 from sopedu.separation.video import separate_video
 from sopedu.toyband.scenes import duet
-from sopedu.video.reading import iterate_frames, probe, read_sound
+from sopedu.video.probing import probe
+from sopedu.video.reading import iterate_frames, read_sound
 from sopedu.video.writing import write_video
 
 RATE, FRAME_RATE = 11025, 8

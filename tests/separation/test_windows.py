@@ -16,7 +16,8 @@ from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.separation.parts import DiskWaveform, VideoPart
 from sopedu.separation.regions import regions_asked_for
 from sopedu.separation.windows import VideoWalk
-from sopedu.video.reading import probe, read_frames, read_sound
+from sopedu.video.probing import probe
+from sopedu.video.reading import read_frames, read_sound
 from sopedu.video.writing import VideoWriter, write_video
 
 RATE = 11025

@@ -27,6 +27,7 @@ from sopedu.separation.parts import VideoPart
 from sopedu.separation.video import separate_video
 from sopedu.video import reading as video
 from sopedu.video.clock import Clock, clock_of
+from sopedu.video.probing import probe
 
 RATE = 48000
 FPS = 25
@@ -98,7 +99,7 @@ def check_whole(path: Path, count: int, clap_within: float = 0.01) -> None:
     flashes = [time for time, grey in shown if grey > 240]
     assert flashes and all(np.abs(clicks - flash).min() < clap_within for flash in flashes)
     assert len(heard) / 12000 == pytest.approx(count / FPS, abs=0.1)
-    assert video.probe(path).duration == pytest.approx(count / FPS, abs=0.1)
+    assert probe(path).duration == pytest.approx(count / FPS, abs=0.1)
 
 
 ORDER = {
@@ -117,7 +118,7 @@ def test_pictures_stored_in_another_order_than_shown_are_all_there(tmp_path, nam
     path = write_film(tmp_path / name, codecs=codecs, coding=coding)
     check_whole(path, 50, clap_within=0.035)  # Matroska and transport streams may begin a packet of sound late
     left_out: list[float] = []
-    pictures = VideoPart(video.probe(path)).pictures(left_out=left_out)
+    pictures = VideoPart(probe(path)).pictures(left_out=left_out)
     assert (sum(1 for _ in pictures), left_out) == (50, [])
 
 
@@ -250,7 +251,7 @@ def test_a_picture_is_mirrored_and_turned_as_its_matrix_says(tmp_path, turns, fl
     expected = np.rot90(picture, turns // 90)
     expected = expected[:, ::-1] if flips[0] else expected
     expected = expected[::-1] if flips[1] else expected
-    info = video.probe(tmp_path / "a.mp4")
+    info = probe(tmp_path / "a.mp4")
     (shown,) = video.read_frames(tmp_path / "a.mp4", [0.0])
     assert shown.shape == expected.shape == (info.height, info.width, 3)
     corners = np.ix_([6, -6], [6, -6])
@@ -274,7 +275,7 @@ def test_what_may_never_end_is_refused(tmp_path, name):
         if not hasattr(os, "mkfifo"):
             pytest.skip("no pipes on this system")
         os.mkfifo(path := tmp_path / "pipe.mp4")
-    for read in (video.probe, video.read_sound, lambda path: next(video.iterate_frames(path))):
+    for read in (probe, video.read_sound, lambda path: next(video.iterate_frames(path))):
         with pytest.raises(SopeduError, match=r"is a pipe or a device and may never end; save it as a file"):
             read(path)
 
@@ -283,7 +284,7 @@ def test_what_may_never_end_is_refused(tmp_path, name):
 def test_an_address_is_shown_as_it_was_given(address):
     for given in (address, Path(address)):  # a Path has one slash less
         with pytest.raises(SopeduError, match=f"^{address}: is a network address; download the file first"):
-            video.probe(given)
+            probe(given)
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +340,7 @@ def test_a_film_that_lacks_a_part_is_said_to(tmp_path, checkpoint, suffix):
     path = write_film(tmp_path / f"half.{suffix}", **({"movflags": "+faststart"} if suffix == "mp4" else {}))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 8 // 10])
     assert "were announced: a part is missing, copy it again" in notes_on(path, checkpoint)
-    assert video.probe(path).duration < 1.8
+    assert probe(path).duration < 1.8
 
 
 def test_a_jump_and_an_early_end_are_told(tmp_path, checkpoint):
@@ -436,4 +437,4 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr("sopedu.video.clock._looked_through", looked_through)
     with pytest.raises(SopeduError, match=r"a\.mkv: is still being written; wait until it is complete"):
-        video.probe(path)
+        probe(path)

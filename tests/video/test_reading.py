@@ -13,6 +13,7 @@ import soundfile
 
 from sopedu.errors import SopeduError
 from sopedu.video import reading as video
+from sopedu.video.probing import probe
 from sopedu.video.writing import VideoWriter, write_video
 
 RATE = 11025
@@ -59,7 +60,7 @@ def clip(tmp_path_factory) -> Path:
 
 
 def test_probe_says_what_was_written(clip):
-    info = video.probe(clip)
+    info = probe(clip)
     assert (info.path, info.width, info.height, info.rotation) == (clip, 96, 64, 0)
     assert (info.frame_rate, info.frame_count) == (10.0, 120)
     assert info.duration == pytest.approx(12.0, abs=0.05)
@@ -130,7 +131,7 @@ def test_other_containers_give_the_same_pictures(tmp_path, suffix):
     frames = video.read_frames(path, [number / 25 + 0.01 for number in wanted])
     assert [number_of(frame) for frame in frames] == wanted
     assert [number_of(frame) for _, frame in video.iterate_frames(path, 7.01, 7.25)] == list(range(176, 182))
-    assert video.probe(path).duration == pytest.approx(10.0, abs=0.2)
+    assert probe(path).duration == pytest.approx(10.0, abs=0.2)
 
 
 def test_frames_are_scaled_to_height_and_width(clip):
@@ -198,7 +199,7 @@ def test_rotation_is_honoured(tmp_path, degrees, corner):
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    info = video.probe(tmp_path / "turned.mp4")
+    info = probe(tmp_path / "turned.mp4")
     height, width = (64, 96) if degrees == 180 else (96, 64)
     assert (info.rotation, info.height, info.width) == (degrees % 360, height, width)
     (shown,) = video.read_frames(tmp_path / "turned.mp4", [0.0])
@@ -235,10 +236,10 @@ def test_colours_survive(tmp_path):
 def test_sound_and_pictures_of_different_length_are_both_kept(tmp_path):
     write_video(tmp_path / "a.mp4", numbered_frames(10), 10, np.full(3 * RATE, 0.1), RATE)
     assert len(video.read_sound(tmp_path / "a.mp4", RATE)) == 3 * RATE
-    assert video.probe(tmp_path / "a.mp4").frame_count == 10
+    assert probe(tmp_path / "a.mp4").frame_count == 10
     write_video(tmp_path / "b.mp4", numbered_frames(30), 10, np.full(RATE, 0.1), RATE)
     assert len(video.read_sound(tmp_path / "b.mp4", RATE)) == RATE
-    assert video.probe(tmp_path / "b.mp4").frame_count == 30
+    assert probe(tmp_path / "b.mp4").frame_count == 30
 
 
 def test_sound_and_pictures_are_interleaved(tmp_path):
@@ -289,7 +290,7 @@ def test_what_cannot_be_written_is_said(tmp_path, name, arguments, says):
 
 
 READERS = {
-    "probe": video.probe,
+    "probe": probe,
     "read_sound": video.read_sound,
     "read_frames": lambda path: video.read_frames(path, [0.0]),
     "iterate_frames": lambda path: next(video.iterate_frames(path)),
@@ -320,12 +321,12 @@ def test_a_bad_file_gives_one_line_with_its_name(tmp_path, reader, name, says):
 
 def test_a_missing_stream_is_said_with_what_was_found(tmp_path):
     write_video(tmp_path / "silent.mp4", numbered_frames(5), 5)
-    info = video.probe(tmp_path / "silent.mp4")
+    info = probe(tmp_path / "silent.mp4")
     assert (info.has_sound, info.sample_rate, info.channels) == (False, None, 0)
     with pytest.raises(SopeduError, match=r"silent\.mp4: has no sound, it holds pictures only"):
         video.read_sound(tmp_path / "silent.mp4")
     soundfile.write(tmp_path / "sound.wav", np.zeros(RATE), RATE)
-    info = video.probe(tmp_path / "sound.wav")
+    info = probe(tmp_path / "sound.wav")
     assert (info.has_picture, info.width, info.frame_rate) == (False, 0, None)
     with pytest.raises(SopeduError, match=r"sound\.wav: has no pictures, it holds sound only"):
         video.read_frames(tmp_path / "sound.wav", [0.0])
@@ -392,10 +393,10 @@ def several(tmp_path_factory) -> Path:
 
 
 def test_any_of_several_streams_can_be_chosen(several):
-    info = video.probe(several)
+    info = probe(several)
     assert [stream.kind for stream in info.streams] == ["picture", "picture", "sound", "sound"]
     assert "h264, 48×32 px" in info.streams[1].description and "8000 Hz, 1 channel" in info.streams[3].description
-    other = video.probe(several, picture_stream=1, sound_stream=3)
+    other = probe(several, picture_stream=1, sound_stream=3)
     assert (info.width, info.sample_rate, other.width, other.sample_rate) == (96, 16000, 48, 8000)
     (black,), (white,) = (video.read_frames(several, [1.0], stream=number) for number in (0, 1))
     assert black.max() < 20 and white.min() > 235
@@ -404,14 +405,14 @@ def test_any_of_several_streams_can_be_chosen(several):
         assert np.abs(np.fft.rfft(heard)).argmax() == pytest.approx(hertz, abs=1)
     for wrong in ({"picture_stream": 2}, {"sound_stream": 0}, {"sound_stream": -1}, {"picture_stream": 9}):
         with pytest.raises(SopeduError, match=r"several\.mkv: has no (picture|sound) stream -?\d; its .* choose one"):
-            video.probe(several, **wrong)
+            probe(several, **wrong)
 
 
 def test_pixels_that_are_not_square_are_said(tmp_path):
     with VideoWriter(tmp_path / "wide.mp4", 5, pixel_aspect=Fraction(16, 15)) as writer:
         for number in range(3):
             writer.add(number / 5, np.zeros((64, 96, 3), np.uint8))
-    assert video.probe(tmp_path / "wide.mp4").pixel_aspect == Fraction(16, 15)
+    assert probe(tmp_path / "wide.mp4").pixel_aspect == Fraction(16, 15)
 
 
 def test_what_is_damaged_in_the_middle_is_left_out_and_counted_or_refused(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import sopedu
-from sopedu.video.reading import VideoInfo
+from sopedu.video.probing import VideoInfo
 from sopedu.video.resizing import frame_size, resize_frames, size_in_proportion
 
 PACKAGE = Path(sopedu.__file__).parent
