@@ -242,8 +242,7 @@ def separate(
     """
     from sopedu.files import printable
     from sopedu.folders import next_free_folder
-    from sopedu.model import load_checkpoint
-    from sopedu.model.checkpoints import SHIPPED
+    from sopedu.model.checkpoints import SHIPPED, load_checkpoint
     from sopedu.separation import separate_video
 
     say, boxes = printer(json_file), parse_boxes(box or [])

@@ -69,7 +69,7 @@ def import_original(
 
     Python: sopedu.import_original(frame, sound, synthesizer)
     """
-    from sopedu.files import require_new_folder
+    from sopedu.folders import require_new_folder
     from sopedu.model import import_original as read_original
     from sopedu.model import save_checkpoint
 
