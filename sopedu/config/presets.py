@@ -1,4 +1,4 @@
-"""Named configurations: the paper's and the article's on MUSIC and VGGSound, and small ones for the toy band."""
+"""Named configurations: of the paper and of a re-implementation (2021), and small ones for the toy band."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SMALL_MIXING = MixingConfig(silent_share=0.08, absent=1)
 PRESETS: dict[str, Config] = {
     "paper": _PAPER,
     "music-k16": replace(_PAPER, name="music-k16", model=replace(_PAPER.model, components=16)),
-    # Empty, silent scenes among the solos, as in the article's third row; they need a class folder "silence".
+    # Empty, silent scenes among the solos, as in a row of the re-implementation; they need a class folder "silence".
     "music-silence": replace(
         _PAPER,
         name="music-silence",
