@@ -7,8 +7,9 @@ from pathlib import Path
 from sopedu.config import Config
 from sopedu.data.clips import ClipDataset, ToyBandClips
 from sopedu.data.index_clips import IndexClips
-from sopedu.data.recordings import play_recordings
+from sopedu.data.recordings import play_recordings, sounds_by_class
 from sopedu.machine import usable_cores
+from sopedu.toyband.instruments import INSTRUMENTS
 
 #: Names of indexes that are not trained on.
 HELD_OUT = ("val.csv", "test.csv")
@@ -48,8 +49,11 @@ def open_clips(
         frame_rate: frames per second of the prepared data; None: found from some clips.
     """
     if is_toyband(data):
+        recorded = split == "train" and data != "toyband"
+        if recorded:  # a wrong folder is told before minutes of rendering
+            sounds_by_class(data.removeprefix("toyband+"), config.toyband.instruments or INSTRUMENTS)
         clips = ToyBandClips(config, split, solos, workers=usable_cores())
-        if split == "train" and data != "toyband":
+        if recorded:
             play_recordings(clips, data.removeprefix("toyband+"))
         return clips
     path = Path(data)

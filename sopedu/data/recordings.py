@@ -53,7 +53,7 @@ class SoundFolderClips(ClipDataset):
     """
 
     def __init__(self, folder: str | Path, config: Config, class_names: Sequence[str], clips: int, seed: int = 0):
-        files, self.notes = _sounds_by_class(folder, class_names)
+        files, self.notes = sounds_by_class(folder, class_names)
         sound, each = config.spectrogram, math.ceil(clips / len(files))
         super().__init__(config, tuple(files), np.repeat(np.arange(len(files)), each))
         self.seed, self.waveforms = seed, np.empty((len(self), sound.samples), np.float32)
@@ -100,7 +100,7 @@ def play_recordings(clips: ToyBandClips, folder: str | Path, share: float = 0.5,
     """
     sounds, labels = clips.rendered.waveforms, clips.labels
     samples, rate = sounds.shape[1], clips.config.spectrogram.sample_rate
-    files, _ = _sounds_by_class(folder, clips.class_names)
+    files, _ = sounds_by_class(folder, clips.class_names)
     generator = np.random.default_rng(seed)
     chosen = generator.random(len(labels)) < share
     for label, name in enumerate(clips.class_names):
@@ -119,8 +119,12 @@ def play_recordings(clips: ToyBandClips, folder: str | Path, share: float = 0.5,
                 sounds[row] = np.rint(FULL_SCALE * part * min(level, 0.95 / np.abs(part).max()))
 
 
-def _sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[dict[str, list[Path]], list[str]]:
+def sounds_by_class(folder: str | Path, class_names: Sequence[str]) -> tuple[dict[str, list[Path]], list[str]]:
     """Return the sound files per class, and a line about the folders that are left out, if any.
+
+    Args:
+        folder: class folders with sound files in them.
+        class_names: which classes to take.
 
     Raises:
         SopeduError: the folder is missing, or fewer than two of its folders can be used.
