@@ -42,9 +42,15 @@ class HeldOut:
 
     @property
     def notes(self) -> list[str] | None:
-        """What was left out, one line each; None for the toy band's own sounds, of which nothing ever is."""
+        """What was left out or should be known, one line each; None for the toy band's own sounds: there is nothing."""
         if isinstance(self.clips, IndexClips):
-            return [] if self.listing is None else list(self.listing.notes)
+            notes = [] if self.listing is None else list(self.listing.notes)
+            if isinstance(self.known, IndexClips) and self.known.index.path == self.clips.index.path:
+                notes.append(
+                    f"{self.clips.index.path}: the baselines learn from clips that they separate, which favours them; "
+                    "a train.csv beside a val.csv or test.csv is learnt from instead"
+                )
+            return notes
         return self.clips.notes if isinstance(self.clips, SoundFolderClips) else None
 
     def protocol(self, scored: str, sound: SpectrogramConfig) -> str:

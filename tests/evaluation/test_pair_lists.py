@@ -102,6 +102,14 @@ def test_held_out_clips_are_those_of_the_named_index_and_baselines_learn_from_th
     assert opened == [pair for name in held for pair in (("train", "train.csv"), ("validation", name))]
 
 
+def test_baselines_that_learn_from_the_clips_they_separate_are_told(data, tmp_path):
+    model = Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
+    assert evaluate(model, str(data / "test.csv"), pairs=1, dictionaries=False)["notes"] == []
+    (tmp_path / "all.csv").write_text((data / "test.csv").read_text())
+    (note,) = evaluate(model, str(tmp_path / "all.csv"), pairs=1, dictionaries=False, root=data)["notes"]
+    assert note.startswith(f"{tmp_path / 'all.csv'}: the baselines learn from clips that they separate")
+
+
 @pytest.fixture
 def clips(data) -> IndexClips:
     return IndexClips(data / "test.csv", CONFIG)
