@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import sopedu
-from sopedu.audio.soundfiles import load_waveform, resample, save_waveform
+from sopedu.audio.resampling import resample
+from sopedu.audio.soundfiles import load_waveform, save_waveform
 from sopedu.config import from_dict, preset, to_dict, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError, real_number, whole_number

@@ -23,7 +23,8 @@ __getattr__, __dir__, __all__ = exports(
         "metrics": ("bss_eval", "si_sdr"),
         "noise": ("certainty_of_music", "share_above_noise"),
         "player": ("Player",),
-        "soundfiles": ("load_waveform", "resample", "save_waveform"),
+        "resampling": ("resample",),
+        "soundfiles": ("load_waveform", "save_waveform"),
         "spectrogram": ("istft", "log_magnitude", "row_hertz", "stft", "unwarp", "warp"),
     },
 )

@@ -11,7 +11,8 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from sopedu.audio.soundfiles import peak_limited, resample, whole_rate
+from sopedu.audio.resampling import resample, whole_rate
+from sopedu.audio.soundfiles import peak_limited
 
 _MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 

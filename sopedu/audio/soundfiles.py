@@ -1,4 +1,4 @@
-"""Read sound files as mono waveforms, write them, and change sample rates.
+"""Read sound files as mono waveforms, and write them.
 
 A waveform is a float32 array of shape (L,), mono, in [-1, 1]; its sample rate in hertz is passed beside it.
 Notebook: 01_sound_and_spectrograms.
@@ -10,14 +10,22 @@ import io
 import wave
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from math import ceil, gcd
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sopedu.audio.channels import ChannelLevels
-from sopedu.errors import SopeduError, whole_number
+from sopedu.audio.resampling import (
+    as_waveform,
+    filter_reach,
+    rate_steps,
+    resample,
+    resample_blocks,
+    whole_rate,
+)
+from sopedu.errors import SopeduError
 from sopedu.files import require_file, written_aside
 
 #: The integer for 1.0 in 16-bit sound files. The int16 arrays of the toy band have another scale.
@@ -60,8 +68,8 @@ def load_waveform(
         wanted = file_length - first if seconds is None else min(ceil(seconds * file_rate), file_length - first)
         # The resampling filter reaches to both sides. A margin in whole steps of the rate ratio makes a part equal to
         # the same part of the whole file; without it, the part would fade at its ends.
-        step_in, step_out = _rate_steps(file_rate, sample_rate)
-        steps = _filter_reach(file_rate, sample_rate)
+        step_in, step_out = rate_steps(file_rate, sample_rate)
+        steps = filter_reach(file_rate, sample_rate)
         steps_before = min(steps, first // step_in)
         samples = read(first - steps_before * step_in, steps_before * step_in + wanted + steps * step_in)
     if not np.isfinite(samples).all():
@@ -174,94 +182,6 @@ def encode_wav(waveform: np.ndarray, sample_rate: int) -> bytes:
     return encoded.getvalue()
 
 
-def resample(waveform: Any, from_rate: int, to_rate: int) -> np.ndarray:
-    """Change the sample rate with a polyphase filter that removes frequencies above half the new rate.
-
-    Args:
-        waveform: (L,) array or tensor; one channel.
-        from_rate: sample rate of the waveform, in hertz, a whole number.
-        to_rate: sample rate of the result, in hertz, a whole number.
-
-    Returns:
-        (ceil(L · to_rate / from_rate),) float32.
-
-    Raises:
-        SopeduError: the waveform is not one-dimensional or not finite; a rate is not a whole number of hertz.
-
-    Notebook: 01_sound_and_spectrograms.
-    """
-    waveform, (step_in, step_out) = as_waveform(waveform, may_be_empty=True), _rate_steps(from_rate, to_rate)
-    if step_in == step_out:
-        return waveform
-    from scipy.signal import resample_poly
-
-    return resample_poly(waveform, step_out, step_in).astype(np.float32, copy=False)
-
-
-def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Change the sample rate of a signal that comes in blocks; together the results equal `resample` of the whole.
-
-    Args:
-        blocks: (n,) float arrays of any lengths.
-        from_rate: sample rate of the blocks, in hertz, a whole number.
-        to_rate: sample rate of the result, in hertz, a whole number.
-
-    Yields:
-        (m,) float32, about a second each: memory does not grow with the length.
-
-    Raises:
-        SopeduError: as for `resample`.
-    """
-    step_in, step_out = _rate_steps(from_rate, to_rate)
-    margin = _filter_reach(from_rate, to_rate) * step_in
-    chunk = ceil(from_rate / step_in) * step_in
-    held, before = np.zeros(0, np.float32), 0  # `before` of its samples are there for the filter only
-    waiting, count = list[np.ndarray](), 0
-    for block in blocks:
-        waiting.append(np.asarray(block, np.float32))
-        count += len(waiting[-1])
-        if len(held) + count < before + chunk + margin:
-            continue
-        held, count = np.concatenate([held, *waiting]), 0
-        waiting.clear()
-        while len(held) >= before + chunk + margin:
-            done = resample(held[: before + chunk + margin], from_rate, to_rate)
-            first = before // step_in * step_out
-            yield done[first : first + chunk // step_in * step_out]
-            kept = min(margin, before + chunk)
-            held, before = held[before + chunk - kept :], kept
-    held = np.concatenate([held, *waiting])
-    rest = resample(held, from_rate, to_rate)[before // step_in * step_out :] if len(held) > before else held[:0]
-    if len(rest):
-        yield rest
-
-
-def as_waveform(waveform: Any, may_be_empty: bool = False) -> np.ndarray:
-    """Return a waveform as a checked float32 array.
-
-    Args:
-        waveform: (L,) array or tensor, also on a GPU.
-        may_be_empty: allow L = 0.
-
-    Returns:
-        (L,) float32.
-
-    Raises:
-        SopeduError: it is empty but may not be, not one-dimensional, or holds NaN or infinite samples.
-    """
-    if hasattr(waveform, "detach"):
-        waveform = waveform.detach().cpu()
-    try:
-        samples = np.asarray(waveform, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise SopeduError(f"a waveform is an array of numbers (L,), not {waveform!r:.40}") from error
-    if samples.ndim != 1 or not (samples.size or may_be_empty):
-        raise SopeduError(f"a waveform has the shape (L,) with L ≥ 1, this one has {samples.shape}; pass one channel")
-    if not np.isfinite(samples).all():
-        raise SopeduError("the waveform holds samples that are not numbers (NaN or infinite)")
-    return samples
-
-
 def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
     """Return a waveform scaled to a peak of at most 1.
 
@@ -277,33 +197,6 @@ def peak_limited(waveform: Any) -> tuple[np.ndarray, float]:
     samples = as_waveform(waveform)
     gain = float(1 / max(1.0, np.abs(samples).max()))
     return (samples if gain == 1.0 else samples * np.float32(gain)), gain
-
-
-def whole_rate(rate: Any) -> int:
-    """Return a sample rate as ``int``.
-
-    Args:
-        rate: in hertz.
-
-    Raises:
-        SopeduError: it is not a whole number of 1 or more.
-    """
-    try:
-        return whole_number(rate, "sample rate", 1)
-    except SopeduError as error:
-        raise SopeduError(f"the sample rate is {rate!r:.40}: pass a whole number of hertz, such as 11025") from error
-
-
-def _rate_steps(from_rate: int, to_rate: int) -> tuple[int, int]:
-    """Return the smallest whole numbers of samples at both rates that last equally long."""
-    from_rate, to_rate = map(whole_rate, (from_rate, to_rate))
-    divisor = gcd(from_rate, to_rate)
-    return from_rate // divisor, to_rate // divisor
-
-
-def _filter_reach(from_rate: int, to_rate: int) -> int:
-    """Return how far the filter of `resample` reaches (10 samples of the lower rate, and a margin), in rate steps."""
-    return ceil(12 * max(1.0, from_rate / to_rate) / _rate_steps(from_rate, to_rate)[0])
 
 
 def held_file(file: io.RawIOBase) -> io.BytesIO:

@@ -20,7 +20,7 @@ import numpy as np
 import traitlets
 
 from sopedu.audio.player import Player
-from sopedu.audio.soundfiles import resample
+from sopedu.audio.resampling import resample
 from sopedu.errors import SopeduError
 from sopedu.lessons.moving_maps import moving_maps
 from sopedu.lessons.pixel_probe_figure import plot_probe

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sopedu.audio.loudness import level_of
-from sopedu.audio.soundfiles import as_waveform
+from sopedu.audio.resampling import as_waveform
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError
 from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sopedu.audio.soundfiles import as_waveform
+from sopedu.audio.resampling import as_waveform
 from sopedu.audio.spectrogram import row_hertz, warp
 from sopedu.config import SpectrogramConfig
 from sopedu.errors import SopeduError

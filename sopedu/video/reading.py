@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sopedu.audio.channels import Mix
-from sopedu.audio.soundfiles import resample_blocks
+from sopedu.audio.resampling import resample_blocks
 from sopedu.errors import SopeduError
 from sopedu.files import require_file
 from sopedu.video.decoding import (

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from sopedu.audio.soundfiles import peak_limited, resample_blocks
+from sopedu.audio.resampling import resample_blocks
+from sopedu.audio.soundfiles import peak_limited
 from sopedu.errors import SopeduError
 from sopedu.files import written_aside
 

@@ -18,7 +18,7 @@ from sopedu.audio.metrics import (
     bss_eval_rows,
     si_sdr,
 )
-from sopedu.audio.soundfiles import resample
+from sopedu.audio.resampling import resample
 from sopedu.errors import SopeduError
 from sopedu.toyband.scenes import solo
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sopedu.audio.soundfiles import resample
+from sopedu.audio.resampling import resample
 from sopedu.datasets import fingerprints
 from sopedu.datasets.fingerprints import Prints, frame_print, same_pictures, same_sounds, sound_prints
 from sopedu.toyband import solo

@@ -255,7 +255,7 @@ def test_a_pickle_is_no_checkpoint_and_is_never_executed():
 
 
 STEPS = [f"separation.parts.DiskWaveform.{name}" for name in ("append", "read")]
-STEPS += ["audio.soundfiles.resample", "separation.page.write_page"]
+STEPS += ["audio.resampling.resample", "separation.page.write_page"]
 STEPS += [f"video.writing.VideoWriter.{name}" for name in ("__enter__", "add", "__exit__")]
 
 
