@@ -20,6 +20,7 @@ from sopedu.cli.options import (
     RootOption,
     SeedOption,
     SetOption,
+    counted,
     goal_of,
     parse_boxes,
     parse_time,
@@ -137,8 +138,8 @@ def _find_rate(config: Config, out: Path, data: str, start_from: str | None) -> 
     )
     found = find_rate(out, config, data, start_from, say=typer.echo)
     typer.echo(
-        f"unstable from {found.unstable:.1e} on; configured {found.configured:.1e}, suggestion {found.suggestion:.1e}\n"
-        f"{out / 'learning_rate.png'}\nto take it: --set training.learning_rate={found.suggestion:.1e} "
+        f"{found.describe()}\n{out / 'learning_rate.png'}\n"
+        f"to take it: --set training.learning_rate={found.suggestion:.1e} "
         f"--set training.frame_learning_rate={found.suggestion * found.ratio:.1e}"
     )
 
@@ -153,7 +154,7 @@ def _print_training_plan(config: Config, out: Path, data: str, resume: bool) -> 
         require_new_run(out)
     steps, batch = max(0, config.training.steps - done), config.training.batch_size
     typer.echo(
-        f"plan: train preset {config.name} on {data}, {steps} steps of {batch} mixtures, "
+        f"plan: train preset {config.name} on {data}, {counted(steps, 'step')} of {counted(batch, 'mixture')}, "
         f"about {spoken(training_seconds(config, steps))} once the clips are read; results go to {out}"
     )
 
@@ -163,7 +164,7 @@ def _print_training_end(run: Run, out: Path) -> None:
 
     asked = requested(out)
     ending = "ended by a signal" if run.terminated else "interrupted" if run.interrupted else "done"
-    typer.echo(f"{ending} after {run.step} steps, {run.seconds:.0f} s ({run.precision} on {run.device})")
+    typer.echo(f"{ending} after {counted(run.step, 'step')}, {run.seconds:.0f} s ({run.precision} on {run.device})")
     if run.stop:
         command = ["sopedu", "train", "--out", str(out), "--resume"]
     else:
@@ -252,7 +253,7 @@ def separate(
     out = out or next_free_folder(Path("separated"), printable(video.stem)[:80])
     streams = {"picture_stream": picture_stream, "sound_stream": sound_stream}
     regions = len(boxes) or 2
-    what = "the objects that a detector finds" if detector else f"{regions} region{'s' if regions > 1 else ''}"
+    what = "the objects that a detector finds" if detector else counted(regions, "region")
     say(f"plan: separate {what} of {_length_and_duration(video, regions, **streams, **span)}; results go to {out}")
     result = separate_video(
         video, loaded, out, boxes, normalise=normalise, keep_rate=keep_rate, cells=cells, detector=detector,

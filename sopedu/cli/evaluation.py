@@ -17,6 +17,7 @@ from sopedu.cli.options import (
     RateOption,
     RootOption,
     SeedOption,
+    counted,
     printer,
     split_names,
     writable,
@@ -149,11 +150,11 @@ def _work(loaded: Checkpoint, asked: dict[str, Any], scenes: int) -> str:
 
     data, pairs, sources = asked["data"], asked["pairs"], asked["sources"]
     pairs = (550 if asked["listed"] else 64) if pairs is None else pairs  # a list is not read yet
-    mixtures = f"{pairs} held-out mixtures of {asked['sounds'] or data}" if pairs else ""
+    mixtures = f"{counted(pairs, 'held-out mixture')} of {asked['sounds'] or data}" if pairs else ""
     mixtures = f"the mixtures of {data} that {asked['listed']} lists" if asked["listed"] else mixtures
     mixtures += f", {sources} solos in each" if sources != 2 else ""
     mixtures += f", and {pairs} of one class" if asked["same_class"] else ""
-    work = [text for text in (mixtures, f"the map on {scenes} scenes" if scenes else "") if text]
+    work = [text for text in (mixtures, f"the map on {counted(scenes, 'scene')}" if scenes else "") if text]
     seconds = evaluation_seconds(
         loaded,
         pairs * (1 + asked["same_class"]),

@@ -82,6 +82,16 @@ def write_figures(json_file: Path | None, figures: dict[str, Any]) -> None:
         typer.echo(f"figures: {json_file}")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 step``, ``2 steps``.
+
+    Args:
+        number: how many.
+        noun: in the singular; its plural ends in s.
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def split_names(text: str) -> tuple[str, ...]:
     """Return the names in a list with commas.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sopedu.cli.options import JsonOption, SetOption, goal_of, printer, split_names, write_figures
+from sopedu.cli.options import JsonOption, SetOption, counted, goal_of, printer, split_names, write_figures
 from sopedu.config import PRESETS
 from sopedu.errors import SopeduError
 
@@ -77,9 +77,11 @@ def sweep(
             start_from, heads_of, pairs or 32, parse_numbers(evaluation_seeds or "0"),
         )  # fmt: skip
     judged = plan.pairs * len(plan.evaluation_seeds)
+    steps = max(run.config.training.steps for run in plan.runs)
     say(
-        f"plan: train {len(plan.runs)} runs on {plan.data} and score each on {judged} held-out mixtures, at most "
-        f"{max(run.config.training.steps for run in plan.runs)} steps each (the seconds follow); results go to {out}"
+        f"plan: train {counted(len(plan.runs), 'run')} on {plan.data} and score each on "
+        f"{counted(judged, 'held-out mixture')}, at most {counted(steps, 'step')} each (the seconds follow); "
+        f"results go to {out}"
         f"{goal_of(json_file)}"
     )
     swept = run_sweep(out, plan=plan, processes=processes, budget=seconds, say=say)

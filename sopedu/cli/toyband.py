@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sopedu.cli.options import SeedOption, SplitOption, split_names
+from sopedu.cli.options import SeedOption, SplitOption, counted, split_names
 
 app = typer.Typer(help="The rendered data set: draw its instruments, write solos and duets to files.")
 
@@ -58,7 +58,8 @@ def render(
     require_place(out / "files")
     duration = spoken(rendering_seconds(solos, seconds, size, 25.0 if video else 8.0))
     what = "videos" if video else "sound, pictures and an index"
-    typer.echo(f"plan: render {solos} solos of {seconds:g} s as {what}, about {duration}; they go to {out}", err=True)
+    what = f"{counted(solos, 'solo')} of {seconds:g} s as {what}"
+    typer.echo(f"plan: render {what}, about {duration}; they go to {out}", err=True)
     if video:
         paths = render_videos(out, solos, split, seconds=seconds, size=size, seed=seed, properties=named)
         typer.echo(f"{len(paths)} videos in {out}")

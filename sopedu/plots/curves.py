@@ -77,18 +77,21 @@ def plot_rates(found: Mapping[str, Any], axes: Axes | None = None) -> Figure:
 
     Args:
         found: ``rates``, ``losses``, ``smooth``, ``configured``, ``unstable`` and ``suggestion``, as
-            :class:`sopedu.training.RateRange` has them; a loss that is not finite is None.
+            :class:`sopedu.training.RateRange` has them; a loss that is not finite is None. Without an unstable rate
+            the title says so.
         axes: to draw into; by default those of a new figure.
 
     Notebook: 09_train_live.
     """
     rates, smooth = found["rates"], np.array(found["smooth"])
     losses = np.array([math.nan if loss is None else loss for loss in found["losses"]])
-    axes = new_axes(axes, (8, 3.6), "Learning-rate range test")
+    ending = ": the loss does not rise by 10 %" if found["unstable"] is None else ""
+    axes = new_axes(axes, (8, 3.6), f"Learning-rate range test{ending}")
     axes.plot(rates, losses, ".", color=GREY, markersize=5, label="loss of one step")
     axes.plot(rates[: len(smooth)], smooth, color=BLUE, label="averaged with its neighbours")
     for name, style, colour in (("configured", "-", INK), ("suggestion", "--", VERMILION), ("unstable", ":", GREY)):
-        axes.axvline(found[name], linestyle=style, color=colour, linewidth=1.2, label=f"{name} {found[name]:.1e}")
+        if found[name] is not None:
+            axes.axvline(found[name], linestyle=style, color=colour, linewidth=1.2, label=f"{name} {found[name]:.1e}")
     low, high = smooth.min(), np.quantile(smooth, 0.95)
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - 0.3 * (high - low), high + (high - low)))
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)

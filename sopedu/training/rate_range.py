@@ -41,9 +41,10 @@ class RateRange:
         losses: of each step; the last may be infinite or NaN if training broke down there.
         smooth: the finite losses, averaged with their neighbours.
         configured: ``training.learning_rate`` of the configuration.
-        unstable: the first rate after the smallest smoothed loss at which it is 10 % higher; without one, the last.
-        suggestion: a tenth of ``unstable``; where no loss is 10 % higher, the rate of the smallest smoothed loss, and
-            at most a tenth of the last one.
+        unstable: the first rate after the smallest smoothed loss at which it is 10 % higher, or the last one before
+            training broke down; None if the loss rises nowhere.
+        suggestion: a tenth of ``unstable``; without it the rate of the smallest smoothed loss, and at most a tenth of
+            the last one.
         ratio: ``training.frame_learning_rate`` as a multiple of ``training.learning_rate``; the test keeps it.
     """
 
@@ -51,13 +52,19 @@ class RateRange:
     losses: list[float]
     smooth: list[float]
     configured: float
-    unstable: float
+    unstable: float | None
     suggestion: float
     ratio: float
 
     def figures(self) -> dict[str, Any]:
         """Return the attributes for a JSON file; a loss that is not finite is None."""
         return vars(self) | {"losses": [loss if math.isfinite(loss) else None for loss in self.losses]}
+
+    def describe(self) -> str:
+        """Return one line: where training becomes unstable, the configured rate, and the suggestion."""
+        until = f"the loss did not rise by {100 * (_RISEN - 1):.0f} % up to the last rate, {self.rates[-1]:.1e}"
+        start = until if self.unstable is None else f"unstable from {self.unstable:.1e} on"
+        return f"{start}; configured {self.configured:.1e}, suggestion {self.suggestion:.1e}"
 
 
 def learning_rate_range(
@@ -165,26 +172,27 @@ def smoothed(losses: np.ndarray, width: float) -> np.ndarray:
     return weights @ losses / weights.sum(1)
 
 
-def first_risen(smooth: np.ndarray) -> int:
-    """Return the first step after the smallest loss at which it is 10 % higher; the last one if there is none.
+def first_risen(smooth: np.ndarray) -> int | None:
+    """Return the first step after the smallest loss at which it is 10 % higher; None if there is none.
 
     Args:
         smooth: ``(n,)`` float.
     """
     least = int(smooth.argmin())
     risen = np.flatnonzero(smooth[least:] > _RISEN * smooth[least])
-    return least + int(risen[0]) if len(risen) else len(smooth) - 1
+    return least + int(risen[0]) if len(risen) else None
 
 
-def unstable_and_suggested(rates: list[float], smooth: np.ndarray) -> tuple[float, float]:
+def unstable_and_suggested(rates: list[float], smooth: np.ndarray) -> tuple[float | None, float]:
     """Return the rate from which training is unstable and the suggested one, as :class:`RateRange` has them.
 
     Args:
         rates: of all steps.
         smooth: ``(n,)`` smoothed losses; fewer than there are rates if the loss exploded.
     """
-    least, first = int(smooth.argmin()), first_risen(smooth)
-    unstable = rates[first]
-    if len(smooth) < len(rates) or smooth[first] > _RISEN * smooth[least]:
-        return unstable, unstable / _BELOW
-    return unstable, min(rates[least], unstable / _BELOW)  # useless weights can have a loss that is hardly higher
+    first = first_risen(smooth)
+    if first is None and len(smooth) < len(rates):
+        first = len(smooth) - 1
+    if first is None:  # useless weights can have a loss that is hardly higher
+        return None, min(rates[int(smooth.argmin())], rates[-1] / _BELOW)
+    return rates[first], rates[first] / _BELOW

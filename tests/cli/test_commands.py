@@ -275,6 +275,7 @@ def test_learning_rates_are_tried_and_drawn_without_a_run():
     found = json.loads(Path("rates/learning_rate.json").read_text())
     assert len(found["rates"]) == len(found["losses"]) <= 100 and found["configured"] == 3e-3
     assert f"suggestion {found['suggestion']:.1e}\n" in said
+    assert ("did not rise" in said) == (found["unstable"] is None)
     assert f"--set training.frame_learning_rate={found['suggestion'] / 3:.1e}" in said  # 1e-3 : 3e-3 in preset tiny
 
 
@@ -340,6 +341,7 @@ def test_every_command_says_what_it_will_do_and_how_long_and_where_before_it_beg
     (plan,) = re.findall(r"^plan: (.+)$", out + err, re.M)
     assert plan.endswith(f" {PLANS[command]}") or f" {PLANS[command]};" in plan
     assert re.search(r"about [\d.]+ (s|min|h|days)\b|seconds", plan)
+    assert not re.search(r"\b1 (held-out )?\w{2,}s\b", plan)
 
 
 def test_figures_may_go_to_standard_output_alone(checkpoint):

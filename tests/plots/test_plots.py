@@ -178,6 +178,12 @@ def test_a_range_test_is_drawn_over_its_rates_with_three_of_them_marked() -> Non
     assert axes.get_xscale() == "log" and (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "loss")
 
 
+def test_a_range_test_without_an_unstable_rate_marks_none_and_says_so() -> None:
+    axes = plots.plot_rates(rates_found(unstable=None)).axes[0]
+    assert [mark.get_xdata()[0] for mark in axes.lines[2:]] == [3e-3, 1e-3]
+    assert axes.get_title().endswith("the loss does not rise by 10 %")
+
+
 def test_a_range_test_that_ended_in_infinity_is_drawn_up_to_there() -> None:
     losses = [*rates_found()["losses"][:-1], None]
     each, smooth, *_ = plots.plot_rates(rates_found(losses=losses, smooth=losses[:-1])).axes[0].lines

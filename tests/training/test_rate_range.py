@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,13 @@ from sopedu.config import Config, preset, with_values
 from sopedu.data.clips import ToyBandClips
 from sopedu.errors import SopeduError
 from sopedu.training.loop import Trainer, train
-from sopedu.training.rate_range import first_risen, learning_rate_range, smoothed, unstable_and_suggested
+from sopedu.training.rate_range import (
+    RateRange,
+    first_risen,
+    learning_rate_range,
+    smoothed,
+    unstable_and_suggested,
+)
 from sopedu.training.run import Callback
 from sopedu.training.run_folder import find_rate
 from sopedu.training.setup import new_model
@@ -140,19 +147,27 @@ def test_smoothing_keeps_constants_and_bounds_and_is_symmetric(values, width):
 def test_the_unstable_step_is_the_first_after_the_minimum_above_it_by_a_tenth(values):
     smooth = np.array(values)
     least, found = int(smooth.argmin()), first_risen(smooth)
-    between = smooth[least:found]
-    assert found >= least and (between <= 1.1 * smooth[least]).all()
-    assert smooth[found] > 1.1 * smooth[least] or found == len(smooth) - 1
+    assert (smooth[least:found] <= 1.1 * smooth[least]).all()
+    assert found is None or (found > least and smooth[found] > 1.1 * smooth[least])
 
 
 @pytest.mark.parametrize(
     ("smooth", "expected"),
     [
         ([0.2, 0.13, 0.14, 0.15], (1e-2, 1e-3)),  # 0.15 is more than 10 % above 0.13
-        ([0.2, 0.13, 0.14, 0.14], (1e-2, 1e-4)),  # nothing is: not a tenth of the last rate, but that of the least loss
-        ([0.2, 0.16, 0.14, 0.13], (1e-2, 1e-3)),  # still falling: at most a tenth of the last
+        ([0.2, 0.13, 0.14, 0.14], (None, 1e-4)),  # nothing is: not a tenth of the last rate, but that of the least loss
+        ([0.2, 0.16, 0.14, 0.13], (None, 1e-3)),  # still falling: at most a tenth of the last
         ([0.2, 0.13, 0.14], (1e-3, 1e-4)),  # it exploded at the fourth
     ],
 )
 def test_the_suggestion_lies_in_the_valley_even_where_the_loss_hardly_rises(smooth, expected):
     assert unstable_and_suggested([1e-5, 1e-4, 1e-3, 1e-2], np.array(smooth)) == pytest.approx(expected)
+
+
+def test_a_loss_that_rises_nowhere_is_told_and_no_rate_is_called_unstable():
+    found = RateRange([1e-3, 1e-2], [0.2, 0.1], [0.2, 0.1], 3e-3, None, 1e-3, 1 / 3)
+    assert found.describe() == (
+        "the loss did not rise by 10 % up to the last rate, 1.0e-02; configured 3.0e-03, suggestion 1.0e-03"
+    )
+    assert replace(found, unstable=1e-2).describe().startswith("unstable from 1.0e-02 on; configured")
+    assert json.loads(json.dumps(found.figures()))["unstable"] is None
