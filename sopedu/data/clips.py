@@ -86,6 +86,7 @@ class ToyBandClips(ClipDataset):
         seed: chooses the solos.
         workers: number of processes that render; rendered solos are kept in a cache.
         watch: is told how much is rendered, and can end it; see :func:`sopedu.toyband.cache.rendered_set`.
+        progress: show a bar while solos are rendered.
 
     Raises:
         SopeduError: an unknown instrument.
@@ -93,7 +94,7 @@ class ToyBandClips(ClipDataset):
 
     def __init__(
         self, config: Config, split: str = "train", solos: int | None = None, seed: int = 0, workers: int = 1,
-        watch: Callable[[float], None] | None = None,
+        watch: Callable[[float], None] | None = None, progress: bool = True,
     ) -> None:  # fmt: skip
         names = config.toyband.instruments or INSTRUMENTS
         unknown = set(names) - set(BAND)
@@ -112,7 +113,7 @@ class ToyBandClips(ClipDataset):
             seed=seed,
             properties=config.toyband.properties,
         )
-        self.rendered = rendered_set(description, workers, watch=watch)
+        self.rendered = rendered_set(description, workers, progress, watch)
         super().__init__(config, tuple(names), self.rendered.labels)
 
     def __getitem__(self, key: SampleKey | int) -> Clip:

@@ -37,6 +37,7 @@ def held_out_clips(
     sounds: str | Path | None,
     root: str | Path | None,
     frame_rate: float | None,
+    progress: bool = True,
 ) -> tuple[ClipDataset, ClipDataset]:
     """Open the clips to evaluate on, and clips of the training set, from which baselines learn.
 
@@ -49,6 +50,7 @@ def held_out_clips(
         sounds: a folder of sounds to use with the toy band's drawings; None: its own.
         root: the folder in which the paths of an index begin; None: it is found.
         frame_rate: frames per second of the data of an index; None: found from some clips.
+        progress: show bars while solos are rendered.
 
     Raises:
         SopeduError: no such data, or sounds together with an index.
@@ -68,8 +70,8 @@ def held_out_clips(
         clips = SoundFolderClips(sounds, config, names, solos, seed)
         names = clips.class_names
     config = replace(config, toyband=replace(config.toyband, instruments=tuple(names), empty_scenes=0))
-    known = ToyBandClips(config, "train", _SOLOS_PER_CLASS * len(names), seed=900)
-    return clips or ToyBandClips(config, "validation", solos, seed=seed), known
+    known = ToyBandClips(config, "train", _SOLOS_PER_CLASS * len(names), seed=900, progress=progress)
+    return clips or ToyBandClips(config, "validation", solos, seed=seed, progress=progress), known
 
 
 def class_spectra(clips: ClipDataset) -> np.ndarray:

@@ -175,7 +175,9 @@ def _chunks(labels: np.ndarray) -> list[np.ndarray]:
     return [labels[i : i + _TOGETHER] for i in range(0, len(labels), _TOGETHER)]
 
 
-def choose_dictionaries(solos: ClipDataset) -> tuple[Dictionaries, Dictionaries, dict[str, float]]:
+def choose_dictionaries(
+    solos: ClipDataset, progress: bool = True
+) -> tuple[Dictionaries, Dictionaries, dict[str, float]]:
     """Learn the dictionaries of all classes, and choose among a few ways to apply them; both are kept in the cache.
 
     The choice is made on mixtures of solos that no dictionary was learnt from. Without two classes that can spare a
@@ -183,6 +185,7 @@ def choose_dictionaries(solos: ClipDataset) -> tuple[Dictionaries, Dictionaries,
 
     Args:
         solos: of the training split; the first 200 of a class, or four fifths if there are fewer, are learnt from.
+        progress: show bars.
 
     Returns:
         dictionaries at the STFT of the data set's configuration, with squared masks; the best ones; and the SDR in dB
@@ -196,13 +199,13 @@ def choose_dictionaries(solos: ClipDataset) -> tuple[Dictionaries, Dictionaries,
     sounds = [replace(own, n_fft=n_fft, hop_length=hop) for n_fft, hop in stfts]
     members = [_members(np.flatnonzero(solos.labels == label)) for label in range(len(solos.class_names))]
     key = [_origin(solos, members), own.sample_rate, own.samples, _ATOMS, _LEARNING, _OVERLAP, _COLUMNS]
-    learn = partial(_learn, solos, members)
+    learn = partial(_learn, solos, members, progress)
     spectra = {n_fft: _kept("spectra", [*key, n_fft], partial(learn, n_fft)) for n_fft, _ in stfts}
     ways = [Dictionaries(spectra[sound.n_fft], sound, power) for sound in sounds for power in _POWERS]
     if sum(len(spare) > 0 for _, spare in members) < 2:
         return ways[0], ways[0], {}
     chosen_by = [*key, own.counted_samples, _UPDATES, _PILOT, list(stfts), _POWERS]
-    scores = _kept("sdr", chosen_by, lambda: _pilot(solos, members, ways))
+    scores = _kept("sdr", chosen_by, lambda: _pilot(solos, members, ways, progress))
     names = [f"{way.sound.n_fft}/{way.sound.hop_length}, power {way.power}" for way in ways]
     figures = {name: round(score, 3) for name, score in zip(names, scores.tolist(), strict=True)}
     return ways[0], ways[int(scores.argmax())], figures
@@ -237,11 +240,12 @@ def _kept(name: str, key: Sequence[Any], make: Callable[[], torch.Tensor]) -> to
     return torch.from_numpy(kept(f"nmf-{name}-{checksum}", [name], lambda: {name: make().numpy()})[name])
 
 
-def _learn(solos: ClipDataset, members: _Members, n_fft: int) -> torch.Tensor:
+def _learn(solos: ClipDataset, members: _Members, progress: bool, n_fft: int) -> torch.Tensor:
     """Learn one dictionary per class ``(classes, F, K)``, from evenly spread windows."""
     sound = replace(solos.config.spectrogram, n_fft=n_fft, hop_length=n_fft // _OVERLAP)
     spectra = torch.zeros(len(members), sound.linear_bins, _ATOMS)
-    with tqdm(members, desc=f"learning dictionaries, n_fft {n_fft}", unit="class", leave=False) as bar:
+    words = {"desc": f"learning dictionaries, n_fft {n_fft}", "unit": "class", "leave": False}
+    with tqdm(members, **words, disable=not progress) as bar:
         for label, (places, _) in enumerate(bar):
             if not len(places):
                 continue
@@ -251,7 +255,7 @@ def _learn(solos: ClipDataset, members: _Members, n_fft: int) -> torch.Tensor:
     return spectra
 
 
-def _pilot(solos: ClipDataset, members: _Members, ways: Sequence[Dictionaries]) -> torch.Tensor:
+def _pilot(solos: ClipDataset, members: _Members, ways: Sequence[Dictionaries], progress: bool) -> torch.Tensor:
     """Mean SDR in dB of every way on mixtures of two classes."""
     generator, length = np.random.default_rng(0), solos.config.spectrogram.counted_samples
     able = [label for label, (_, spare) in enumerate(members) if len(spare)]
@@ -259,7 +263,7 @@ def _pilot(solos: ClipDataset, members: _Members, ways: Sequence[Dictionaries]) 
     labels = np.stack([combinations[i % len(combinations)] for i in range(_PILOT)])
     chosen = [int(generator.choice(members[label][1])) for label in labels.ravel()]
     sources = torch.stack([solos[place].waveform / 2 for place in chosen]).unflatten(0, labels.shape)
-    with tqdm(ways, desc="choosing among dictionaries", unit="way", leave=False) as bar:
+    with tqdm(ways, desc="choosing among dictionaries", unit="way", leave=False, disable=not progress) as bar:
         estimates = {str(i): way.separate(sources.sum(1), labels, length) for i, way in enumerate(bar)}
     found = bss_eval_rows(sources[..., :length], estimates)
     return torch.tensor([float(np.nanmean(score.sdr)) for score in found.values()])
@@ -325,13 +329,15 @@ def dictionary_rows(
     return rows, figures
 
 
-def solos_to_learn_from(known: ClipDataset) -> ClipDataset:
+def solos_to_learn_from(known: ClipDataset, progress: bool = True) -> ClipDataset:
     """Return the clips that dictionaries are learnt from.
 
     Args:
         known: clips of the training split; of the toy band, more are rendered, with small pictures that nobody sees.
+        progress: show a bar while they are.
     """
     if not isinstance(known, ToyBandClips):
         return known
     config = replace(known.config, frames=replace(known.config.frames, size=16, resize=16, count=1))
-    return ToyBandClips(config, "train", (_SOLOS + _SPARE) * len(known.class_names), seed=900, workers=usable_cores())
+    solos, how = (_SOLOS + _SPARE) * len(known.class_names), {"workers": usable_cores(), "progress": progress}
+    return ToyBandClips(config, "train", solos, seed=900, **how)

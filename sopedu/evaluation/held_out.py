@@ -78,6 +78,7 @@ def open_held_out(
     root: str | Path | None = None,
     frame_rate: float | None = None,
     listed: str | Path | None = None,
+    progress: bool = True,
 ) -> HeldOut:
     """Open data and mix held-out clips; the arguments are those of :func:`sopedu.evaluate`.
 
@@ -92,6 +93,7 @@ def open_held_out(
         root: as there.
         frame_rate: as there.
         listed: as there.
+        progress: show bars while solos are rendered.
 
     Raises:
         SopeduError: no such data, or too few solos or classes for such mixtures.
@@ -100,7 +102,8 @@ def open_held_out(
     pairs, sources = whole_number(PAIRS if pairs is None else pairs, "pairs", 1), whole_number(sources, "sources", 2)
     instruments = (instruments,) if isinstance(instruments, str) else instruments
     names = tuple(dict.fromkeys(instruments)) or tuple(checkpoint.class_names)
-    clips, known = held_out_clips(checkpoint.config, data, names, sources * pairs, seed, sounds, root, frame_rate)
+    solos, which = sources * pairs, (seed, sounds, root, frame_rate, progress)
+    clips, known = held_out_clips(checkpoint.config, data, names, solos, *which)
     listing = None if listed is None else read_pair_list(listed, indexed(clips), most)
     members = None if listing is None else listing.members
     return HeldOut(clips, known, held_out_pairs(clips, pairs, seed, sources, members=members), seed, listing)

@@ -135,7 +135,7 @@ def evaluate_listening(
         listed: a list of pairs of an index.
         dictionaries: also by supervised NMF at the model's STFT, which is told the classes of the pictures (row
             ``nmf_by_class``), see :mod:`sopedu.evaluation.dictionaries`.
-        progress: show a bar with the time left.
+        progress: show bars with the time left.
 
     Returns:
         figures by name, None where nothing can be measured, as without a class that is not shown:
@@ -155,12 +155,13 @@ def evaluate_listening(
     Notebook: 03_measuring_separation.
     """
     checkpoint = as_checkpoint(checkpoint)
-    held = open_held_out(checkpoint, data, pairs, seed, instruments, sounds, sources, root, frame_rate, listed)
+    which = (data, pairs, seed, instruments, sounds, sources, root, frame_rate, listed)
+    held = open_held_out(checkpoint, *which, progress)
     test, spectra = held.pairs, class_spectra(held.known)
     if not (test.sources.square().mean(-1) > _SILENT).any():
         raise SopeduError("a model can only listen to clips that sound, but all held-out clips are silent")
     away = _off_screen(held.clips, test, held.seed)
-    learnt = choose_dictionaries(solos_to_learn_from(held.known))[0] if dictionaries else None
+    learnt = choose_dictionaries(solos_to_learn_from(held.known, progress), progress)[0] if dictionaries else None
     found: list[_Measured] = []
     starts = range(0, len(test.mixture), _AT_ONCE)
     for start in tqdm(starts, "listening", unit="batch", disable=not progress):

@@ -176,13 +176,14 @@ def test_binary_masks_are_judged_as_they_are_applied(figures):
     assert found["mask_area"] == figures["mask_area"]  # of the mask before the threshold
 
 
-def test_a_trained_model_listens_and_so_do_dictionaries_but_not_to_what_nobody_told_them(monkeypatch):
+def test_a_trained_model_listens_and_so_do_dictionaries_but_not_to_what_nobody_told_them(monkeypatch, capsys):
     for name, value in {"_SOLOS": 8, "_ATOMS": 12, "_LEARNING": 30, "_UPDATES": 40, "_PILOT": 2}.items():
         monkeypatch.setattr(dictionaries, name, value)
     monkeypatch.setattr(dictionaries, "_OTHER_STFTS", ())
     monkeypatch.setattr(dictionaries, "usable_cores", lambda: 1)
     names = ("tuba", "xylophone", "flute")
     found = evaluate_listening("toyband-tiny", pairs=3, instruments=names, progress=False)
+    assert capsys.readouterr() == ("", "")  # nor while solos are rendered and dictionaries learnt
     static, told = (found["table"][row] for row in ("static_mask", "nmf_by_class"))
     assert told["own_alone"] > 0.5 > 0.2 > told["swapped"] and told["mask_area"] > static["mask_area"]
     assert told["silence"] == 0.25  # no spectrum explains silence, so each of both classes gets one half of it
