@@ -27,6 +27,9 @@ from sopedu.cli.ratings import SheetOption, write_page_for_raters
 from sopedu.errors import SopeduError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sopedu.evaluation import TestPairs
     from sopedu.model import Checkpoint
 
 _Say = Callable[[str], None]
@@ -91,6 +94,10 @@ def evaluate(
         str | None, typer.Option(help="Players of --duets: halves (the default), places (the loudest), or a detector.")
     ] = None,
     sheet: SheetOption = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Also write a page with all figures, pictures and sounds, PAGE.html.", callback=writable),
+    ] = None,
     device: DeviceOption = "auto",
     json_file: JsonOption = None,
 ) -> None:
@@ -113,11 +120,13 @@ def evaluate(
         raise SopeduError("--duets has no references: it goes with --regions, --data, --sheet, --seed and --json only")
     if sheet is not None and (vggss is not None or pairs == 0):
         raise SopeduError("--sheet plays separated mixtures or duets: leave out --vggss and --pairs 0")
+    if report is not None and (vggss is not None or duets is not None or pairs == 0):
+        raise SopeduError("--report shows separated mixtures: leave out --vggss, --duets and --pairs 0")
     if pairs == 0 and vggss is None and (not localization or of_pairs):
         raise SopeduError("--pairs 0 scores the sound map alone: add --localization and leave out what is about pairs")
     say, loaded = printer(json_file), load_checkpoint(checkpoint, device)
     say(f"model: {loaded.describe()}")
-    goals = [f"{path}" for path in (csv_file, json_file, save_pairs, sheet) if path is not None]
+    goals = [f"{path}" for path in (csv_file, json_file, save_pairs, sheet, report) if path is not None]
     goal = f"; figures go to {' and '.join(goals)}" if goals else ""
     if vggss is not None:
         say(f"plan: evaluate the map of {checkpoint} on the clips of {vggss} in {data}, about 1 s per clip{goal}")
@@ -134,11 +143,14 @@ def evaluate(
         scenes = scenes if localization else 0
         more = listening_plan(loaded, asked) if listening else ""
         say(f"plan: evaluate {checkpoint}: {_work(loaded, asked, scenes)}{more}{goal}")
-        figures = _evaluate_on_pairs(loaded, asked, by_class, csv_file, sheet, say) if pairs != 0 else {}
+        figures, *examples = _evaluate_on_pairs(loaded, asked, by_class, csv_file, sheet, say) if pairs != 0 else ({},)
         if scenes:
             figures = _evaluate_localization(loaded, scenes, seed, figures, say)
         if listening:
             figures["listening"] = show_listening(loaded, asked, say)
+        if report is not None:
+            _write_report(report, checkpoint, loaded, figures, *examples)
+            say(f"report: {report}")
     say(f"protocol: {figures['protocol']}")
     write_figures(json_file, figures)
 
@@ -182,7 +194,8 @@ def _evaluate_on_vggss(loaded: Checkpoint, vggss: Path, data: str, seed: int, sa
 
 def _evaluate_on_pairs(
     loaded: Checkpoint, asked: dict[str, Any], by_class: bool, csv_file: Path | None, sheet: Path | None, say: _Say
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], TestPairs, dict[str, Tensor]]:
+    """Return figures, mixtures and estimates."""
     from sopedu.demo import same_class_line, score_table
     from sopedu.evaluation import class_table, pairs_csv, trials_of_pairs
     from sopedu.evaluation.separation import evaluate_with_examples
@@ -204,7 +217,18 @@ def _evaluate_on_pairs(
         say(f"mixtures: {csv_file}")
     if sheet is not None:
         write_page_for_raters(sheet, loaded, trials_of_pairs(mixtures, rows), asked["seed"], say)
-    return figures
+    return figures, mixtures, rows
+
+
+def _write_report(path: Path, name: str, loaded: Checkpoint, figures: dict[str, Any], *examples: Any) -> None:
+    """Write the page of a report, with the learning curve if the checkpoint lies in the folder of its run."""
+    from sopedu.evaluation import write_report
+    from sopedu.model.checkpoints import checkpoint_folder
+    from sopedu.training.callbacks import read_history
+
+    history = checkpoint_folder(name).parent / "history.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_report(path, loaded, read_history(history) if history.is_file() else [], figures, *examples)
 
 
 def _evaluate_localization(

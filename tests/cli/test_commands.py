@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import json
 import re
@@ -34,7 +35,7 @@ OPTIONS = {
     "train": "preset data out set from heads-of resume validation-pairs keep tensorboard root frame-rate find-rate",
     "sweep": "out grid seeds preset data set from heads-of pairs evaluation-seeds processes budget resume json",
     "evaluate": "data pairs sources seed instruments sounds by-class same-class csv localization scenes "
-    "dictionaries vggss pair-list save-pairs root frame-rate duets regions sheet device json",
+    "listening dictionaries vggss pair-list save-pairs root frame-rate duets regions sheet report device json",
     "separate": "checkpoint out box detector pooling start end normalise keep-rate cells picture-stream sound-stream "
     "device json",
     "import-original": "out frame-net pooling visual-activation audio-activation mask-activation target classes",
@@ -117,6 +118,9 @@ MISTAKES = {
     "evaluate run/checkpoint --sheet page.txt": "page.txt: a page for listening is called NAME.html",
     "evaluate run/checkpoint --sheet full/file/page.html": "full/file",
     "evaluate run/checkpoint --localization --pairs 0 --sheet page.html": "leave out --vggss and --pairs 0",
+    "evaluate run/checkpoint --duets film.mp4 --report page.html": "leave out --vggss, --duets and --pairs 0",
+    "evaluate run/checkpoint --localization --pairs 0 --report page.html": "--report shows separated mixtures",
+    "evaluate run/checkpoint --report full/file/page.html": "full/file",
     "ratings film.mp4 --key nokey.json": "nokey.json: no such file",
     "ratings film.mp4 --key run/checkpoint/config.json": "is no key of a listening page",
     "separate no.mp4 --checkpoint run/checkpoint --out o": "no.mp4: no such file",
@@ -193,6 +197,20 @@ def test_an_evaluation_prints_and_writes_what_was_asked_for(checkpoint):
     assert f"players of one class: the model has {figures['same_class']['sdr']:.2f} dB SDR" in out
     lines = Path("new/pairs.csv").read_text().splitlines()
     assert lines[0].startswith("pair,classes,mixture,static_mask,model,") and len(lines) == 4
+
+
+def test_a_report_shows_what_was_measured_and_the_curve_of_its_run(checkpoint):
+    asked = (
+        "--no-dictionaries --pairs 2 --localization --scenes 2 --listening --report pages/report.html --json in.json"
+    )
+    status, out, _ = sopedu(f"evaluate {checkpoint} {asked}")
+    page, figures = Path("pages/report.html").read_text(), json.loads(Path("in.json").read_text())
+    assert status == 0 and "go to in.json and pages/report.html" in out and "\nreport: pages/report.html\n" in out
+    assert "Learning curve: the loss goes from" in page and "This training left no history" not in page
+    text = html.unescape(" ".join(page.split()))
+    for measured in (figures, figures["listening"]):
+        assert f"Protocol: {measured['protocol']}. Seed 0." in text
+    assert f"lies in the player’s box. Chance is {figures['localization']['peak_chance']:.0%}" in text
 
 
 def test_a_map_scored_alone_has_its_figures_at_the_top_and_where_they_are_beside_pairs(checkpoint):
