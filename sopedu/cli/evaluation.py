@@ -223,7 +223,7 @@ def _evaluate_on_pairs(
 def _write_report(path: Path, name: str, loaded: Checkpoint, figures: dict[str, Any], *examples: Any) -> None:
     """Write the page of a report, with the learning curve if the checkpoint lies in the folder of its run."""
     from sopedu.evaluation import write_report
-    from sopedu.model.checkpoints import checkpoint_folder
+    from sopedu.shipped import checkpoint_folder
     from sopedu.training.callbacks import read_history
 
     history = checkpoint_folder(name).parent / "history.jsonl"
