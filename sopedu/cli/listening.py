@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sopedu.model import Checkpoint
 
-_ASKED = ("data", "pairs", "seed", "instruments", "sounds", "sources", "root", "frame_rate", "listed", "dictionaries")
+_NOT_HERE = ("same_class", "save_pairs")  # arguments of an evaluation that mean nothing here
 
 
 def listening_plan(loaded: Checkpoint, asked: dict[str, Any]) -> str:
@@ -39,6 +39,6 @@ def show_listening(loaded: Checkpoint, asked: dict[str, Any], say: Callable[[str
     """
     from sopedu.evaluation import evaluate_listening, listening_text
 
-    figures = evaluate_listening(loaded, **{name: asked[name] for name in _ASKED})
+    figures = evaluate_listening(loaded, **{name: value for name, value in asked.items() if name not in _NOT_HERE})
     say(f"\n{listening_text(figures)}\nprotocol: {figures['protocol']}")
     return figures

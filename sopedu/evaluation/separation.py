@@ -76,50 +76,38 @@ def evaluate(
         SopeduError: no such checkpoint or data, nothing sounds, or too few solos or classes for such mixtures.
     """
     return evaluate_with_examples(
-        checkpoint, data, pairs, seed, instruments, sounds, sources, same_class, dictionaries, root, frame_rate, listed,
-        save_pairs,
+        checkpoint, data, same_class=same_class, dictionaries=dictionaries, save_pairs=save_pairs, pairs=pairs,
+        seed=seed, instruments=instruments, sounds=sounds, sources=sources, root=root, frame_rate=frame_rate,
+        listed=listed,
     )[0]  # fmt: skip
 
 
 def evaluate_with_examples(
     checkpoint: Checkpoint | str | Path,
     data: str = "toyband",
-    pairs: int | None = None,
-    seed: int = 0,
-    instruments: tuple[str, ...] = (),
-    sounds: str | Path | None = None,
-    sources: int = 2,
+    *,
     same_class: bool = False,
     dictionaries: bool = True,
-    root: str | Path | None = None,
-    frame_rate: float | None = None,
-    listed: str | Path | None = None,
     save_pairs: str | Path | None = None,
+    **mixtures: Any,
 ) -> tuple[dict[str, Any], TestPairs, dict[str, torch.Tensor]]:
     """Evaluate like :func:`evaluate`; also return pairs and estimates, to look at and listen to.
 
     Args:
         checkpoint: as for :func:`evaluate`.
         data: as there.
-        pairs: as there.
-        seed: as there.
-        instruments: as there.
-        sounds: as there.
-        sources: as there.
         same_class: as there.
         dictionaries: as there.
-        root: as there.
-        frame_rate: as there.
-        listed: as there.
         save_pairs: as there.
+        **mixtures: all other arguments of :func:`evaluate`, by their names.
 
     Returns:
         figures, pairs, and estimates by row.
     """
     checkpoint = as_checkpoint(checkpoint)
-    if same_class and sounds is not None:
+    if same_class and mixtures.get("sounds") is not None:
         raise SopeduError("mixtures of one class need different players: recordings in a folder do not name theirs")
-    held = open_held_out(checkpoint, data, pairs, seed, instruments, sounds, sources, root, frame_rate, listed)
+    held = open_held_out(checkpoint, data, **mixtures)
     clips, known, test, sound = held.clips, held.known, held.pairs, checkpoint.config.spectrogram
     if save_pairs is not None:
         save_pair_list(save_pairs, indexed(clips), test.members)
