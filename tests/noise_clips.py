@@ -8,11 +8,18 @@ import torch
 from sopedu.config import preset, with_values
 from sopedu.data.batches import Clip
 from sopedu.data.clips import ClipDataset
+from sopedu.model.sound_of_pixels import SoundOfPixels
 
 BAND = ("tuba", "xylophone", "violin")
 VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
 spectrogram.samples=8191 toyband.instruments=tuba,xylophone,violin"""
 CONFIG = with_values(preset("tiny"), VALUES.split())
+
+
+def untrained() -> SoundOfPixels:
+    """A small model with the same random weights each time."""
+    torch.manual_seed(0)
+    return SoundOfPixels(CONFIG).eval()
 
 
 class Noise(ClipDataset):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from noise_clips import BAND, CONFIG, Noise
+from noise_clips import BAND, CONFIG, Noise, untrained
 from PIL import Image
 
 from sopedu.audio.soundfiles import save_waveform
@@ -15,13 +15,11 @@ from sopedu.evaluation.baselines import class_spectra, static_masks
 from sopedu.evaluation.pairs import held_out_pairs
 from sopedu.evaluation.separation import evaluate
 from sopedu.model.checkpoints import Checkpoint
-from sopedu.model.sound_of_pixels import SoundOfPixels
 
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    torch.manual_seed(0)
-    return Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
+    return Checkpoint(untrained(), BAND)
 
 
 def test_the_static_mask_is_the_wiener_filter_of_the_class_means():

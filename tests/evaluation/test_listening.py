@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command import sopedu
-from noise_clips import BAND, CONFIG
+from noise_clips import BAND, CONFIG, untrained
 from torch import nn
 
 from sopedu.audio.metrics import FLOOR
@@ -38,11 +38,6 @@ def few_solos(own_cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baselines, "_SOLOS_PER_CLASS", 2)
         yield
-
-
-def untrained() -> SoundOfPixels:
-    torch.manual_seed(0)
-    return SoundOfPixels(CONFIG).eval()
 
 
 def judged(model: SoundOfPixels, **how) -> dict:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from noise_clips import BAND, CONFIG, untrained
 
 from sopedu.cli import commands as cli
-from sopedu.config import preset, with_values
 from sopedu.errors import SopeduError
 from sopedu.evaluation import localization as localization_metrics
 from sopedu.evaluation.localization import evaluate_localization, localization_table
@@ -30,21 +30,15 @@ from sopedu.localization.maps import peak
 from sopedu.localization.pixel_sounds import MAP_KINDS, PixelSounds
 from sopedu.localization.places import WHOLE, cell_weights, inside, map_on_picture
 from sopedu.model.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.toyband import scene, solo
 
-BAND = ("tuba", "xylophone", "violin")
-VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
-spectrogram.samples=8191"""
-CONFIG = with_values(preset("tiny"), VALUES.split())
 TOYBAND = Path(__file__).parents[2] / "data_samples" / "checkpoints" / "toyband"
 LEFT_TOP = (0.0, 0.0, 0.25, 0.5)  # two columns and four rows of 8 × 8 cells
 
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    torch.manual_seed(0)
-    return Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
+    return Checkpoint(untrained(), BAND)
 
 
 @pytest.fixture(scope="module")

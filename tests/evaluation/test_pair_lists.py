@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from command import sopedu
+from noise_clips import BAND, CONFIG, untrained
 
-from sopedu.config import preset, with_values
 from sopedu.data.clips import ClipDataset
 from sopedu.data.index_clips import IndexClips
 from sopedu.errors import SopeduError
@@ -21,13 +20,7 @@ from sopedu.evaluation import baselines
 from sopedu.evaluation.pair_lists import draw_members, read_pair_list, save_pair_list
 from sopedu.evaluation.separation import evaluate
 from sopedu.model.checkpoints import Checkpoint, save_checkpoint
-from sopedu.model.sound_of_pixels import SoundOfPixels
 from sopedu.toyband.export import render_dataset
-
-BAND = ("tuba", "xylophone", "violin")
-VALUES = """model.frame_weights=none model.audio_channels=4,4,4 model.frame_width=4 model.components=4
-spectrogram.samples=8191 toyband.instruments=tuba,xylophone,violin"""
-CONFIG = with_values(preset("tiny"), VALUES.split())
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +36,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    return save_checkpoint(tmp_path_factory.mktemp("model") / "m", Checkpoint(SoundOfPixels(CONFIG).eval(), BAND))
+    return save_checkpoint(tmp_path_factory.mktemp("model") / "m", Checkpoint(untrained(), BAND))
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +87,7 @@ def test_held_out_clips_are_those_of_the_named_index_and_baselines_learn_from_th
         return clips
 
     monkeypatch.setattr(baselines, "open_clips", spied)
-    model = Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
+    model = Checkpoint(untrained(), BAND)
     for name in ("train.csv", "val.csv", "test.csv"):
         evaluate(model, str(data / name), pairs=1, dictionaries=False)
     held = ["val.csv", "val.csv", "test.csv"]
@@ -103,7 +95,7 @@ def test_held_out_clips_are_those_of_the_named_index_and_baselines_learn_from_th
 
 
 def test_baselines_that_learn_from_the_clips_they_separate_are_told(data, tmp_path):
-    model = Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
+    model = Checkpoint(untrained(), BAND)
     assert evaluate(model, str(data / "test.csv"), pairs=1, dictionaries=False)["notes"] == []
     (tmp_path / "all.csv").write_text((data / "test.csv").read_text())
     (note,) = evaluate(model, str(tmp_path / "all.csv"), pairs=1, dictionaries=False, root=data)["notes"]

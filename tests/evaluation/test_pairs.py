@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from noise_clips import BAND, CONFIG, Noise
+from noise_clips import BAND, CONFIG, Noise, untrained
 
 from sopedu.audio.masks import ideal_ratio_mask
 from sopedu.audio.metrics import FLOOR, bss_eval
@@ -33,8 +33,7 @@ def few_solos(own_cache):
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    torch.manual_seed(0)
-    return Checkpoint(SoundOfPixels(CONFIG).eval(), BAND)
+    return Checkpoint(untrained(), BAND)
 
 
 @pytest.fixture(scope="module")
