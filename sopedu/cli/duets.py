@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sopedu.cli.options import counted
 from sopedu.cli.ratings import write_page_for_raters
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def duets_plan(loaded: Checkpoint, place: Path, root: Path | None, frame_rate: f
 
     films = open_duets(place, loaded.config, root, frame_rate)
     seconds = total_seconds(films)
-    return f"{len(films)} films of {place}, {seconds:.0f} s, about {spoken(duets_seconds(loaded, seconds))}"
+    return f"{counted(len(films), 'film')} of {place}, {seconds:.0f} s, about {spoken(duets_seconds(loaded, seconds))}"
 
 
 def evaluate_on_duets(

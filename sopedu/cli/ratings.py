@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sopedu.cli.options import JsonOption, goal_of, printer, writable, write_figures
+from sopedu.cli.options import JsonOption, counted, goal_of, printer, writable, write_figures
 
 if TYPE_CHECKING:
     from sopedu.evaluation import Trial
@@ -45,7 +45,7 @@ def write_page_for_raters(
     from sopedu.evaluation import write_sheet
 
     key = write_sheet(path, trials, loaded.config.spectrogram, loaded.describe(), seed)
-    say(f"page for listening: {path}, {len(trials)} trials; its key, not for raters: {key}")
+    say(f"page for listening: {path}, {counted(len(trials), 'trial')}; its key, not for raters: {key}")
     say(f"next: let people rate it, then sopedu ratings ANSWERS.csv --key {key}")
 
 
@@ -62,8 +62,7 @@ def ratings(
     """
     from sopedu.evaluation import evaluate_ratings, ratings_table
 
-    say = printer(json_file)
-    count = "1 file" if len(answers) == 1 else f"{len(answers)} files"
+    say, count = printer(json_file), counted(len(answers), "file")
     say(f"plan: join {count} of answers with {key}, a few seconds{goal_of(json_file)}")
     figures: dict[str, Any] = evaluate_ratings(answers, key)
     say(ratings_table(figures))

@@ -227,7 +227,7 @@ def test_a_map_scored_alone_has_its_figures_at_the_top_and_where_they_are_beside
 def test_duets_are_judged_without_references_beside_ways_to_cheat(checkpoint):
     status, out, _ = sopedu(f"evaluate {checkpoint} --duets film.mp4 --json duets.json")
     figures = json.loads(Path("duets.json").read_text())
-    assert status == 0 and "on 1 films of film.mp4, 3 s, about" in out and "* reveals this way to cheat" in out
+    assert status == 0 and "on 1 film of film.mp4, 3 s, about" in out and "* reveals this way to cheat" in out
     assert figures["films"] == 1 and figures["table"]["mixture"]["rest"] == 0 and figures["per_film"][0]["rest"] < 0
     assert figures["table"]["model"]["absent"] is None and "note: no absent instrument for 1 of 1 films" in out
 
@@ -249,7 +249,7 @@ def test_a_page_for_listening_is_written_and_its_answers_are_evaluated(checkpoin
     assert status == 0 and {name: row["mean"] for name, row in figures["table"].items()} == score
     assert "plan: join 1 file of answers with new/page.key.json" in out and "model minus mixture (anchor): 30.0" in out
     status, out, _ = sopedu(f"evaluate {checkpoint} --duets film.mp4 --sheet duets.html")
-    assert status == 0 and "page for listening: duets.html, 1 trials" in out
+    assert status == 0 and "page for listening: duets.html, 1 trial;" in out
     assert "reference" not in json.loads(Path("duets.key.json").read_text())["conditions"]
 
 
