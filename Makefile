@@ -5,7 +5,7 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test docs gpu-check lab checkpoint toyband warm-start detector sampled recorded-runs \
+.PHONY: help .venv demo test browser-test docs gpu-check lab checkpoint toyband warm-start detector sampled varied-solos recorded-runs \
 	pixel-ablation step-measures atlas pictures frames lint format clean
 
 help: ## Print this list
@@ -65,8 +65,12 @@ warm-start: .venv ## Train the warm start anew into runs/warm_start.safetensors 
 detector: .venv ## Train the toy band's detector anew into runs/detector (about 7 minutes on one core)
 	$(BIN)/python -m tools.detector_training --out runs/detector
 
-sampled: .venv ## Play melodies on sampled instruments (SOUNDFONT=FILE.sf2 OUT=FOLDER; OPTIONS=--training to train on)
-	$(BIN)/python -m tools.sampled_instruments --soundfont "$(SOUNDFONT)" --out "$(OUT)" $(OPTIONS)
+sampled: .venv ## Play held-out melodies on sampled instruments (SOUNDFONT=FILE.sf2 OUT=FOLDER)
+	$(BIN)/python -m tools.sampled_instruments --soundfont "$(SOUNDFONT)" --out "$(OUT)"
+
+varied-solos: .venv ## Play varied melodies to train on (SOUNDFONTS="ONE.sf2 TWO.sf3" NOTES=node_modules OUT=FOLDER)
+	$(BIN)/python -m tools.varied_solos $(foreach file,$(SOUNDFONTS),--soundfont "$(file)") \
+		$(if $(NOTES),--notes "$(NOTES)") --out "$(OUT)"
 
 recorded-runs: .venv ## Train the healthy and the broken runs that notebook 09 shows (about four minutes on one core)
 	$(BIN)/python -m tools.record_broken_runs

@@ -1,4 +1,4 @@
-"""Play the toy band's melodies on sampled instruments: held-out ones to evaluate on, or varied ones to train on.
+"""Play the toy band's held-out melodies on sampled instruments, to evaluate on. Those to train on: `varied_solos.py`.
 
 A SoundFont holds recordings of single notes of real instruments; a General MIDI program chooses one. `tinysoundfont`
 plays it without a sound device. Install it by ``pip install --no-deps tinysoundfont``: it needs PyAudio only for
@@ -8,14 +8,13 @@ licence. Notebook: 13_train_full.ipynb.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from scipy.signal import butter, resample_poly, sosfiltfilt
+from scipy.signal import butter, sosfiltfilt
 from tqdm.auto import tqdm
 
 from sopedu.audio import save_waveform
@@ -24,26 +23,17 @@ from sopedu.errors import SopeduError, real_number, whole_number
 from sopedu.files import require_file
 from sopedu.folders import folder_written_aside, require_new_folder
 from sopedu.toyband import BAND, INSTRUMENTS, Note
-from sopedu.toyband.acoustics import recorded
 from sopedu.toyband.melody import compose
 from sopedu.toyband.splits import draw_identity, generator_for
 from sopedu.toyband.synthesis import normalized
 
 SAMPLE_RATE = 44100
-_TRAINING_RATE = 11025
-#: General MIDI programs of a class in training, where there are several; one that stands twice is drawn twice as often.
-_RELATED = {
-    "accordion": (21, 21, 23, 20),
-    "acoustic_guitar": (24, 25),
-    "flute": (73, 73, 72),
-    "saxophone": (65, 66, 64, 67),
-    "trumpet": (56, 56, 59),
-    "xylophone": (13, 12),
-}
 #: Time in seconds, MIDI key, and velocity 1 to 127; velocity 0 releases the key.
 Event = tuple[float, int, int]
 #: Plays events on a program for a duration in seconds: ``(L,)`` float at 44 100 Hz.
 Synthesizer = Callable[[int, Sequence[Event], float], np.ndarray]
+#: What can be played: synthesizers of a class, each with a program; to draw from.
+Source = Mapping[str, Sequence[tuple[Synthesizer, int]]]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -55,18 +45,13 @@ def main(
     solos: Annotated[int, typer.Option(help="How many, of the eleven instruments in turn.", min=1)] = 132,
     seconds: Annotated[float, typer.Option(help="Length of a solo.", min=1.0, max=600.0)] = 6.0,
     seed: Annotated[int, typer.Option(help="Which melodies.", min=0)] = 0,
-    training: Annotated[
-        bool, typer.Option("--training", help="Varied sounds of the training split, for --data toyband+OUT.")
-    ] = False,
 ) -> None:
-    """Play melodies on sampled instruments, for sopedu evaluate --sounds or for training. Takes seconds to minutes."""
+    """Play held-out melodies on sampled instruments, for sopedu evaluate --sounds. Takes seconds to minutes."""
     require_file(soundfont)
     require_new_folder(out)
     typer.echo(f"plan: play {solos} solos of {seconds:g} s by {soundfont}, seconds to minutes; they go to {out}")
-    render = render_varied if training else render_sampled
-    render(out, soundfont_synthesizer(soundfont), solos, seconds, seed)
-    following = f"train --data toyband+{out}" if training else f"evaluate CHECKPOINT --sounds {out}"
-    typer.echo(f"{out}\nnext: sopedu {following}")
+    render_sampled(out, soundfont_synthesizer(soundfont), solos, seconds, seed)
+    typer.echo(f"{out}\nnext: sopedu evaluate CHECKPOINT --sounds {out}")
 
 
 def render_sampled(
@@ -108,67 +93,10 @@ def render_sampled(
             # Notes that begin before the clip are played from their beginning; the clip is cut out afterwards.
             early = max(0.0, -events[0][0])
             events = [(time + early, key, velocity) for time, key, velocity in events]
-            sound = _played(synthesizer, name, _program(name), events, early, seconds)
+            sound = played(synthesizer, name, _program(name), events, early, seconds)
             path = folder / name / f"validation{seed}-{number:06d}.wav"
             path.parent.mkdir(exist_ok=True)
             save_waveform(path, normalized(sound, generator.uniform(0.08, 0.12)), SAMPLE_RATE)
-    return Path(out)
-
-
-def render_varied(
-    out: str | Path,
-    synthesizer: Synthesizer,
-    solos: int = 3300,
-    seconds: float = 6.0,
-    seed: int = 0,
-    instruments: Sequence[str] = INSTRUMENTS,
-    progress: bool = True,
-) -> Path:
-    """Write varied solos of the training split as ``OUT/<class>/<id>.wav``, for ``sopedu train --data toyband+OUT``.
-
-    Each is up to 50 cents off, softer or louder, in a room and before a microphone of its own, with some noise
-    (:func:`sopedu.toyband.acoustics.recorded`); of some instruments there are several kinds, such as four saxophones.
-
-    Args:
-        out: a new folder; it appears when all is written.
-        synthesizer: plays the notes, see :func:`soundfont_synthesizer`.
-        solos: how many.
-        seconds: length of each.
-        seed: which melodies.
-        instruments: names of the toy band's instruments, played in turn.
-        progress: show a bar with the time left.
-
-    Returns:
-        The folder.
-
-    Raises:
-        SopeduError: the folder holds something already, or the synthesizer plays nothing for an instrument.
-    """
-    solos, seed = whole_number(solos, "solos", 1), whole_number(seed, "seed", 0)
-    seconds, properties = real_number(seconds, "seconds", 0.1), ("bodies", "room", "microphone", "background")
-    with folder_written_aside(out) as folder:
-        for number in tqdm(range(solos), desc="rendering", unit="solo", disable=not progress):
-            name = instruments[number % len(instruments)]
-            generator = generator_for("sampled", "train", seed, number)
-            ratio = 2 ** (generator.uniform(-0.5, 0.5) / 12)  # played at another rate, it is as many cents off
-            melody = draw_identity(generator, "train")
-            events = midi_events(compose(name, melody, seconds * ratio, bool(generator.random() < 0.7)))
-            early, softer = max(0.0, -events[0][0]), generator.uniform(0.35, 1.0)
-            events = [
-                (time + early, key, velocity and max(1, round(velocity * softer))) for time, key, velocity in events
-            ]
-            programs = _RELATED.get(name) or (_program(name),)
-            program = int(programs[generator.integers(len(programs))])
-            # A little longer, because the rate is rounded to a fraction.
-            sound = _played(synthesizer, name, program, events, early, seconds * ratio * 1.001 + 0.01)
-            rate = Fraction(_TRAINING_RATE / SAMPLE_RATE / ratio).limit_denominator(400)
-            sound = resample_poly(sound, rate.numerator, rate.denominator)[: round(seconds * _TRAINING_RATE)]
-            body, place = (generator_for(key, "train", seed, number) for key in ("b", "p"))
-            sound = recorded(sound, _TRAINING_RATE, properties, body, place, generator)
-            path = folder / name / f"train{seed}-{number:06d}.wav"
-            path.parent.mkdir(exist_ok=True)
-            level = 0.1 * 10 ** (generator.uniform(-6.0, 2.0) / 20)
-            save_waveform(path, normalized(sound, level), _TRAINING_RATE)
     return Path(out)
 
 
@@ -179,7 +107,7 @@ def _program(name: str) -> int:
     return program
 
 
-def _played(
+def played(
     synthesizer: Synthesizer, name: str, program: int, events: Sequence[Event], early: float, seconds: float
 ) -> np.ndarray:
     """Play events and cut ``seconds`` out, beginning ``early`` seconds after the first; without an offset."""

@@ -106,8 +106,8 @@ def play_recordings(clips: ToyBandClips, folder: str | Path, share: float = 0.5,
     for label, name in enumerate(clips.class_names):
         rows, paths = np.flatnonzero(chosen & (labels == label)), files.get(name, [])
         each = math.ceil(len(rows) / max(1, len(paths)))
-        for turn, path in enumerate(paths):
-            taken = rows[turn * each : (turn + 1) * each]
+        for turn, place in enumerate(generator.permutation(len(paths))):  # there may be more files than solos
+            taken, path = rows[turn * each : (turn + 1) * each], paths[place]
             if not len(taken):
                 break
             waveform = load_waveform(path, rate, seconds=_LONGEST)

@@ -60,7 +60,13 @@ def _other_phrasing(
     return style, (lowest, highest) if lowest >= _LOWEST and highest <= _HIGHEST else pitch_range
 
 
-def compose(instrument: str, identity: int, seconds: float, phrasing: bool = False) -> list[Note]:
+def compose(
+    instrument: str,
+    identity: int,
+    seconds: float,
+    phrasing: bool = False,
+    pitch_range: tuple[int, int] | None = None,
+) -> list[Note]:
     """Compose a random melody in the playing style of an instrument: its notes in order of their start.
 
     The clip begins in the middle of the music, so the first notes may start before 0. A longer clip of the
@@ -71,6 +77,7 @@ def compose(instrument: str, identity: int, seconds: float, phrasing: bool = Fal
         identity: which melody.
         seconds: length of the clip.
         phrasing: some melodies are slower, faster or plainer than usual, or an octave higher or lower.
+        pitch_range: lowest and highest MIDI pitch, of at least an octave; default: the instrument's own.
 
     Returns:
         The notes that sound within the clip, in order of their start.
@@ -79,10 +86,10 @@ def compose(instrument: str, identity: int, seconds: float, phrasing: bool = Fal
         ValueError: if the instrument is unknown.
     """
     played, generator = instrument_named(instrument), generator_for("melody", instrument, identity)
-    style, pitch_range = played.style, played.pitch_range
+    style, usual = played.style, played.pitch_range
     if phrasing:
-        style, pitch_range = _other_phrasing(style, pitch_range, generator_for("phrasing", instrument, identity))
-    scale = _scale_pitches(pitch_range, generator)
+        style, usual = _other_phrasing(style, usual, generator_for("phrasing", instrument, identity))
+    scale = _scale_pitches(pitch_range or usual, generator)
     tempo, time = generator.uniform(0.85, 1.15), -generator.uniform(0.1, 1.0)
     root, loudness = int(generator.integers(len(scale))), generator.uniform(0.4, 0.9)
     notes: list[Note] = []

@@ -188,6 +188,14 @@ def test_a_share_of_the_solos_sounds_like_the_recordings_and_looks_as_before(fol
         assert {round(strongest(sound), -2) for sound in new.waveforms[mine]} == hertz
         level = np.sqrt(np.mean((new.waveforms[mine] / 32767.0) ** 2, 1))
         assert (level >= 0.1 * 10**-0.3 - 1e-3).all() and (level <= 0.1 * 10**0.1 + 1e-3).all()
+    write(folder, {f"tuba/{hertz}.wav": tone(hertz) for hertz in range(210, 610, 10)})  # more recordings than solos
+    many = ToyBandClips(config)
+    play_recordings(many, folder, share=1.0)
+    heard = [round(strongest(sound), -1) for sound, name in zip(many.rendered.waveforms, labels, strict=True)
+             if name == "tuba"]  # fmt: skip
+    assert len(set(heard)) == 20 and min(heard) < 300 and max(heard) > 500  # one each, from all over the folder
+    for path in (folder / "tuba").glob("*.wav"):
+        path.unlink()
     again = open_clips(f"toyband+{folder}", config)
     assert np.array_equal(again.rendered.waveforms, new.waveforms)
     held_out = open_clips(f"toyband+{folder}", config, "validation", 6)

@@ -70,43 +70,6 @@ def test_held_out_melodies_are_written_in_time_at_the_level_of_the_toy_band_with
     assert clips.class_names == INSTRUMENTS and not clips.notes
 
 
-def pluck(program: int, events: list, seconds: float) -> np.ndarray:
-    """A stand-in for a synthesizer: sine tones at the keys' pitches, one after the other."""
-    time = np.arange(round(seconds * sampled.SAMPLE_RATE)) / sampled.SAMPLE_RATE
-    sound = np.zeros(len(time))
-    for start, key, velocity in events:
-        if velocity:
-            after = time - start
-            sound += (
-                (after > 0) * velocity * np.sin(880 * np.pi * 2 ** ((key - 69) / 12) * after) * np.exp(-5 * abs(after))
-            )
-    return sound
-
-
-def test_varied_solos_are_of_the_training_split_off_pitch_by_up_to_50_cents_and_of_related_programs(
-    tmp_path, monkeypatch
-):
-    asked = []
-
-    def spy(program: int, events: list, seconds: float) -> np.ndarray:
-        asked.append(program)
-        return pluck(program, events, seconds)
-
-    # One note of 440 Hz, and no room, so that the pitch of each file can be read from its spectrum.
-    monkeypatch.setattr(sampled, "compose", lambda *_: [Note(0.0, 1.0, 69, 1.0)])
-    monkeypatch.setattr(sampled, "recorded", lambda sound, *_: sound)
-    names = ("saxophone", "violin")
-    out = sampled.render_varied(tmp_path / "out", spy, solos=24, seconds=1.0, instruments=names, progress=False)
-    assert (set(asked[0::2]), set(asked[1::2])) == ({64, 65, 66, 67}, {40})
-    cents = []
-    for path in sorted(out.rglob("train0-*.wav")):
-        waveform = load_waveform(path, 11025)
-        assert len(waveform) == 11025 and 0.02 < np.sqrt(np.mean(waveform**2)) < 0.13
-        highest = np.abs(np.fft.rfft(waveform, 1 << 18)).argmax()
-        cents.append(1200 * np.log2(highest * 11025 / (1 << 18) / 440))
-    assert len(cents) == 24 and np.abs(cents).max() < 51 and np.ptp(cents) > 50
-
-
 def test_a_soundfont_that_plays_nothing_leaves_no_folder(tmp_path):
     with pytest.raises(SopeduError, match=r"plays nothing for accordion \(program 21\)"):
         sampled.render_sampled(tmp_path / "out", lambda *_: np.full(300_000, 0.5) * 0, solos=1, progress=False)

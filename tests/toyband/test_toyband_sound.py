@@ -94,6 +94,15 @@ def test_melody_is_ordered_in_range_and_covers_the_clip(instrument):
         assert all(note.start < 1.5 and note.start + note.duration > 0 for note in notes)
 
 
+@pytest.mark.parametrize("phrasing", [False, True])
+def test_a_melody_can_be_sent_into_another_register(phrasing):
+    for instrument in INSTRUMENTS:
+        pitches = [
+            note.pitch for k in range(12) for note in compose(instrument, k, 3.0, phrasing, pitch_range=(86, 99))
+        ]
+        assert 86 <= min(pitches) <= 91 and 94 <= max(pitches) <= 99
+
+
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_longer_melody_begins_like_the_shorter_one(instrument):
     short, long = compose(instrument, 3, 1.5), compose(instrument, 3, 6.0)
