@@ -5,8 +5,8 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test browser-test docs gpu-check lab checkpoint toyband warm-start detector sampled varied-solos recorded-runs \
-	pixel-ablation step-measures atlas pictures frames lint format clean
+.PHONY: help .venv demo test browser-test docs gpu-check lab checkpoint toyband warm-start detector sampled varied-solos \
+	recorded-runs pixel-ablation step-measures atlas pictures frames lint format clean
 
 help: ## Print this list
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
