@@ -7,7 +7,6 @@ it, twice if need be. A clip is written into a folder of its own and then moved 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import secrets
 import shutil
@@ -27,7 +26,7 @@ from sopedu.files import move_into_place, writing
 from sopedu.video.clock import Clock, clock_of
 from sopedu.video.decoding import sound_end
 from sopedu.video.probing import VideoInfo, probe
-from sopedu.video.reading import frames_at, iterate_sound
+from sopedu.video.reading import iterate_sound, jpegs_at
 from sopedu.video.resizing import size_in_proportion
 from sopedu.video.time_limit import OutOfTime, TimeLimit, limited
 
@@ -140,7 +139,7 @@ def _prepared(job: ClipJob, work: Path, limit: TimeLimit) -> Row:
     count = max(1, ceil(seconds * form.frame_rate - _ROUNDING))
     marks = hashlib.sha256()
     with closing(_pictures(job, info, begin, count, skipped)) as pictures:
-        held = _write_frames(pictures, work / "frames", form.quality, marks)
+        held = _write_frames(pictures, work / "frames", marks)
     sound = work / "sound.wav"
     with closing(_sound(job, begin, seconds, skipped)) as blocks:
         save_waveform_blocks(sound, blocks, form.sample_rate)
@@ -201,12 +200,12 @@ def _span(job: ClipJob, info: VideoInfo, clock: Clock) -> tuple[float, float, st
     return begin, end - begin, note
 
 
-def _pictures(job: ClipJob, info: VideoInfo, begin: float, count: int, skipped: list[float]) -> Iterator[np.ndarray]:
+def _pictures(job: ClipJob, info: VideoInfo, begin: float, count: int, skipped: list[float]) -> Iterator[bytes]:
     height, width = float(info.height), float(info.width * info.pixel_aspect)
     size = size_in_proportion(height, width, min(job.form.short_side, round(min(height, width))), _LONGEST_SHAPE)
     times = begin + np.arange(count) / job.form.frame_rate
     with _readable():
-        yield from frames_at(info.path, times, size, info.picture_stream, skipped, quick=True)
+        yield from jpegs_at(info.path, times, size, job.form.quality, info.picture_stream, skipped)
 
 
 def _sound(job: ClipJob, begin: float, seconds: float, skipped: list[float]) -> Iterator[np.ndarray]:
@@ -222,21 +221,16 @@ def _sound(job: ClipJob, begin: float, seconds: float, skipped: list[float]) -> 
         yield np.zeros(left, np.float32)
 
 
-def _write_frames(pictures: Iterator[np.ndarray], folder: Path, quality: int, marks: Any) -> int:
-    """Write numbered pictures; return how often the last one was repeated."""
-    from PIL import Image
-
-    last, encoded, held = None, b"", 0
+def _write_frames(pictures: Iterator[bytes], folder: Path, marks: Any) -> int:
+    """Write numbered JPEG files; return how often the last picture was repeated."""
+    last, held = None, 0
     for number, picture in enumerate(pictures, 1):
-        if picture is not last:  # a picture that is shown for longer is encoded once
-            buffer = io.BytesIO()
-            Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
-            last, encoded, held = picture, buffer.getvalue(), -1
-        held += 1
+        held = held + 1 if picture is last else 0
+        last = picture
         path = folder / f"{number:06d}.jpg"
         with writing(path):
-            path.write_bytes(encoded)
-        marks.update(encoded)
+            path.write_bytes(picture)
+        marks.update(picture)
     return held
 
 

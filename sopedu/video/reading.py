@@ -10,12 +10,12 @@ used, and the list receives the times at which something was left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from math import floor, inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,8 @@ from sopedu.video.sparing import TIME_TOLERANCE_SECONDS
 
 if TYPE_CHECKING:
     import torch
+
+Converted = TypeVar("Converted")
 
 # Pictures further apart than this are reached by a seek instead of by decoding all between them.
 _SEEK_BEYOND_SECONDS = 4.0
@@ -200,7 +202,6 @@ def frames_at(
     size: tuple[int, int] | None = None,
     stream: int | None = None,
     skipped: list[float] | None = None,
-    quick: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yield the pictures that are shown at ascending times, one at a time: `read_frames` for a long list.
 
@@ -210,8 +211,6 @@ def frames_at(
         size: (height, width) to scale to, in pixels; None keeps the picture's own size.
         stream: number of the picture stream; None takes the default one.
         skipped: takes the times of damaged packets; None makes them an error.
-        quick: for pictures that become JPEG files, in processes that share the cores: see
-            :class:`sopedu.video.pictures.Pictures`.
 
     Yields:
         (H, W, 3) uint8, RGB, upright.
@@ -220,25 +219,76 @@ def frames_at(
         SopeduError: as for `read_frames`.
     """
     path = require_file(path)
-    decoded, upcoming, shown, picture, pictures = None, None, None, None, Pictures(path, quick)
+    pictures = Pictures(path)
+
+    def converted(frame: Any) -> np.ndarray:
+        nonlocal size
+        picture = pictures.rgb(frame, size)
+        size = picture.shape[:2]
+        return picture
+
+    yield from shown_at(times, lambda start: decoded_frames(path, "video", start, stream, skipped), converted)
+
+
+def jpegs_at(
+    path: str | Path,
+    times: Sequence[float] | np.ndarray,
+    size: tuple[int, int],
+    quality: int,
+    stream: int | None = None,
+    skipped: list[float] | None = None,
+) -> Iterator[bytes]:
+    """Yield the pictures that are shown at ascending times as JPEG files, with less work than `frames_at`.
+
+    Args:
+        path: the video file.
+        times: seconds, ascending.
+        size: (height, width) to scale to, in pixels.
+        quality: of the JPEG files.
+        stream: number of the picture stream; None takes the default one.
+        skipped: takes the times of damaged packets; None makes them an error.
+
+    Yields:
+        JPEG files; the same object again for a picture that is shown for longer.
+
+    Raises:
+        SopeduError: as for `read_frames`.
+    """
+    path = require_file(path)
+    pictures = Pictures(path)
+    yield from shown_at(
+        times,
+        lambda start: shown_frames(path, times, start, stream, skipped),
+        lambda frame: pictures.jpeg(frame, size, quality),
+    )
+
+
+def shown_at(
+    times: Sequence[float] | np.ndarray,
+    decode: Callable[[float], Iterator[tuple[float, Any]]],
+    convert: Callable[[Any], Converted],
+) -> Iterator[Converted]:
+    """Yield what is shown at ascending times, converted once per picture.
+
+    Args:
+        times: seconds, ascending.
+        decode: called with a time to begin at; yields (time in seconds, frame).
+        convert: called with each frame that is shown.
+    """
+    decoded, upcoming, shown, converted = None, None, None, None
     try:
         for time in times:
             if decoded is None or (upcoming is not None and time > upcoming[0] + _SEEK_BEYOND_SECONDS):
                 if decoded is not None:
                     decoded.close()
-                start = max(0.0, time)
-                if quick:
-                    decoded = shown_frames(path, times, start, stream, skipped)
-                else:
-                    decoded = decoded_frames(path, "video", start, stream, skipped)
+                decoded = decode(max(0.0, time))
                 upcoming, shown = next(decoded), None
             while upcoming is not None and (shown is None or upcoming[0] <= time + TIME_TOLERANCE_SECONDS):
-                shown, picture = upcoming[1], None
+                shown, converted = upcoming[1], None
                 upcoming = next(decoded, None)
-            if picture is None:
-                picture = pictures.rgb(shown, size)
-                size = picture.shape[:2]
-            yield picture
+            if converted is None:
+                converted = convert(shown)
+            yield converted
     finally:
         if decoded is not None:
             decoded.close()
