@@ -22,6 +22,7 @@ def write_clapper(
     sound: bool = True,
     pictures: bool = True,
     size: tuple[int, int] = (48, 64),
+    gains: tuple[float, ...] = (1.0,),
 ) -> Path:
     """Write a film with white pictures and a click from 0.48 s of every second on, over a soft tone.
 
@@ -34,7 +35,9 @@ def write_clapper(
         sound: whether there is a stream of sound.
         pictures: whether there is a stream of pictures.
         size: height and width.
+        gains: of the channels of the sound, one or two.
     """
+    layout = ("mono", "stereo")[len(gains) - 1]
     with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as container:
         streams = {}
         if pictures:
@@ -43,7 +46,7 @@ def write_clapper(
             video.time_base = video.codec_context.time_base = Fraction(1, 1000)
             streams["video"] = video
         if sound:
-            streams["audio"] = container.add_stream("aac", rate=RATE, layout="mono")
+            streams["audio"] = container.add_stream("aac", rate=RATE, layout=layout)
         packets = []
         for number in range(round(seconds * FPS)) if pictures else ():
             time = number / FPS
@@ -59,7 +62,8 @@ def write_clapper(
         for second in range(int(seconds) + 1):
             wave[round((second + FLASH / FPS) * RATE) :][:300] = 0.8
         for begin in range(round(late[1] * RATE) // 1024 * 1024, len(wave) - 1023, 1024) if sound else ():
-            frame = av.AudioFrame.from_ndarray(wave[None, begin : begin + 1024], format="fltp", layout="mono")
+            channels = np.outer(gains, wave[begin : begin + 1024]).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(channels, format="fltp", layout=layout)
             frame.sample_rate, frame.pts, frame.time_base = RATE, round(times(begin / RATE) * RATE), Fraction(1, RATE)
             packets += streams["audio"].encode(frame)
         if sound:

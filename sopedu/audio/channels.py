@@ -6,6 +6,7 @@ whose second channel is the first one with its sign inverted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ class Mix:
     of: int
     cancelled: bool = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all channels are averaged."""
+        return len(self.channels) == self.of
+
     def mono(self, samples: np.ndarray) -> np.ndarray:
         """Average the channels.
 
@@ -57,6 +63,10 @@ class Mix:
             f"its {self.of} channels of sound cancel each other out (one has its sign inverted): "
             f"channel {self.channels[0] + 1} is used alone"
         )
+
+
+#: All channels are averaged, however many there are.
+EVERY_CHANNEL = Mix((), 0)
 
 
 class ChannelLevels:
@@ -95,12 +105,12 @@ class ChannelLevels:
         return Mix(tuple(range(count) if with_silent else used.tolist()), count)
 
 
-def samples_of(path: Path, frame: Any) -> np.ndarray:
-    """Return the samples of a decoded frame of sound.
+def samples_of(path: Path, frames: Sequence[Any]) -> np.ndarray:
+    """Return the samples of decoded frames of sound, joined.
 
     Args:
         path: the file, for the error.
-        frame: PyAV's.
+        frames: PyAV's, of one format and number of channels.
 
     Returns:
         Channels (C, n) float64; full scale is 1.
@@ -111,24 +121,22 @@ def samples_of(path: Path, frame: Any) -> np.ndarray:
     from av.audio.frame import format_dtypes
 
     # Not frame.to_ndarray(): with eight channels or more it reads a missing plane, and the process crashes.
-    planar, channels = frame.format.is_planar, frame.layout.nb_channels
-    planes, count = (channels, frame.samples) if planar else (1, frame.samples * channels)
+    name, planar, channels = frames[0].format.name, frames[0].format.is_planar, frames[0].layout.nb_channels
+    planes, width = (channels, 1) if planar else (1, channels)
     try:
-        kind = format_dtypes[frame.format.name]
-        samples = [np.frombuffer(plane, kind, count) for plane in frame.planes[:planes]]
+        kind = np.dtype(format_dtypes[name])
+        samples = [[np.frombuffer(p, kind, frame.samples * width) for p in frame.planes[:planes]] for frame in frames]
     except (KeyError, ValueError) as error:
         raise SopeduError(
-            f"{path}: {frame.samples} samples of {channels} channels in the format {frame.format.name} cannot be read; "
+            f"{path}: {frames[0].samples} samples of {channels} channels in the format {name} cannot be read; "
             "convert it to mp4"
         ) from error
-    values = np.empty((len(samples) if planar else channels, frame.samples))
-    for place, plane in enumerate(samples if planar else samples[0].reshape(frame.samples, channels).T):
-        values[place] = plane
-    stored = samples[0].dtype
-    if stored == np.uint8:
+    joined = [np.concatenate(plane) for plane in zip(*samples, strict=True)]
+    values = np.array(joined if planar else joined[0].reshape(-1, channels).T, np.float64, order="C")
+    if kind == np.uint8:
         values = (values - 128) / 128
-    elif stored.kind == "i":
-        values /= -float(np.iinfo(stored).min)
+    elif kind.kind == "i":
+        values /= -float(np.iinfo(kind).min)
     loudest = float(max(values.max(), -values.min())) if values.size else 0.0
     if not loudest <= _LOUDEST_SAMPLE:  # also true for NaN
         raise SopeduError(

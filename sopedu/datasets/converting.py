@@ -19,15 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from sopedu.audio.channels import EVERY_CHANNEL, ChannelLevels, Mix
 from sopedu.audio.soundfiles import save_waveform_blocks
 from sopedu.datasets.ledger import OK, Row
 from sopedu.errors import SopeduError
 from sopedu.files import move_into_place, writing
 from sopedu.video.clock import Clock, clock_of
-from sopedu.video.decoding import sound_end
 from sopedu.video.probing import VideoInfo, probe
 from sopedu.video.reading import iterate_sound, jpegs_at
 from sopedu.video.resizing import size_in_proportion
+from sopedu.video.sound import sound_end
 from sopedu.video.time_limit import OutOfTime, TimeLimit, limited
 
 WORK = ".prepare"  # folder of logs and unfinished clips in a data set
@@ -141,8 +142,7 @@ def _prepared(job: ClipJob, work: Path, limit: TimeLimit) -> Row:
     with closing(_pictures(job, info, begin, count, skipped)) as pictures:
         held = _write_frames(pictures, work / "frames", marks)
     sound = work / "sound.wav"
-    with closing(_sound(job, begin, seconds, skipped)) as blocks:
-        save_waveform_blocks(sound, blocks, form.sample_rate)
+    _write_sound(job, begin, seconds, skipped, sound)
     if len(skipped) > _MOST_DAMAGED * seconds or skipped and held > _LONGEST_END * form.frame_rate:
         raise _Unusable("damaged", f"{len(skipped)} packets in {seconds:.1f} s are damaged")
     with writing(sound), open(sound, "rb") as file:
@@ -208,15 +208,29 @@ def _pictures(job: ClipJob, info: VideoInfo, begin: float, count: int, skipped: 
         yield from jpegs_at(info.path, times, size, job.form.quality, info.picture_stream, skipped)
 
 
-def _sound(job: ClipJob, begin: float, seconds: float, skipped: list[float]) -> Iterator[np.ndarray]:
+def _write_sound(job: ClipJob, begin: float, seconds: float, skipped: list[float], path: Path) -> None:
+    """Write the sound; it is decoded a second time only if the mean of all its channels is not what is wanted."""
+    levels, damaged = ChannelLevels(), list[float]()
+    with closing(_sound(job, begin, seconds, damaged, EVERY_CHANNEL, levels)) as blocks:
+        save_waveform_blocks(path, blocks, job.form.sample_rate)
+    skipped += damaged
+    if not levels.mix().is_whole:
+        with closing(_sound(job, begin, seconds, [], levels.mix(), None)) as blocks:
+            save_waveform_blocks(path, blocks, job.form.sample_rate)
+
+
+def _sound(
+    job: ClipJob, begin: float, seconds: float, skipped: list[float], mix: Mix, levels: ChannelLevels | None
+) -> Iterator[np.ndarray]:
     """Yield exactly the wanted samples: the end is filled with zeros where the sound is a little shorter."""
-    left = round(seconds * job.form.sample_rate)
+    rate, end = job.form.sample_rate, begin + seconds
+    left = round(seconds * rate)
     with _readable():
-        for block in iterate_sound(job.film, job.form.sample_rate, begin, begin + seconds, skipped=skipped):
+        for block in iterate_sound(job.film, rate, begin, end, skipped=skipped, mix=mix, levels=levels):
             yield block[:left]
             left -= len(block[:left])
-    if left > _LONGEST_END * job.form.sample_rate:
-        raise _Unusable("damaged", f"its sound ends {left / job.form.sample_rate:.1f} s too early")
+    if left > _LONGEST_END * rate:
+        raise _Unusable("damaged", f"its sound ends {left / rate:.1f} s too early")
     if left > 0:
         yield np.zeros(left, np.float32)
 

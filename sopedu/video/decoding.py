@@ -1,57 +1,26 @@
 """Decode pictures and sound on the clock of the file: the module that calls PyAV, and through it FFmpeg.
 
-`reading` holds the functions for users. Here a stream is chosen, packets are decoded from a given time on, timestamps
-are put in order, and FFmpeg's errors about a damaged file become one line with its name.
+`reading` holds the functions for users, `sound` makes a waveform of decoded sound. Here a stream is chosen, packets are
+decoded from a given time on, timestamps are put in order, and FFmpeg's errors about a damaged file become one line with
+its name.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from functools import lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sopedu.audio.channels import ChannelLevels, Mix, samples_of
 from sopedu.errors import SopeduError
 from sopedu.video.clock import Clock, clock_of
 from sopedu.video.sparing import TIME_TOLERANCE_SECONDS, Doubtful, Sparing
 from sopedu.video.streams import KINDS, check_size, chosen_stream, opened, seconds_of
 from sopedu.video.time_limit import check_time
-
-# After a seek, sound decoders need some packets before their output is right (Opus: 80 ms).
-_SOUND_WARM_UP_SECONDS = 1.0
-# Sound continues without a gap unless its timestamps jump by more than this.
-_SOUND_GAP_SECONDS = 0.05
-# More silence than that in a file comes from damaged timestamps, and would be filled in for hours.
-_LONGEST_GAP_SECONDS = 600.0
-# Decoded frames of sound whose channels are measured together.
-_MEASURED_FRAMES = 32
-# No recorder goes beyond this; a higher rate in a damaged header would take gigabytes to resample.
-_HIGHEST_RATE = 768_000
-
-
-def sound_end(path: Path, number: int | None) -> float:
-    """Return when the sound ends as an mp4's exact tables state it, so that AAC's padding is left out.
-
-    Args:
-        path: the file.
-        number: of the sound stream; None takes the default one.
-
-    Returns:
-        Seconds; infinity for other formats, which only estimate the end.
-    """
-    clock = clock_of(path)
-    with opened(path) as container:
-        sound = chosen_stream(path, container, "audio", number)
-        if sound is None or not sound.duration or "mp4" not in container.format.name:
-            return inf
-        return clock.ends.get(sound.index) or inf
 
 
 class _FrameTimes:
@@ -264,96 +233,3 @@ def _decoded(
             if not (early and stream.type == "video"):
                 time, begun = times.of(frame), True
                 yield time, frame
-
-
-def channels_in_use(path: Path, start: float, end: float, number: int | None) -> Mix:
-    """Return how the channels of a part of the sound are mixed to one; decodes that part once if there are several.
-
-    Args:
-        path: the file.
-        start: seconds.
-        end: seconds.
-        number: of the sound stream; None takes the default one.
-    """
-    state = os.stat(path)
-    return _channels_in_use(path, path.absolute(), state.st_mtime_ns, state.st_size, start, end, number)
-
-
-@lru_cache(maxsize=64)
-def _channels_in_use(
-    path: Path, _absolute: Path, _changed: int, _size: int, start: float, end: float, number: int | None
-) -> Mix:
-    levels, held = ChannelLevels(), list[np.ndarray]()
-    with closing(decoded_frames(path, "audio", start, number, [])) as decoded:
-        for time, frame in decoded:
-            if frame.layout.nb_channels == 1:
-                return Mix((0,), 1)
-            if time >= end:
-                break
-            held.append(samples_of(path, frame))
-            if len(held) == _MEASURED_FRAMES or len(held[-1]) != len(held[0]):
-                _measure(levels, held)
-        _measure(levels, held)
-    return levels.mix()
-
-
-def _measure(levels: ChannelLevels, held: list[np.ndarray]) -> None:
-    """Measure blocks of samples together, which is faster, and forget them; another number of channels is the last."""
-    same = [samples for samples in held if len(samples) == len(held[0])]
-    if same:
-        levels.add(np.concatenate(same, axis=1))
-    held.clear()
-
-
-def continuous_sound(
-    path: Path, begin: float, end: float, number: int | None, skipped: list[float] | None, mix: Mix
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the sound without gaps, until at least `end` or the end of the sound.
-
-    Args:
-        path: the file.
-        begin: seconds.
-        end: seconds.
-        number: of the sound stream; None takes the default one.
-        skipped: takes the times of damaged packets; None makes them an error.
-        mix: which channels are averaged.
-
-    Yields:
-        (sample rate in hertz, (n,) float32 mono samples).
-
-    Raises:
-        SopeduError: the sample rate changes or is none, or the timestamps are damaged.
-    """
-    rate, position, gaps = 0, 0, 0
-    with closing(decoded_frames(path, "audio", max(0.0, begin - _SOUND_WARM_UP_SECONDS), number, skipped)) as decoded:
-        for time, frame in decoded:
-            if rate not in (0, frame.sample_rate):
-                raise SopeduError(f"{path}: its sample rate changes at {time:.2f} s; convert it to one rate first")
-            rate = frame.sample_rate
-            if not 0 < rate <= _HIGHEST_RATE:
-                raise SopeduError(f"{path}: its sound has an impossible sample rate of {rate} Hz; convert it to mp4")
-            if time >= end + 0.1:
-                # Sound continues later, so what is missing in this part is a gap and not the end.
-                missing = round((min(end, begin + _LONGEST_GAP_SECONDS) - begin) * rate) - position
-                if missing > 0:
-                    yield rate, np.zeros(missing, np.float32)
-                return
-            samples = mix.mono(samples_of(path, frame))
-            jump = round((time - begin) * rate) - position
-            if position == 0 and jump < 0:
-                samples = samples[-jump:]  # before `begin`
-            elif position == 0 or jump > _SOUND_GAP_SECONDS * rate:
-                gaps += max(0, jump)
-                if gaps > _LONGEST_GAP_SECONDS * rate:
-                    raise SopeduError(
-                        f"{path}: its sound jumps from {begin + position / rate:.2f} s to {time:.2f} s; "
-                        "its timestamps are damaged, convert it again"
-                    )
-                if jump > 0:
-                    yield rate, np.zeros(jump, np.float32)
-                    position += jump
-            elif -rate < jump < -_SOUND_GAP_SECONDS * rate:
-                samples = samples[-jump:]  # repeated; a larger step back is a new clock, and the sound continues
-            if len(samples):
-                yield rate, samples
-                position += len(samples)

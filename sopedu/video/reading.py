@@ -19,18 +19,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from sopedu.audio.channels import Mix
+from sopedu.audio.channels import ChannelLevels, Mix
 from sopedu.audio.resampling import resample_blocks
 from sopedu.errors import SopeduError
 from sopedu.files import require_file
-from sopedu.video.decoding import (
-    channels_in_use,
-    continuous_sound,
-    decoded_frames,
-    shown_frames,
-    sound_end,
-)
+from sopedu.video.decoding import decoded_frames, shown_frames
 from sopedu.video.pictures import Pictures
+from sopedu.video.sound import channels_in_use, continuous_sound, sound_end
 from sopedu.video.sparing import TIME_TOLERANCE_SECONDS
 
 if TYPE_CHECKING:
@@ -49,6 +44,8 @@ def iterate_sound(
     end: float | None = None,
     stream: int | None = None,
     skipped: list[float] | None = None,
+    mix: Mix | None = None,
+    levels: ChannelLevels | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the sound of a video in blocks of about a second: memory does not grow with the length.
 
@@ -61,9 +58,11 @@ def iterate_sound(
         end: seconds; None reads to the end.
         stream: number of the sound stream; None takes the default one.
         skipped: takes the times of damaged packets; None makes them an error.
+        mix: which channels are averaged; None decodes the part once more to find out, see `sound_channels`.
+        levels: measures the channels of the part on the way.
 
     Yields:
-        (n,) float32, mono: the mean of the channels, see `sound_channels`.
+        (n,) float32, mono: the mean of the channels.
 
     Raises:
         SopeduError: as for `read_sound`.
@@ -80,8 +79,8 @@ def iterate_sound(
     given = 0
     if end <= start:
         raise SopeduError(f"{path}: has no sound from {start:.2f} s on; start earlier")
-    mix = channels_in_use(path, start, end, stream)
-    with closing(continuous_sound(path, begin, end, stream, skipped, mix)) as pieces:
+    mix = mix or channels_in_use(path, start, end, stream)
+    with closing(continuous_sound(path, begin, end, stream, skipped, mix, levels, start)) as pieces:
         rate, first = next(pieces, (0, None))
         blocks = resample_blocks(chain([first], (samples for _, samples in pieces)), rate, sample_rate) if rate else ()
         for block in blocks:

@@ -17,6 +17,7 @@ from sopedu.datasets.ledger import Row, read_log
 from sopedu.datasets.preparing import prepare
 from sopedu.video import decoding
 from sopedu.video.clock import Clock, clock_of
+from sopedu.video.reading import read_sound
 from sopedu.video.time_limit import TimeLimit
 
 
@@ -59,6 +60,16 @@ def test_lengths_are_exact_and_the_sound_is_mono_16_bit_at_the_paper_s_rate(tmp_
     assert sorted(path.name for path in frames.iterdir()) == [f"{n:06d}.jpg" for n in range(1, 25)]
     assert (row.fps, row.duration) == (25.0, pytest.approx(3.0, abs=0.02))
     assert contents(tmp_path / "out" / ".prepare") == {}
+
+
+@pytest.mark.parametrize("gains, times", [((1.0,), 1), ((1.0, 0.4), 1), ((1.0, 0.0), 2), ((1.0, -1.0), 2)])
+def test_the_sound_is_that_of_its_channels_and_decoded_twice_only_to_leave_one_out(tmp_path, monkeypatch, gains, times):
+    film, calls, whole = write_clapper(tmp_path / "film.mp4", 3.0, gains=gains), [], converting.iterate_sound
+    monkeypatch.setattr(converting, "iterate_sound", lambda *a, **named: calls.append(1) or whole(*a, **named))
+    row, _, sound = prepared(film, tmp_path / "out", start=0.4, seconds=2.0)
+    expected = read_sound(film, 11025, row.start, row.seconds)
+    np.testing.assert_allclose(load_waveform(sound), expected, atol=0.6 / 32768)
+    assert len(calls) == times and np.abs(expected).max() > 0.4
 
 
 def test_only_the_wanted_seconds_of_a_long_film_are_cut(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sopedu.video.decoding import decoded_frames, shown_frames
-from sopedu.video.reading import frames_at
+from sopedu.video.reading import shown_at
 from sopedu.video.sparing import Doubtful
 from sopedu.video.streams import seconds_of
 
@@ -38,7 +38,15 @@ def write_film(path: Path, seconds: float = 3.0, stamp=lambda number: number, co
 
 def shown(film: Path, times, quick: bool) -> list[bytes]:
     """What is shown at each time, at the film's own size."""
-    return [picture.tobytes() for picture in frames_at(film, times, None, None, [], quick)]
+    decode = shown_frames if quick else decoded_frames
+    how = {"times": times} if quick else {"kind": "video"}
+    return list(
+        shown_at(
+            times,
+            lambda start: decode(film, start=start, skipped=[], **how),
+            lambda frame: frame.to_ndarray().tobytes(),
+        )
+    )
 
 
 def decoded(film: Path, start: float = 0.0, times=None) -> list[float]:
