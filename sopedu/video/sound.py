@@ -170,7 +170,8 @@ def continuous_sound(
                     position += jump
             elif -rate < jump < -_GAP_SECONDS * rate:
                 cut = -jump  # repeated; a larger step back is a new clock, and the sound continues
-            position += max(0, frame.samples - cut)
+            cut = min(cut, frame.samples)
+            position += frame.samples - cut
             if len(samples := joined.add(frame, cut, start <= time < end)):
                 yield rate, samples
         yield rate, joined.rest()

@@ -10,9 +10,11 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from filming import write_clapper
 
 from sopedu.errors import SopeduError
 from sopedu.video import reading as video
+from sopedu.video import sound
 from sopedu.video.probing import probe
 from sopedu.video.writing import VideoWriter, write_video
 
@@ -479,3 +481,22 @@ def test_many_channels_are_averaged(tmp_path, codec, layout):
     assert np.corrcoef(heard[middle], tone[middle])[0, 1] > 0.99
     # Encoders low-pass the eighth channel, which is made for rumbling; a mean can be softer by that one, not louder.
     assert 0.8 * 0.5 < np.abs(heard[middle]).max() < 1.05 * 0.5
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        lambda time: time,
+        lambda time: time - 0.06 * (time >= 1),  # longer than a frame: it is left out, and the next one is not
+        lambda time: time - 0.15 * (time >= 1),
+        lambda time: time + 0.3 * (time >= 1),
+    ],
+    ids=["plain", "repeated", "repeated-more", "gap"],
+)
+@pytest.mark.parametrize("start", [0.0, 0.7])
+def test_frames_of_sound_give_the_same_together_and_one_by_one(tmp_path, monkeypatch, times, start):
+    film = write_clapper(tmp_path / "film.mkv", 3.0, times=times, gains=(1.0, 0.4), pictures=False)
+    together = video.read_sound(film, RATE, start)
+    monkeypatch.setattr(sound, "_JOINED_FRAMES", 1)
+    np.testing.assert_array_equal(together, video.read_sound(film, RATE, start))
+    assert len(together) > 2 * RATE
