@@ -77,7 +77,7 @@ def health(
     if fix:
         for written in write_cleaned(report, split_names(keep)):
             say(f"cleaned: {written}")
-    write_figures(json_file, report.figures())
+    write_figures(json_file, report.json())
     if report.faults:
         raise typer.Exit(FAULTY)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,22 +63,27 @@ def goal_of(json_file: Path | None) -> str:
     return "" if json_file is None else f"; figures go to {json_file}"
 
 
-def write_figures(json_file: Path | None, figures: dict[str, Any]) -> None:
+def write_figures(json_file: Path | None, figures: dict[str, Any] | Iterable[str]) -> None:
     """Write figures as JSON to a file or to standard output.
 
     Args:
         json_file: value of ``--json``; None: nothing is written.
-        figures: values that JSON can hold.
+        figures: values that JSON can hold; or JSON in pieces.
 
     Raises:
         SopeduError: the file cannot be written.
     """
+    pieces = [json.dumps(figures, indent=2, allow_nan=False)] if isinstance(figures, dict) else figures
     if json_file == _STANDARD_OUTPUT:
-        typer.echo(json.dumps(figures, indent=2, allow_nan=False))
+        for piece in pieces:
+            typer.echo(piece, nl=False)
+        typer.echo()
     elif json_file is not None:
-        from sopedu.files import write_json
+        from sopedu.files import written_aside
 
-        write_json(json_file, figures)
+        with written_aside(json_file, parents=True) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
+            file.writelines(pieces)
+            file.write("\n")
         typer.echo(f"figures: {json_file}")
 
 

@@ -1,9 +1,13 @@
-"""Sizes on a disk: read from text, written as text, compared with what is free."""
+"""Sizes on a disk, what is free there, and databases for what would not fit into memory."""
 
 from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sopedu.errors import SopeduError
@@ -53,3 +57,31 @@ def require_space(root: Path, needed: float) -> None:
         raise SopeduError(
             f"{root}: about {spoken_size(needed)} are needed, {spoken_size(free)} are free; choose another disk"
         )
+
+
+def temporary_database(schema: str) -> sqlite3.Connection:
+    """Open a database for the time of one run: what does not fit into 2 MB of memory goes to a file without a name.
+
+    Args:
+        schema: statements that make its tables, with ``;`` between them.
+    """
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    # Nothing is ever undone, and nothing needs to survive.
+    database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {schema}; BEGIN")
+    return database
+
+
+@contextmanager
+def temporary_space() -> Iterator[None]:
+    """Turn errors of a temporary database into one line.
+
+    Raises:
+        SopeduError: the disk is full, or cannot be written.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise SopeduError(
+            f"{tempfile.gettempdir()}: temporary files cannot be written ({error}); free some space there, or name "
+            "another folder in the environment variable TMPDIR"
+        ) from error

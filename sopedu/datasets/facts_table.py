@@ -1,20 +1,25 @@
-"""What was measured on all clips of a data set, in a few blocks of memory: about 0.4 kB per clip with fingerprints."""
+"""What was measured on all clips of a data set, with fingerprints, and what is wrong with them: both on disk."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from sopedu.data.prepared import ClipIndex
 from sopedu.datasets.clip_facts import ClipFacts
-from sopedu.datasets.fingerprints import Prints
+from sopedu.datasets.disk import temporary_database, temporary_space
 
 _NUMBERS = {
-    "seconds": np.float64, "peak": np.float64, "silent_share": np.float64, "clipped_share": np.float64,
-    "late": np.float64, "black_share": np.float64, "still_share": np.float64, "counted": np.int32, "jumps": np.int16,
+    "seconds": float, "peak": float, "silent_share": float, "clipped_share": float, "late": float,
+    "black_share": float, "still_share": float, "counted": int, "jumps": int,
 }  # fmt: skip
+_PRINTS = {"sound": np.uint32, "pictures": np.uint64}
 
 
 class FactsTable:
@@ -22,14 +27,21 @@ class FactsTable:
 
     Args:
         indexes: of the data set.
+
+    Attributes:
+        sounds: fingerprints of each clip's sound.
+        pictures: of each clip's frames.
     """
 
     def __init__(self, indexes: Sequence[ClipIndex]) -> None:
         self.indexes = list(indexes)
         self.begins = np.cumsum([0, *map(len, indexes)])
-        self._numbers = {name: np.zeros(len(self), kind) for name, kind in _NUMBERS.items()}
-        self.problems: dict[int, str] = {}
-        self.sounds, self.pictures = Prints(len(self), "I"), Prints(len(self), "Q")
+        self._names = ", ".join((*_NUMBERS, "problem"))
+        self._database = temporary_database(
+            f"CREATE TABLE facts (clip INTEGER PRIMARY KEY, {self._names}, {', '.join(_PRINTS)})"
+        )
+        self._added = f"INSERT INTO facts VALUES ({', '.join('?' * (len(_NUMBERS) + len(_PRINTS) + 2))})"
+        self.sounds, self.pictures = (_Prints(self._database, name, len(self)) for name in _PRINTS)
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -37,17 +49,22 @@ class FactsTable:
 
     def __getitem__(self, clip: int) -> ClipFacts:
         """Return the facts of a clip, without its fingerprints."""
-        place = self.index_of(clip)
-        index, row = self.indexes[place], clip - int(self.begins[place])
-        entry = index[row]
-        numbers = {name: column[clip].item() for name, column in self._numbers.items()}
-        return ClipFacts(
-            entry.audio, entry.frames, index.class_names[index.labels[row]], self.split(place), row,
-            frame_count=entry.frame_count, problem=self.problems.get(clip, ""), **numbers,
-        )  # fmt: skip
+        row = self._database.execute(f"SELECT {self._names} FROM facts WHERE clip = ?", (int(clip),)).fetchone()
+        return self._facts(int(clip), row)
 
     def __iter__(self) -> Iterator[ClipFacts]:
-        return (self[clip] for clip in range(len(self)))
+        rows = self._database.execute(f"SELECT clip, {self._names} FROM facts ORDER BY clip")
+        return (self._facts(clip, row) for clip, *row in rows)
+
+    def _facts(self, clip: int, row: Sequence) -> ClipFacts:
+        place = self.index_of(clip)
+        index, number = self.indexes[place], clip - int(self.begins[place])
+        entry, label = index[number], index.class_names[index.labels[number]]
+        *values, problem = row
+        return ClipFacts(
+            entry.audio, entry.frames, label, self.split(place), number, frame_count=entry.frame_count,
+            problem=problem, **dict(zip(_NUMBERS, values, strict=True)),
+        )  # fmt: skip
 
     def add(self, clip: int, facts: ClipFacts) -> None:
         """Keep the facts of a clip; clips may come in any order.
@@ -55,13 +72,14 @@ class FactsTable:
         Args:
             clip: its number.
             facts: what was measured.
+
+        Raises:
+            SopeduError: the disk is full.
         """
-        for name, column in self._numbers.items():
-            column[clip] = getattr(facts, name)
-        if facts.problem:
-            self.problems[clip] = facts.problem
-        self.sounds.add(clip, facts.sound)
-        self.pictures.add(clip, facts.pictures)
+        numbers = (kind(getattr(facts, name)) for name, kind in _NUMBERS.items())
+        prints = (np.asarray(getattr(facts, name), kind).tobytes() for name, kind in _PRINTS.items())
+        with temporary_space():
+            self._database.execute(self._added, (clip, *numbers, _text(facts.problem), *prints))
 
     def column(self, name: str) -> np.ndarray:
         """Return one number of all clips.
@@ -69,7 +87,20 @@ class FactsTable:
         Args:
             name: of an attribute of :class:`ClipFacts`.
         """
-        return self._numbers[name]
+        rows = self._database.execute(f"SELECT {name} FROM facts ORDER BY clip")
+        return np.fromiter((value for (value,) in rows), _NUMBERS[name], len(self))
+
+    def readable(self, place: int) -> np.ndarray:
+        """Return the rows of an index whose clips could be read.
+
+        Args:
+            place: which index.
+        """
+        begin, end = self.begins[place : place + 2].tolist()
+        rows = self._database.execute(
+            "SELECT clip FROM facts WHERE problem = '' AND clip >= ? AND clip < ? ORDER BY clip", (begin, end)
+        )
+        return np.fromiter((clip - begin for (clip,) in rows), int)
 
     def index_of(self, clip: int) -> int:
         """Return which index a clip belongs to.
@@ -98,3 +129,72 @@ class FactsTable:
             counts = np.bincount(index.labels, minlength=len(index.class_names)).tolist()
             found[self.split(place)] = dict(zip(index.class_names, counts, strict=True))
         return found
+
+
+class _Prints(Sequence[np.ndarray]):
+    """The fingerprints of each clip, one kind of them."""
+
+    def __init__(self, database: sqlite3.Connection, name: str, clips: int) -> None:
+        self._database, self._name, self._clips = database, name, clips
+
+    def __len__(self) -> int:
+        return self._clips
+
+    def __getitem__(self, clip: int) -> np.ndarray:
+        row = self._database.execute(f"SELECT {self._name} FROM facts WHERE clip = ?", (clip,)).fetchone()
+        return np.frombuffer(row[0], _PRINTS[self._name])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        rows = self._database.execute(f"SELECT {self._name} FROM facts ORDER BY clip")
+        return (np.frombuffer(row[0], _PRINTS[self._name]) for row in rows)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is wrong with a clip.
+
+    Attributes:
+        clip: its number in the report.
+        kind: a key of :data:`sopedu.datasets.health.KINDS`.
+        detail: with figures.
+    """
+
+    clip: int
+    kind: str
+    detail: str
+
+
+class Faults(Sequence[Fault]):
+    """Faults, in the order of their clips.
+
+    Args:
+        found: clip, kind and detail of each, in any order; of one kind each clip keeps the first.
+    """
+
+    def __init__(self, found: Iterable[tuple[int, str, str]] = ()) -> None:
+        self._database = temporary_database(
+            "CREATE TABLE fault (number INTEGER PRIMARY KEY, clip, kind, detail, UNIQUE (clip, kind))"
+        )
+        self._database.executemany(
+            "INSERT OR IGNORE INTO fault (clip, kind, detail) VALUES (?, ?, ?)",
+            ((clip, kind, _text(detail)) for clip, kind, detail in found),
+        )
+
+    def __len__(self) -> int:
+        return self._database.execute("SELECT count(*) FROM fault").fetchone()[0]
+
+    def __iter__(self) -> Iterator[Fault]:
+        rows = self._database.execute("SELECT clip, kind, detail FROM fault ORDER BY clip, number DESC")
+        return (Fault(*row) for row in rows)
+
+    def __getitem__(self, place: int) -> Fault:
+        return next(islice(self, range(len(self))[place], None))
+
+    def clips(self) -> Sequence[int]:
+        """Return the numbers of the clips that have a fault, in order."""
+        return array("q", (clip for (clip,) in self._database.execute("SELECT DISTINCT clip FROM fault ORDER BY clip")))
+
+
+def _text(text: str) -> str:
+    """Return text that a database takes: a name of a file may be none."""
+    return text.encode("utf-8", "replace").decode()

@@ -4,17 +4,19 @@
     >>> print(report.table())
     >>> write_cleaned(report)                       # data/train.clean.csv, data/val.clean.csv
 
-The clips are measured one by one, in as many processes as wanted; about 0.4 kB per clip are kept. Nothing is ever
-changed in sounds or frames.
+The clips are measured one by one, in as many processes as wanted. What is known of them is kept on disk, in temporary
+files. Nothing is ever changed in sounds or frames.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,9 @@ from sopedu.data.prepared import ClipIndex, read_index
 from sopedu.data.shards import SHARD_COLUMNS
 from sopedu.datasets.belonging import judge_belonging
 from sopedu.datasets.clip_facts import LONGEST, STILL_SHARE, ClipFacts, MeasureJob, crashed_measurement, measured
-from sopedu.datasets.facts_table import FactsTable
-from sopedu.datasets.fingerprints import same_pictures, same_sounds
+from sopedu.datasets.disk import temporary_space
+from sopedu.datasets.facts_table import FactsTable, Fault, Faults
+from sopedu.datasets.twins import same_pictures, same_sounds
 from sopedu.datasets.workers import Workers
 from sopedu.errors import SopeduError
 from sopedu.model.checkpoints import Checkpoint, as_checkpoint
@@ -58,21 +61,6 @@ _USUAL_RATE = 8.0  # pictures per second, of the original code
 
 
 @dataclass
-class Fault:
-    """Something that is wrong with a clip.
-
-    Attributes:
-        clip: its number in the report.
-        kind: a key of :data:`KINDS`.
-        detail: with figures.
-    """
-
-    clip: int
-    kind: str
-    detail: str
-
-
-@dataclass
 class HealthReport:
     """What an examination found.
 
@@ -87,7 +75,7 @@ class HealthReport:
 
     indexes: list[ClipIndex]
     clips: FactsTable
-    faults: list[Fault] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
     notes: list[str] = field(default_factory=list)
     frame_rate: float = float("nan")
     gaps: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -98,9 +86,9 @@ class HealthReport:
         return [index.path for index in self.indexes]
 
     @property
-    def faulty(self) -> set[int]:
-        """Numbers of the clips with a fault."""
-        return {fault.clip for fault in self.faults}
+    def faulty(self) -> Sequence[int]:
+        """Numbers of the clips with a fault, in order."""
+        return self.faults.clips()
 
     def table(self, most: int = 3) -> str:
         """Lay out the findings as text: how many clips per kind, and the first ones.
@@ -108,36 +96,49 @@ class HealthReport:
         Args:
             most: clips that are named per kind.
         """
-        counts = Counter(fault.kind for fault in self.faults)
+        counts, first = Counter[str](), dict[str, list[Fault]]()
+        for fault in self.faults:
+            counts[fault.kind] += 1
+            if counts[fault.kind] <= most:
+                first.setdefault(fault.kind, []).append(fault)
         lines = [f"{len(self.clips)} clips, {len(self.faulty)} with a fault; {self.frame_rate:g} pictures per second"]
         for kind in (kind for kind in KINDS if counts[kind]):
             lines.append(f"{counts[kind]:6}  {kind}: {KINDS[kind]}")
-            of_kind = [fault for fault in self.faults if fault.kind == kind]
-            lines += [f"          {self.clips[one.clip].audio}: {one.detail}" for one in of_kind[:most]]
-            if len(of_kind) > most:
-                lines.append(f"          … and {len(of_kind) - most} more")
+            lines += [f"          {self.clips[one.clip].audio}: {one.detail}" for one in first.get(kind, [])]
+            if counts[kind] > most:
+                lines.append(f"          … and {counts[kind] - most} more")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def figures(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
+        return self._figures([self._figures_of(fault) for fault in self.faults])
+
+    def json(self) -> Iterator[str]:
+        """Yield the figures as JSON, in pieces: of many faults one is in memory at a time."""
+        head, tail = json.dumps(self._figures([]), indent=2, allow_nan=False).split('"faults": []', 1)
+        yield f'{head}"faults": ['
+        between = "\n"
+        for fault in self.faults:
+            yield between + indent(json.dumps(self._figures_of(fault), indent=2), 4 * " ")
+            between = ",\n"
+        yield ("\n  ]" if between != "\n" else "]") + tail
+
+    def _figures(self, faults: list[dict[str, str]]) -> dict[str, Any]:
         return {
             "indexes": self.paths,
             "clips": len(self.clips),
             "faulty": len(self.faulty),
             "frame_rate": None if np.isnan(self.frame_rate) else self.frame_rate,
             "counts": dict(Counter(fault.kind for fault in self.faults)),
-            "faults": [
-                {
-                    "index": self.clips[fault.clip].split,
-                    "audio": self.clips[fault.clip].audio,
-                    "frames": self.clips[fault.clip].frames,
-                    "kind": fault.kind,
-                    "detail": fault.detail,
-                }
-                for fault in self.faults
-            ],
+            "faults": faults,
             "notes": self.notes,
         }
+
+    def _figures_of(self, fault: Fault) -> dict[str, str]:
+        clip = self.clips[fault.clip]
+        return {
+            "index": clip.split, "audio": clip.audio, "frames": clip.frames, "kind": fault.kind, "detail": fault.detail,
+        }  # fmt: skip
 
 
 def examine(
@@ -177,7 +178,8 @@ def examine(
     report.gaps = np.full(len(clips), np.nan)
     if checkpoint is not None:
         _judge(report, as_checkpoint(checkpoint), root, lambda done: progress(total + done, steps))
-    report.faults = _all_faults(report, seconds)
+    with temporary_space():
+        report.faults = Faults(_all_faults(report, seconds))
     report.notes += list(_notes_on_classes(clips))
     return report
 
@@ -200,17 +202,17 @@ def write_cleaned(report: HealthReport, keep: Sequence[str] = ()) -> list[Path]:
     if unknown := sorted(set(keep) - KINDS.keys()):
         raise SopeduError(f"no kind of fault is called {', '.join(unknown)}: choose of {', '.join(KINDS)}")
     spared = {"frames", *keep}
-    dropped = {fault.clip for fault in report.faults if fault.kind not in spared}
-    written, number = [], 0
-    for index in report.indexes:
+    kept, counted = np.ones(len(report.clips), bool), report.clips.column("counted")
+    for fault in report.faults:
+        kept[fault.clip] &= fault.kind in spared
+    written = []
+    for index, begin in zip(report.indexes, report.clips.begins.tolist(), strict=False):
         path = Path(index.path)
-        rows = range(number, number + len(index))
-        number += len(index)
-        kept = [row for row in rows if row not in dropped]
-        if not kept:
+        rows = np.flatnonzero(kept[begin : begin + len(index)])
+        if not len(rows):
             raise SopeduError(f"{path}: no clip is without a fault, so there is nothing to keep; see the report")
         goal = path.with_name(f"{path.stem}.clean.csv")
-        columns = (index.columns(report.clips[row].row, report.clips[row].counted) for row in kept)
+        columns = (index.columns(row, int(counted[begin + row])) for row in map(int, rows))
         write_index(goal, columns, SHARD_COLUMNS if index.shards else ())
         written.append(goal)
     return written
@@ -238,20 +240,18 @@ def _frame_rate(clips: FactsTable) -> float:
     return float("nan") if found is None else found
 
 
-def _all_faults(report: HealthReport, seconds: float) -> list[Fault]:
-    """Return what is wrong with each clip, in their order."""
-    clips, by_clip = report.clips, dict[int, list[tuple[str, str]]]()
+def _all_faults(report: HealthReport, seconds: float) -> Iterator[tuple[int, str, str]]:
+    """Yield clip, kind and detail of everything that is wrong."""
+    clips = report.clips
     for number, facts in enumerate(clips):
-        if found := list(_faults_of(facts, report.frame_rate, seconds)):
-            by_clip[number] = found
+        for kind, said in _faults_of(facts, report.frame_rate, seconds):
+            yield number, kind, said
     for number, other in same_sounds(clips.sounds):
-        by_clip.setdefault(other, []).append(("same sound", f"that of {_named(clips[number])}"))
+        yield other, "same sound", f"that of {_named(clips[number])}"
     for number, other in same_pictures(clips.pictures, clips.parts()):
-        by_clip.setdefault(other, []).append(("same picture", f"those of {_named(clips[number])}"))
+        yield other, "same picture", f"those of {_named(clips[number])}"
     for number in np.flatnonzero(report.gaps < _GAP).tolist():
-        said = f"swap gap {report.gaps[number]:.1f} dB".replace("-", "−")
-        by_clip.setdefault(number, []).append(("unrelated", said))
-    return [Fault(number, kind, said) for number in sorted(by_clip) for kind, said in _once(by_clip[number])]
+        yield number, "unrelated", f"swap gap {report.gaps[number]:.1f} dB".replace("-", "−")
 
 
 def _judge(
@@ -259,11 +259,11 @@ def _judge(
 ) -> None:
     for place, index in enumerate(report.indexes):
         begin = int(report.clips.begins[place])
-        rows = [row for row in range(len(index)) if begin + row not in report.clips.problems]
+        rows = report.clips.readable(place)
         clips = IndexClips(index.path, checkpoint.config, root=root, frame_rate=_given(report.frame_rate))
         found = judge_belonging(checkpoint, clips, rows, progress=lambda done, begin=begin: progress(begin + done))
         if found.can_judge:
-            report.gaps[begin + np.array(rows)] = found.gap
+            report.gaps[begin + rows] = found.gap
         else:
             report.notes.append(
                 f"{index.path}: the model does not know these sounds and pictures, so it cannot say whether they "
@@ -304,11 +304,6 @@ def _faults_of(facts: ClipFacts, frame_rate: float, shortest: float) -> Iterator
         yield "length", f"{facts.seconds:.2f} s of sound, {facts.counted} frames are {lasting:.2f} s"
     if min(lasting, facts.seconds) < shortest - 0.25:
         yield "short", f"{min(lasting, facts.seconds):.2f} s"
-
-
-def _once(found: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield each kind once: of several twins the first is named."""
-    return iter(dict(reversed(found)).items()) if len(found) > 1 else iter(found)
 
 
 def _notes_on_classes(clips: FactsTable) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from sopedu.data.prepared import ClipIndex
 from sopedu.datasets.clip_facts import RATE
+from sopedu.datasets.facts_table import Fault
 from sopedu.datasets.health import KINDS, HealthReport
 from sopedu.errors import SopeduError
 from sopedu.pages import picture_source, write_page
@@ -35,7 +37,8 @@ def write_health_page(path: str | Path, report: HealthReport, title: str = "Heal
     """
     indexes = {Path(index.path).stem: index for index in report.indexes}
     counts = Counter(fault.kind for fault in report.faults)
-    faulty = sorted(report.faulty)
+    first = islice(groupby(report.faults, lambda fault: fault.clip), _MOST)
+    shown = [_shown(report, indexes, clip, list(faults)) for clip, faults in first]
     return write_page(
         path,
         "health.html",
@@ -43,18 +46,18 @@ def write_health_page(path: str | Path, report: HealthReport, title: str = "Heal
         report=report,
         rate=f"{report.frame_rate:g}",
         rows=[(kind, KINDS[kind], counts[kind]) for kind in KINDS if counts[kind]],
-        shown=[_shown(report, indexes, number) for number in faulty[:_MOST]],
-        left_out=max(0, len(faulty) - _MOST),
+        shown=shown,
+        left_out=len(report.faulty) - len(shown),
         sample_rate=RATE,
     )
 
 
-def _shown(report: HealthReport, indexes: dict[str, ClipIndex], number: int) -> dict[str, Any]:
+def _shown(report: HealthReport, indexes: dict[str, ClipIndex], number: int, faults: list[Fault]) -> dict[str, Any]:
     facts = report.clips[number]
     index = indexes[facts.split]
     return {
         "name": f"{facts.split}, {facts.label}: {facts.audio}",
-        "faults": [(fault.kind, fault.detail) for fault in report.faults if fault.clip == number],
+        "faults": [(fault.kind, fault.detail) for fault in faults],
         "pictures": _pictures(index, facts.row, facts.counted),
         "sound": _sound(index, facts.row),
     }

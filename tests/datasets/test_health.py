@@ -178,7 +178,7 @@ FAULTS = (
 
 def test_healthy_data_has_no_fault(healthy):
     report = examine([healthy / "train.csv", healthy / "val.csv"])
-    assert (len(report.clips), report.faults, report.notes, report.frame_rate) == (32, [], [], 8.0)
+    assert (len(report.clips), list(report.faults), report.notes, report.frame_rate) == (32, [], [], 8.0)
     assert report.table() == "32 clips, 0 with a fault; 8 pictures per second"
 
 
@@ -212,7 +212,7 @@ def test_the_frame_rate_is_read_from_the_data(data):
             rows[row][2] = str(len(data.frames(split, row)))
         data.folder.joinpath(f"{split}.csv").write_text("\n".join(map(",".join, rows)), encoding="utf-8")
     report = examine(data.paths)
-    assert (report.frame_rate, report.faults) == (4.0, [])
+    assert (report.frame_rate, list(report.faults)) == (4.0, [])
 
 
 def test_without_any_readable_clip_there_is_no_frame_rate_and_the_figures_say_so(data):
@@ -267,6 +267,10 @@ def test_the_command_tells_writes_and_leaves_with_a_status(data, tmp_path):
     assert status == 1 and "1  clipped" in said and "cleaned: " in said
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["counts"] == {"clipped": 1} and found["faults"][0]["index"] == "val"
+    report = examine(data.paths)
+    assert "".join(report.json()) == json.dumps(report.figures(), indent=2)
+    status, said, _ = sopedu(f"health {data.folder / 'train.csv'} --jobs 1 --json -")
+    assert status == 0 and said == json.dumps(examine(data.paths[:1]).figures(), indent=2) + "\n"
     assert sopedu(f"health {data.folder / 'val.clean.csv'} --jobs 1")[0] == 0
     status, _, error = sopedu(f"health {data.folder} --keep loud")
     assert status == 2 and "no such kind of fault" in error
