@@ -13,7 +13,7 @@ import numpy as np
 
 from sopedu.data.prepared import ClipIndex
 from sopedu.datasets.clip_facts import ClipFacts
-from sopedu.datasets.disk import temporary_database, temporary_space
+from sopedu.datasets.disk import temporary_database
 
 _NUMBERS = {
     "seconds": float, "peak": float, "silent_share": float, "clipped_share": float, "late": float,
@@ -72,14 +72,10 @@ class FactsTable:
         Args:
             clip: its number.
             facts: what was measured.
-
-        Raises:
-            SopeduError: the disk is full.
         """
         numbers = (kind(getattr(facts, name)) for name, kind in _NUMBERS.items())
         prints = (np.asarray(getattr(facts, name), kind).tobytes() for name, kind in _PRINTS.items())
-        with temporary_space():
-            self._database.execute(self._added, (clip, *numbers, _text(facts.problem), *prints))
+        self._database.execute(self._added, (clip, *numbers, _text(facts.problem), *prints))
 
     def column(self, name: str) -> np.ndarray:
         """Return one number of all clips.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sopedu.datasets.disk import temporary_database
 from sopedu.datasets.lists import Wanted
 from sopedu.errors import SopeduError
 
@@ -101,28 +102,38 @@ class FilmFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._names: dict[str, tuple[str, str]] = {}  # name without ending → (folder, ending)
-        self._walk(str(folder), 0)
+        # Of films with one name the first counts, folder by folder in the order of names; \0 is below all letters.
+        self._database = temporary_database("CREATE TABLE film (name BLOB PRIMARY KEY, path BLOB)")
+        self._database.executemany(
+            "INSERT INTO film VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET path = excluded.path "
+            "WHERE excluded.path < path",
+            (
+                (_bytes(os.path.splitext(os.path.basename(path))[0]), _bytes(path.replace(os.sep, "\0")))
+                for path in self._walk("", 0)
+            ),
+        )
+        self._has_videos = False
 
     def __len__(self) -> int:
-        return len(self._names)
+        return self._database.execute("SELECT count(*) FROM film").fetchone()[0]
 
-    def _walk(self, folder: str, depth: int) -> None:
-        with os.scandir(folder) as entries:  # their names are kept, the entries would take more memory
-            found = sorted(
-                (entry.name, entry.is_dir())
-                for entry in entries
-                # What is neither may be a pipe, and opening one would wait for ever.
-                if not entry.name.startswith(".") and (entry.is_dir() or entry.is_file())
-            )
-        endings: dict[str, tuple[str, str]] = {}  # one for all films of the folder
-        for name, is_folder in found:
-            if is_folder:
-                if depth < _DEEPEST:
-                    self._walk(os.path.join(folder, name), depth + 1)
-            elif is_film(name):
-                stem, ending = os.path.splitext(name)
-                self._names.setdefault(stem, endings.setdefault(ending, (folder, ending)))
+    def _walk(self, below: str, depth: int) -> Iterator[str]:
+        """Yield the paths of films below a folder, in any order."""
+        with os.scandir(os.path.join(self.folder, below)) as entries:
+            for entry in entries:
+                path = os.path.join(below, entry.name)
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    if depth < _DEEPEST:
+                        yield from self._walk(path, depth + 1)
+                elif is_film(entry.name) and entry.is_file():  # opening a pipe would wait for ever
+                    yield path
+
+    def _path(self, name: str) -> str | None:
+        """Return the path of the film of a name below the folder, or None."""
+        found = self._database.execute("SELECT path FROM film WHERE name = ?", (_bytes(name),)).fetchone()
+        return found and found[0].decode("utf-8", "surrogatepass").replace("\0", os.sep)
 
     def find(self, wanted: Wanted) -> Film | None:
         """Return the film of a row, or None.
@@ -131,9 +142,8 @@ class FilmFolder:
             wanted: the row.
         """
         for name, cut in film_names(wanted):
-            if name in self._names:
-                folder, ending = self._names[name]
-                return Film(os.path.join(folder, name + ending), name, cut)
+            if (path := self._path(name)) is not None:
+                return Film(os.path.join(self.folder, path), name, cut)
         return None
 
     def near(self, wanted: Wanted) -> list[str]:
@@ -142,13 +152,23 @@ class FilmFolder:
         Args:
             wanted: a row that :meth:`find` found nothing for.
         """
-        if not hasattr(self, "_by_video"):
-            self._by_video: dict[str, list[str]] = {}
-            for name in self._names:
-                for key in {name.lower(), video_of(name).lower()}:
-                    self._by_video.setdefault(key, []).append(name)
-        names = self._by_video.get(wanted.video.lower(), []) + self._by_video.get(wanted.clip.lower(), [])
-        return [name + self._names[name][1] for name in sorted(set(names))[:_NEAR_NAMES]]
+        if not self._has_videos:
+            self._has_videos = True
+            self._database.execute("CREATE TABLE video (key BLOB, name BLOB, PRIMARY KEY (key, name)) WITHOUT ROWID")
+            films = self._database.execute("SELECT name FROM film")
+            names = (name.decode("utf-8", "surrogatepass") for (name,) in films)
+            keys = ((_bytes(key.lower()), _bytes(name)) for name in names for key in {name, video_of(name)})
+            self._database.executemany("INSERT OR IGNORE INTO video VALUES (?, ?)", keys)
+        paths = self._database.execute(
+            "SELECT DISTINCT name, path FROM video JOIN film USING (name) WHERE key IN (?, ?) ORDER BY name LIMIT ?",
+            (_bytes(wanted.video.lower()), _bytes(wanted.clip.lower()), _NEAR_NAMES),
+        )
+        return [path.rpartition(b"\0")[2].decode("utf-8", "surrogatepass") for _, path in paths]
+
+
+def _bytes(name: str) -> bytes:
+    """Return a name as a database takes it: the name of a file may be no text."""
+    return name.encode("utf-8", "surrogatepass")
 
 
 def video_of(name: str) -> str:

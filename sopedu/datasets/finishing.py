@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sopedu.datasets.converting import WORK
+from sopedu.datasets.disk import temporary_space
 from sopedu.datasets.ledger import OK, LoggedRows, Row, write_ledger
 from sopedu.datasets.splits import SPLITS, splits_of_videos
 from sopedu.errors import SopeduError
@@ -41,6 +42,7 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
+@temporary_space()
 def merge_shards(out: str | Path) -> Prepared:
     """Write the indexes and the ledger after all shards have ended.
 
@@ -69,7 +71,7 @@ def finished(root: Path, notes: list[str]) -> Prepared:
         root: folder of the data set.
         notes: of the source.
     """
-    rows = known_rows(root).ordered()
+    rows = known_rows(root).ordered
     settings = json.loads((root / SETTINGS).read_text(encoding="utf-8"))
     where = splits_of_videos(rows(), settings["protocol"], settings["seed"])
     states, splits, seconds = Counter[str](), Counter[str](), Counter[str]()
@@ -84,7 +86,7 @@ def finished(root: Path, notes: list[str]) -> Prepared:
                 tables[split].writerow((f"audio/{row.label}/{row.id}.wav", f"frames/{row.label}/{row.id}", row.frames))
             yield row
 
-    with _indexes(root, set(where.values())) as tables:
+    with _indexes(root, where.names()) as tables:
         write_ledger(root / LEDGER, written(tables))
     shutil.rmtree(root / WORK, ignore_errors=True)
     return Prepared(

@@ -141,6 +141,7 @@ class HealthReport:
         }  # fmt: skip
 
 
+@temporary_space()
 def examine(
     paths: Sequence[str | Path],
     checkpoint: Checkpoint | str | Path | None = None,
@@ -178,8 +179,7 @@ def examine(
     report.gaps = np.full(len(clips), np.nan)
     if checkpoint is not None:
         _judge(report, as_checkpoint(checkpoint), root, lambda done: progress(total + done, steps))
-    with temporary_space():
-        report.faults = Faults(_all_faults(report, seconds))
+    report.faults = Faults(_all_faults(report, seconds))
     report.notes += list(_notes_on_classes(clips))
     return report
 

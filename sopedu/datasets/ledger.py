@@ -10,12 +10,12 @@ import csv
 import io
 import os
 import sys
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from sopedu.datasets.disk import temporary_database
 from sopedu.errors import SopeduError
 from sopedu.files import writing, written_aside
 
@@ -139,7 +139,8 @@ def _placed_rows(path: Path) -> Iterator[tuple[int, Row]]:
 class LoggedRows:
     """The newest row of each clip in some logs; one that is ``ok`` stays, whatever a later log says.
 
-    In memory is only where each row is, so that a list may be long: going through the rows reads them again.
+    Where each row is stands in a temporary database, so that a list may be long: going through the rows reads them
+    again.
 
     Args:
         paths: of the logs, oldest first.
@@ -150,19 +151,24 @@ class LoggedRows:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths = list(paths)
-        self._numbers: dict[int, int] = {}  # hash of a key → number of the row; 64 bits are enough for millions of keys
-        self._logs, self._begins, self._states = array("i"), array("q"), list[str]()
-        for log, path in enumerate(self._paths):
-            for begin, row in _placed_rows(path):
-                number = self._numbers.setdefault(hash(row.key), len(self._states))
-                if number == len(self._states):
-                    self._logs.append(log), self._begins.append(begin), self._states.append(row.state)
-                elif self._states[number] != OK:
-                    self._logs[number], self._begins[number], self._states[number] = log, begin, row.state
+        # Of a key only its hash is kept: 64 bits are enough for millions of keys.
+        self._database = temporary_database(
+            "CREATE TABLE clip (key INTEGER PRIMARY KEY, log, begin, state, place, label, id)"
+        )
+        self._database.executemany(
+            "INSERT INTO clip VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+            + ", ".join(f"{name} = excluded.{name}" for name in ("log", "begin", "state", "place"))
+            + f" WHERE state != '{OK}'",
+            (
+                (hash(row.key), log, begin, row.state, row.place, row.label, row.id)
+                for log, path in enumerate(self._paths)
+                for begin, row in _placed_rows(path)
+            ),
+        )
 
     def __len__(self) -> int:
         """Return the number of clips."""
-        return len(self._states)
+        return self._database.execute("SELECT count(*) FROM clip").fetchone()[0]
 
     def state(self, key: str) -> str | None:
         """Return the state of a clip; None if it has no row.
@@ -170,26 +176,22 @@ class LoggedRows:
         Args:
             key: of the clip.
         """
-        number = self._numbers.get(hash(key))
-        return None if number is None else self._states[number]
+        found = self._database.execute("SELECT state FROM clip WHERE key = ?", (hash(key),)).fetchone()
+        return found and found[0]
 
-    def ordered(self) -> Callable[[], Iterator[Row]]:
-        """Return a function that yields the rows, sorted by their place in the list, by class, by name."""
-        numbers = range(len(self))
-        keys = [(row.place, row.label, row.id) for row in self._read(numbers)]
-        order = array("i", sorted(numbers, key=keys.__getitem__))
-        return lambda: self._read(order)
+    def ordered(self) -> Iterator[Row]:
+        """Yield the rows, sorted by their place in the list, by class, by name."""
+        return self._read(self._database.execute("SELECT log, begin FROM clip ORDER BY place, label, id"))
 
-    def _read(self, numbers: Iterable[int]) -> Iterator[Row]:
+    def _read(self, places: Iterable[tuple[int, int]]) -> Iterator[Row]:
         with ExitStack() as stack:
             opened: dict[int, io.BufferedReader] = {}
-            for number in numbers:
-                log = self._logs[number]
+            for log, begin in places:
                 if log not in opened:
                     if len(opened) >= _OPEN_LOGS:
                         opened.pop(next(iter(opened))).close()
                     opened[log] = stack.enter_context(open(self._paths[log], "rb"))
-                opened[log].seek(self._begins[number])
+                opened[log].seek(begin)
                 yield _row(opened[log].readline().decode("utf-8", "replace"))
 
 

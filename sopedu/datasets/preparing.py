@@ -22,7 +22,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from sopedu.datasets.converting import HUNG, WORK, ClipFormat, ClipJob, crashed_clip, prepare_clip
-from sopedu.datasets.disk import require_space, spoken_size
+from sopedu.datasets.disk import require_space, spoken_size, temporary_database, temporary_space
 from sopedu.datasets.finishing import SETTINGS, Prepared, finished, known_rows, log_path
 from sopedu.datasets.ledger import AGAIN, OK, Log, Row
 from sopedu.datasets.opening import open_source
@@ -37,6 +37,7 @@ _ON_A_CLUSTER = 256  # processes that an executor is taken to have if it does no
 _LOOKED_AT = 12  # films whose length is read to estimate the disk that is needed
 
 
+@temporary_space()
 def prepare(
     source: str | Path,
     out: str | Path,
@@ -146,10 +147,10 @@ class _Run:
 
     def items(self, spool: Path) -> Iterator[Item]:
         """Yield the clips of this shard, each once."""
-        seen: set[int] = set()  # hashes of keys, which take less memory
+        seen = temporary_database("CREATE TABLE seen (key INTEGER PRIMARY KEY)")  # hashes of keys
         for item in self.source.items(lambda row: self._skip(row) or not self._mine(row), spool):
-            if hash(item.row.key) not in seen and self._mine(item.row):
-                seen.add(hash(item.row.key))
+            key = (hash(item.row.key),)
+            if self._mine(item.row) and seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", key).rowcount:
                 yield item
             elif item.temporary:
                 os.unlink(item.film)

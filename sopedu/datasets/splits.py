@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from sopedu.datasets.disk import temporary_database
 from sopedu.datasets.ledger import OK, Row
 
 SPLITS = ("train", "val", "test")
@@ -16,7 +17,68 @@ PROTOCOLS = {
 _SHARE, _LISTED_SHARE = 0.1, 0.05
 
 
-def splits_of_videos(rows: Iterable[Row], protocol: str, seed: int = 0) -> dict[str, str]:
+class Splits(Mapping[str, str]):
+    """The split of each video, on disk; videos are added class by class."""
+
+    def __init__(self) -> None:
+        self._database = temporary_database(
+            "CREATE TABLE video (number INTEGER PRIMARY KEY, label, name, UNIQUE (label, name));"
+            "CREATE TABLE chosen (name PRIMARY KEY, split)"
+        )
+
+    def __getitem__(self, video: str) -> str:
+        found = self._database.execute("SELECT split FROM chosen WHERE name = ?", (video,)).fetchone()
+        if found is None:
+            raise KeyError(video)
+        return found[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for (name,) in self._database.execute("SELECT name FROM chosen"))
+
+    def __len__(self) -> int:
+        return self._database.execute("SELECT count(*) FROM chosen").fetchone()[0]
+
+    def names(self) -> set[str]:
+        """Return the names of the splits that have videos."""
+        return {split for (split,) in self._database.execute("SELECT DISTINCT split FROM chosen")}
+
+    def add(self, label: str, video: str) -> None:
+        """Add a video that has no split yet.
+
+        Args:
+            label: of a class; a video may have several.
+            video: its identifier.
+        """
+        self._database.execute("INSERT OR IGNORE INTO video (label, name) VALUES (?, ?)", (label, video))
+
+    def choose(self, splits: Mapping[str, str]) -> None:
+        """Give videos a split, or another one.
+
+        Args:
+            splits: by video.
+        """
+        self._database.executemany("INSERT OR REPLACE INTO chosen VALUES (?, ?)", splits.items())
+
+    def labels(self) -> list[str]:
+        """Return the classes, in the order of their first videos."""
+        rows = self._database.execute("SELECT label FROM video GROUP BY label ORDER BY min(number)")
+        return [label for (label,) in rows]
+
+    def videos(self, label: str, split: str | None) -> list[str]:
+        """Return the videos of a class that are in a split, in order.
+
+        Args:
+            label: of the class.
+            split: None: videos that are in none yet.
+        """
+        rows = self._database.execute(
+            "SELECT name FROM video LEFT JOIN chosen USING (name) WHERE label = ? AND split IS ? ORDER BY number",
+            (label, split),
+        )
+        return [name for (name,) in rows]
+
+
+def splits_of_videos(rows: Iterable[Row], protocol: str, seed: int = 0) -> Splits:
     """Choose a split for each video that has a usable clip.
 
     Args:
@@ -27,22 +89,19 @@ def splits_of_videos(rows: Iterable[Row], protocol: str, seed: int = 0) -> dict[
     Returns:
         the name of the split by video. A video that has clips of several classes is in one split only.
     """
-    videos: dict[str, dict[str, None]] = {}  # class → its videos in order
-    where: dict[str, str] = {}
+    where = Splits()
     for row in rows:
         if row.state == OK:
-            videos.setdefault(row.label, {})[row.video] = None
+            where.add(row.label, row.video)
             if protocol == "listed" and row.split:
-                where[row.video] = row.split
-    for label in videos:
-        new = [video for video in videos[label] if video not in where]
-        for video, split in _of_class(new, protocol, seed).items():
-            where.setdefault(video, split)
-    if protocol == "listed" and "val" not in where.values():
-        for label in videos:
-            new = [video for video in videos[label] if where[video] == "train"]
+                where.choose({row.video: row.split})
+    for label in where.labels():
+        where.choose(_of_class(where.videos(label, None), protocol, seed))
+    if protocol == "listed" and "val" not in where.names():
+        for label in where.labels():
+            new = where.videos(label, "train")
             count = round(_LISTED_SHARE * len(new)) or int(len(new) >= 10)
-            where |= dict.fromkeys(_shuffled(new, seed)[:count], "val")
+            where.choose(dict.fromkeys(_shuffled(new, seed)[:count], "val"))
     return where
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from sopedu.data.prepared import ClipIndex, read_index
 from sopedu.datasets.clip_facts import ClipFacts
+from sopedu.datasets.disk import temporary_space
 from sopedu.datasets.facts_table import FactsTable, Fault, Faults
 from sopedu.errors import SopeduError
 
@@ -83,6 +84,6 @@ def test_faults_are_those_of_the_clips_in_order_each_kind_once(tmp_path):
 def test_a_full_disk_is_told_in_one_line(tmp_path):
     table = FactsTable([index_of(tmp_path / "train.csv", 900)])
     table._database.execute("PRAGMA max_page_count = 20")
-    with pytest.raises(SopeduError, match="temporary files cannot be written .*full.*TMPDIR"):
+    with pytest.raises(SopeduError, match="temporary files cannot be written .*full.*TMPDIR"), temporary_space():
         for row in range(900):
             table.add(row, ClipFacts("a", "b", "c", "train", row, sound=np.arange(99)))

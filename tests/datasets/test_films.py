@@ -48,6 +48,16 @@ def test_the_most_exact_name_wins_and_other_times_do_not_count(folder):
     assert films.find(Wanted(0, "---g-f_I2yQ", "x")).name == "---g-f_I2yQ"
 
 
+def test_of_films_of_one_name_the_first_counts_folder_by_folder(folder, tmp_path):
+    names = ["b.mp4", "a/b.mkv", "a/b.avi", "a/b/b.mov", "a-z/b.mp4", "c/b.mp4", "a/x/y/b.mov", "a/x/y/z/deep.mp4"]
+    films = folder(*names, "odd\udcff.mp4")
+    # As a walk in the order of names would find them: `a` with all it holds before `a-z`.
+    order = sorted(names, key=lambda name: name.split("/"))
+    assert films.find(Wanted(0, "b", "x")).path == str(tmp_path / order[0]) == str(tmp_path / "a/b/b.mov")
+    assert len(films) == 2 and films.find(Wanted(0, "odd\udcff", "x")).path == str(tmp_path / "odd\udcff.mp4")
+    assert films.find(Wanted(0, "\ud800", "x")) is None
+
+
 def test_near_misses_are_named(folder):
     films = folder("---g-f_I2yQ_000031.mp4", "---G-F_I2YQ.mp4", "notes.txt", ".hidden_000030.mp4", "x.mp4")
     assert films.find(CUT) is None
