@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,14 +68,16 @@ def is_part(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(PART_ENDINGS)
 
 
-def listed(folder: str | Path) -> list[os.DirEntry[str]]:
+def listed(folder: str | Path, wanted: Callable[[str], bool] = lambda name: True) -> list[os.DirEntry[str]]:
     """Return what a folder holds, sorted by name, without hidden entries.
 
     Args:
         folder: its path.
+        wanted: whether an entry of this name is returned.
     """
     with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        kept = (entry for entry in entries if not entry.name.startswith(".") and wanted(entry.name))
+        return sorted(kept, key=lambda entry: entry.name)
 
 
 def films_by_class(folder: Path) -> Iterator[tuple[str, str]]:
@@ -103,7 +105,7 @@ class FilmFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # Of films with one name the first counts, folder by folder in the order of names; \0 is below all letters.
-        self._database = temporary_database("CREATE TABLE film (name BLOB PRIMARY KEY, path BLOB)")
+        self._database = temporary_database("CREATE TABLE film (name BLOB PRIMARY KEY, path BLOB) WITHOUT ROWID")
         self._database.executemany(
             "INSERT INTO film VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET path = excluded.path "
             "WHERE excluded.path < path",

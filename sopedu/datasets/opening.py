@@ -26,12 +26,10 @@ def open_source(source: str | Path, films: str | Path | None = None) -> Source:
     if source.is_dir():
         if films is not None:
             raise SopeduError(f"{source}: is a folder of films itself; --films belongs to a list (JSON or CSV)")
-        parts = [
-            entry.path for entry in listed(require_folder(source, "films")) if is_part(entry.name) and entry.is_file()
-        ]
+        parts = _parts_in(source)
         if not parts:
             return ClassFolders(source)
-        lists = [entry.path for entry in listed(source) if entry.name.lower().endswith(".csv")]
+        lists = [entry.path for entry in listed(source, lambda name: name.lower().endswith(".csv"))]
         if len(lists) > 1:
             raise SopeduError(f"{source}: holds several lists; name one: sopedu prepare LIST.csv --films {source}")
         return TarParts(parts, lists[0] if lists else None)
@@ -44,12 +42,12 @@ def open_source(source: str | Path, films: str | Path | None = None) -> Source:
     if films is None:
         raise SopeduError(f"{source}: is a list; name the folder of its films too: --films FOLDER")
     films = Path(films)
-    parts = [str(films)] if is_part(films.name) else []
-    if not parts:
-        parts = [
-            entry.path for entry in listed(require_folder(films, "films")) if is_part(entry.name) and entry.is_file()
-        ]
+    parts = [str(films)] if is_part(films.name) else _parts_in(films)
     return TarParts(parts, str(source)) if parts else ListedFilms(source, films)
+
+
+def _parts_in(folder: Path) -> list[str]:
+    return [entry.path for entry in listed(require_folder(folder, "films"), is_part) if entry.is_file()]
 
 
 def index_files(places: Sequence[Path]) -> list[Path]:

@@ -23,7 +23,7 @@ class Splits(Mapping[str, str]):
     def __init__(self) -> None:
         self._database = temporary_database(
             "CREATE TABLE video (number INTEGER PRIMARY KEY, label, name, UNIQUE (label, name));"
-            "CREATE TABLE chosen (name PRIMARY KEY, split)"
+            "CREATE TABLE chosen (name PRIMARY KEY, split) WITHOUT ROWID"
         )
 
     def __getitem__(self, video: str) -> str:
@@ -42,14 +42,17 @@ class Splits(Mapping[str, str]):
         """Return the names of the splits that have videos."""
         return {split for (split,) in self._database.execute("SELECT DISTINCT split FROM chosen")}
 
-    def add(self, label: str, video: str) -> None:
-        """Add a video that has no split yet.
+    def add(self, label: str, video: str, split: str = "") -> None:
+        """Add a video.
 
         Args:
             label: of a class; a video may have several.
             video: its identifier.
+            split: its split, if it has one already.
         """
         self._database.execute("INSERT OR IGNORE INTO video (label, name) VALUES (?, ?)", (label, video))
+        if split:
+            self._database.execute("INSERT OR REPLACE INTO chosen VALUES (?, ?)", (video, split))
 
     def choose(self, splits: Mapping[str, str]) -> None:
         """Give videos a split, or another one.
@@ -92,9 +95,7 @@ def splits_of_videos(rows: Iterable[Row], protocol: str, seed: int = 0) -> Split
     where = Splits()
     for row in rows:
         if row.state == OK:
-            where.add(row.label, row.video)
-            if protocol == "listed" and row.split:
-                where.choose({row.video: row.split})
+            where.add(row.label, row.video, row.split if protocol == "listed" else "")
     for label in where.labels():
         where.choose(_of_class(where.videos(label, None), protocol, seed))
     if protocol == "listed" and "val" not in where.names():
