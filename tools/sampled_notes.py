@@ -64,8 +64,7 @@ def note_synthesizer(folder: str | Path, rings: bool = False) -> Synthesizer:
 
     Args:
         folder: holds them.
-        rings: notes ring on for half a second after their end; otherwise they stop, and some begin without their
-            attack, as slurred notes do.
+        rings: notes ring on for half a second after their end; otherwise they stop.
 
     Returns:
         A function that plays events; the program is not used. The same events always sound the same.
@@ -96,12 +95,10 @@ def note_synthesizer(folder: str | Path, rings: bool = False) -> Synthesizer:
             # Now and then the second nearest, so that not every A sounds like every other.
             other = generator.random() > 0.75 and abs(near[-1] - key) <= 6
             choices = recordings[int(near[-1] if other else near[0])]
-            begin = 0.0 if rings or generator.random() > 0.35 else generator.uniform(0.05, 0.3) * SAMPLE_RATE
             sound = choices[int(generator.integers(len(choices)))]
             speed = 2 ** ((key - int(near[-1] if other else near[0])) / 12)
             length, at = int((time - struck) * SAMPLE_RATE) + release, round(struck * SAMPLE_RATE)
-            note = np.interp(begin + speed * np.arange(length), np.arange(len(sound)), sound, right=0.0)
-            note[:440] *= np.linspace(0, 1, len(note[:440]))
+            note = np.interp(speed * np.arange(length), np.arange(len(sound)), sound, right=0.0)
             note[-release:] *= np.linspace(1, 0, len(note[-release:])) ** 2
             place = out[at : at + length]
             place += note[: len(place)] * velocity / 127

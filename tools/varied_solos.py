@@ -1,8 +1,8 @@
 """Play varied melodies on sampled instruments, to train on: `sopedu train --data toyband+OUT`.
 
 Melodies lie anywhere in an instrument's compass, unlike the toy band's, whose registers overlap so that pitch tells
-little. Each solo is off pitch, darker or brighter, louder or softer, in a room of its own, before a microphone of its
-own; some have vibrato, swell and fade, or are noisy.
+little. Each solo is off pitch, louder or softer, in a room of its own and before a microphone of its own; some have
+vibrato, or swell and fade.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from scipy.signal import lfilter, resample_poly
+from scipy.signal import resample_poly
 from tqdm.auto import tqdm
 
 from sopedu.audio import save_waveform
@@ -30,31 +30,31 @@ from tools.sampled_instruments import SAMPLE_RATE, Source, Synthesizer, midi_eve
 from tools.sampled_notes import notes_source
 
 _RATE = 11025
-#: MIDI pitches that players use; of saxophones, those from baritone to soprano. There is no erhu among the programs of
+#: MIDI pitches that players use; of saxophones, those from tenor to soprano. There is no erhu among the programs of
 #: General MIDI, and a fiddle in its place would teach that violins are erhus.
 COMPASS = {
     "accordion": (53, 88),
     "acoustic_guitar": (40, 76),
-    "cello": (36, 74),
-    "clarinet": (50, 88),
+    "cello": (36, 70),
+    "clarinet": (50, 86),
     "flute": (60, 93),
-    "saxophone": (38, 80),
+    "saxophone": (44, 80),
     "trumpet": (54, 84),
     "tuba": (28, 56),
-    "violin": (55, 94),
+    "violin": (55, 92),
     "xylophone": (65, 98),
 }
 #: General MIDI programs of a class; one that stands twice is drawn twice as often.
 PROGRAMS = {
     "accordion": (21, 21, 23),
     "acoustic_guitar": (24, 25, 25),
-    "cello": (42, 42, 42, 42, 45),
+    "cello": (42,),
     "clarinet": (71,),
     "flute": (73, 73, 73, 72),
     "saxophone": (65, 66, 66, 64, 67),
     "trumpet": (56, 56, 56, 59),
     "tuba": (58,),
-    "violin": (40, 40, 40, 110, 45),
+    "violin": (40, 40, 110),
     "xylophone": (13, 13, 12),
 }
 #: How often a solo has vibrato.
@@ -143,12 +143,6 @@ def _solo(name: str, source: Source, seconds: float, seed: int, number: int) -> 
         sound = sound * 10 ** (decibels / 20)
     rate = Fraction(_RATE / SAMPLE_RATE / ratio).limit_denominator(400)
     sound = resample_poly(sound, rate.numerator, rate.denominator)[: round(seconds * _RATE)]
-    if generator.random() < 0.5:
-        sound = _tilted(sound, generator)
-    if generator.random() < 0.25:
-        pole = generator.uniform(0.0, 0.9)
-        air = lfilter([1 - pole], [1, -pole], generator.standard_normal(len(sound)))
-        sound = sound + air * np.sqrt(np.mean(sound**2) / np.mean(air**2)) * 10 ** (generator.uniform(-28, -14) / 20)
     properties = ["bodies", "microphone", "background"] + ["room"] * (generator.random() < 0.7)
     body, place = (generator_for(key, "train", seed, number) for key in ("b", "p"))
     sound = recorded(sound, _RATE, properties, body, place, generator)
@@ -156,10 +150,10 @@ def _solo(name: str, source: Source, seconds: float, seed: int, number: int) -> 
 
 
 def _register(compass: tuple[int, int], generator: np.random.Generator) -> tuple[int, int]:
-    """Draw a range of 14 to 20 semitones within a compass; two in five lie more often in its middle."""
+    """Draw a range of 14 to 20 semitones within a compass; most lie near its middle."""
     lowest, highest = compass
     width = int(generator.integers(14, 21))
-    place = generator.triangular(0.0, 0.5, 1.0) if generator.random() < 0.4 else generator.random()
+    place = generator.triangular(0.0, 0.5, 1.0) if generator.random() < 0.7 else generator.random()
     start = lowest + round(place * max(1, highest - lowest - width))
     return start, min(highest, start + width)
 
@@ -171,14 +165,6 @@ def _with_vibrato(sound: np.ndarray, generator: np.random.Generator) -> np.ndarr
     depth = np.interp(time, np.linspace(0, time[-1], 9), generator.uniform(0.0, 1.0, 9)) * (2 ** (cents / 1200) - 1)
     shift = depth / (2 * np.pi * hertz) * np.sin(2 * np.pi * hertz * time + generator.uniform(0, 2 * np.pi))
     return np.interp(time + shift, time, sound)
-
-
-def _tilted(sound: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Make a sound darker, by up to 20 dB per octave above a corner, or brighter by up to 3."""
-    frequency = np.fft.rfftfreq(len(sound), 1 / _RATE)
-    slope, corner = generator.uniform(-20.0, 3.0), generator.uniform(200.0, 800.0)
-    decibels = slope * np.log2(np.maximum(frequency, corner) / corner)
-    return np.fft.irfft(np.fft.rfft(sound) * 10 ** (decibels / 20), len(sound))
 
 
 def soundfont_source(synthesizer: Synthesizer) -> Source:

@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_sounds(tmp_pa
     assert first == again and len(set(first) & set(other)) == 0 and len(set(first)) == 10
 
 
-def test_vibrato_changes_the_pitch_by_no_more_than_45_cents_and_tilt_only_what_is_above_its_corner():
+def test_vibrato_changes_the_pitch_by_no_more_than_45_cents():
     time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
     deviations = []
     for seed in range(8):
@@ -92,13 +92,6 @@ def test_vibrato_changes_the_pitch_by_no_more_than_45_cents_and_tilt_only_what_i
         crossings = time[1:][(sound[:-1] < 0) & (sound[1:] >= 0)]
         deviations.append(np.abs(1200 * np.log2(np.diff(crossings[2:-2]) * 440)).max())
     assert 10 < max(deviations) < 50
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        tilted = [varied._tilted(np.sin(2 * np.pi * hertz * np.arange(11025) / 11025), np.random.default_rng(seed))
-                  for hertz in (100, 1600, 3200)]  # fmt: skip
-        levels = [20 * np.log10(np.std(sound) * 2**0.5) for sound in tilted]
-        slope = rng.uniform(-20.0, 3.0)
-        assert levels[0] == pytest.approx(0, abs=0.01) and levels[2] - levels[1] == pytest.approx(slope, abs=0.05)
 
 
 def test_the_command_says_how_to_train_and_a_mistake_is_one_line(tmp_path, monkeypatch):
