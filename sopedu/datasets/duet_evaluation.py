@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from sopedu.data.opening import open_clips
+from sopedu.data.opening import is_toyband, open_clips
 from sopedu.datasets.duet_films import Duet, instruments_named, open_duets
 from sopedu.errors import SopeduError, whole_number
 from sopedu.evaluation.duets import (
@@ -131,7 +131,7 @@ def _pictures_by_class(checkpoint: Checkpoint, data: str) -> dict[str, list[torc
     """Features of some pictures of solos of each class; none if a model of films would be shown drawings."""
     config = checkpoint.config
     if data == "toyband":
-        if checkpoint.trained_on.get("data") != "toyband":
+        if not is_toyband(str(checkpoint.trained_on.get("data"))):
             return {}
         names = tuple(checkpoint.class_names)
         config = replace(config, toyband=replace(config.toyband, instruments=names, empty_scenes=0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sopedu.audio.loudness import FAINT
 from sopedu.config import SpectrogramConfig
+from sopedu.data.opening import is_toyband
 from sopedu.model.checkpoints import Checkpoint
 from sopedu.separation.parts import VideoPart
 from sopedu.video.reading import sound_channels
@@ -40,9 +41,11 @@ def domain_hint(checkpoint: Checkpoint) -> str:
     Args:
         checkpoint: the model.
     """
-    if checkpoint.trained_on.get("data") == "toyband":
+    data = str(checkpoint.trained_on.get("data"))
+    if is_toyband(data):
+        heard = "synthesized" if data == "toyband" else "synthesized and sampled"
         return (
-            "this model has seen drawings and synthesized instruments only: expect the mechanics, not the quality, "
+            f"this model has seen drawings and heard {heard} instruments only: expect the mechanics, not the quality, "
             "of separation on a filmed video; sopedu weights music fetches a model of filmed instruments, then "
             "--checkpoint music"
         )
