@@ -114,6 +114,10 @@ def test_once_fetched_the_name_separates_a_film(place, server, tmp_path):
     assert status_ == 0 and "this model knows accordion, acoustic_guitar," in said, shown
     assert (tmp_path / "parts" / "report.html").exists()
     assert "sopedu weights music" not in said  # which a model of drawings recommends
+    for name, heard in (("toyband", "synthesized and sampled"), ("toyband-tiny", "synthesized")):
+        assert domain_hint(load_checkpoint(name)).startswith(
+            f"this model has seen drawings and heard {heard} instruments only: "
+        )
     assert domain_hint(load_checkpoint("toyband")).endswith(
         "sopedu weights music fetches a model of filmed instruments, then --checkpoint music"
     )
