@@ -56,7 +56,8 @@ def test_it_separates_as_well_as_its_metrics_say(shipped):
 
 def test_after_pasted_scenes_the_peak_is_where_somebody_plays():
     # 0.93 and 0.91 on 200 scenes (seeds 0, 90210), chance 0.19; and where both play 7.5 and 6.7 dB for a player's box,
-    # 7.4 and 6.6 for its middle. Single duets spread by 4 dB, so the mean of 30 by 0.7, and the peak of 30 scenes by 0.05.
+    # 7.4 and 6.6 for its middle. Single duets spread by 4 dB, so the mean of 30 by 0.7, and the peak of 30 scenes by
+    # 0.05.
     found = evaluate_localization(load_checkpoint(FOLDER / "toyband"), scenes=30, seed=3, duets=30)
     assert found["peak_in_player"] >= 0.75 > found["peak_in_player_unrelated_audio"] + 0.1
     assert found["sdr_box"] > 4.5 and found["sdr_centre"] > 4.5 and found["sdr_other_box"] < -3.5
