@@ -31,6 +31,17 @@ def place(one_thread, own_cache, tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def signals_arrive():
+    """Let signals end the process, as in a terminal, even if the tests run under nohup, which ignores SIGHUP."""
+    ignored = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def sopedu(command: str) -> tuple[int, str]:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()), redirect_stderr(StringIO()) as err:
         patch.setattr(sys, "argv", ["sopedu", *command.split()])
