@@ -80,7 +80,7 @@ def alike(first: np.ndarray, second: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def stretch() -> LongClip:
     times = np.arange(0, 6, 0.4)
-    scene = duet(3, "test", pair=("xylophone", "tuba"), samples=66150, size=(64, 64), times=times)
+    scene = duet(2, "test", pair=("xylophone", "tuba"), samples=66150, size=(64, 64), times=times)
     return LongClip(load_checkpoint(SHIPPED), scene.waveform().numpy(), scene.frames, times)
 
 
@@ -141,7 +141,7 @@ def test_left_is_left_and_pictures_have_the_map_of_their_time(exported, stretch)
     for half, (index, own, other) in enumerate(zip(loudest, (left, right), (right, left), strict=True)):
         row, column = np.unravel_index(index, (rows, 4))
         sound = exported[1].sound(data["cells"][row * columns + 4 * half + column])
-        assert alike(sound, own) > 0.9 > 0.7 > abs(alike(sound, other))
+        assert alike(sound, own) > 0.9 > 0.5 > abs(alike(sound, other))
     assert [moment["time"] for moment in data["moments"]] == pytest.approx(stretch.times)
     maps, coded = stretch.maps(), exported[1].numbers("maps", 15, rows, columns)
     assert coded / 255 * max(maps.max(), 0.1) == pytest.approx(maps, abs=0.01)
