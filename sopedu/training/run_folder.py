@@ -29,6 +29,7 @@ from sopedu.model.checkpoints import load_checkpoint
 from sopedu.model.heads import heads_config, new_heads
 from sopedu.model.modes import untrained
 from sopedu.model.sound_of_pixels import SoundOfPixels
+from sopedu.model.widening import is_wider, widened
 from sopedu.training.callbacks import JsonLinesHistory, KeepCheckpoint, Progress, TensorBoard
 from sopedu.training.distributed import explain_lost_process, join_processes
 from sopedu.training.loop import train
@@ -299,8 +300,12 @@ def _first_model(request: Request, say: Callable[[str], object]) -> SoundOfPixel
 def _weights_of(request: Request, say: Callable[[str], object]) -> SoundOfPixels:
     """Build a model with a checkpoint's weights where they fit; print which parts start anew."""
     config, start_from = request.config, request.start_from
-    model = untrained(config)
-    given, wanted = load_checkpoint(start_from).model.state_dict(), model.state_dict()
+    begin, model = load_checkpoint(start_from).model, untrained(config)
+    if is_wider(begin.config, config):
+        wide = replace(begin.config.model, audio_channels=config.model.audio_channels)
+        begin = widened(begin, replace(begin.config, model=wide))
+        say(f"the audio net of {start_from} gets more channels and still computes the same")
+    given, wanted = begin.state_dict(), model.state_dict()
     fitting = {name for name, value in wanted.items() if name in given and given[name].shape == value.shape}
     anew = sorted({".".join(name.split(".")[:2]) for name in wanted.keys() - fitting})
     if len(fitting) < len(wanted) / 2:
