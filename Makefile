@@ -60,9 +60,12 @@ toyband: .venv ## Train the shipped checkpoint toyband again, into runs/toyband 
 	$(BIN)/sopedu train --preset toyband --out runs/toyband-lifelike --from runs/toyband-plain
 	$(BIN)/sopedu train --preset toyband --out runs/toyband-sampled --from runs/toyband-lifelike \
 		--data "toyband+$(SAMPLED)" --set training.steps=4000 --set training.learning_rate=1.5e-3
-	$(BIN)/sopedu train --preset toyband --out runs/toyband --from runs/toyband-sampled --data "toyband+$(SAMPLED)" \
+	$(BIN)/sopedu train --preset toyband --out runs/toyband-narrow --from runs/toyband-sampled --data "toyband+$(SAMPLED)" \
 		--set training.steps=8000 --set training.learning_rate=1.5e-3 --set toyband.solos=24000 \
 		--set toyband.empty_scenes=1000
+	$(BIN)/sopedu train --preset toyband --out runs/toyband --from runs/toyband-narrow --data "toyband+$(SAMPLED)" \
+		--set model.audio_channels=32,64,128,192,256 --set training.precision=bf16 --set training.steps=34000 \
+		--set training.learning_rate=1.5e-3 --set toyband.solos=24000 --set toyband.empty_scenes=1000
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
 warm-start: .venv ## Train the warm start anew into runs/warm_start.safetensors (about 6 minutes on one core)
