@@ -101,17 +101,17 @@ def test_the_film_is_small_plays_in_browsers_and_is_what_the_command_renders():
         assert (sound.codec_context.name, sound.rate, picture.frames) == ("aac", 44100, 200)
     # The defaults of `sopedu toyband film`.
     times = (0.0, 3.0, 6.0)
-    scene = duet(9, "test", ("cello", "trumpet"), samples=88200, size=(270, 480), times=times)
+    scene = duet(14, "test", ("cello", "trumpet"), samples=88200, size=(270, 480), times=times)
     seen, heard = read_frames(FILM, times).astype(float), read_sound(FILM, 11025)[:88200]
     assert np.abs(seen - scene.frames).mean() < 3  # of 255: what H.264 and its halved colours cost
     assert np.corrcoef(heard, scene.mixture[: len(heard)])[0, 1] > 0.99
 
 
 def test_the_film_is_taken_apart_by_the_shipped_checkpoint(tmp_path):
-    # Measured: 13.0 and 12.0 dB, from -2.6 and 2.6 dB in the mixture.
+    # Measured: 10.2 and 11.4 dB, from -1.6 and 1.7 dB in the mixture.
     found = separate_video(FILM, "toyband", tmp_path / "out", progress=False)
     assert len(found["sounds"]) == 2
-    stems = duet(9, "test", ("cello", "trumpet"), samples=88200, size=(270, 480), times=(0.0,)).stems
+    stems = duet(14, "test", ("cello", "trumpet"), samples=88200, size=(270, 480), times=(0.0,)).stems
     for number, stem in enumerate(stems, 1):
         heard = torch.as_tensor(sopedu.load_waveform(tmp_path / "out" / f"region{number}.wav", 11025))[:88200]
-        assert float(sopedu.si_sdr(heard, torch.tensor(stem[: len(heard)], dtype=torch.float32))) > 9
+        assert float(sopedu.si_sdr(heard, torch.tensor(stem[: len(heard)], dtype=torch.float32))) > 8

@@ -22,7 +22,8 @@ def shipped(request) -> tuple[Path, Checkpoint]:
 
 def test_it_is_small_and_knows_all_eleven_instruments(shipped):
     folder, checkpoint = shipped
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
+    largest = {"toyband-tiny": 3_000_000, "toyband": 6_000_000}[folder.name]
+    assert sum(path.stat().st_size for path in folder.iterdir()) < largest
     assert checkpoint.class_names == INSTRUMENTS
     assert checkpoint.trained_on["data"] == {"toyband-tiny": "toyband", "toyband": "toyband+sampled"}[folder.name]
     assert (folder / "README.md").exists()
@@ -47,18 +48,18 @@ def test_it_separates_as_well_as_its_metrics_say(shipped):
     written = checkpoint.metrics
     found = evaluate(checkpoint, pairs=32, seed=5, dictionaries=False)
     assert found["sdr"] == pytest.approx(written["sdr"], abs=2.4)
-    beyond = {"toyband-tiny": 1.5, "toyband": 4}[folder.name]
+    beyond = {"toyband-tiny": 1.5, "toyband": 6}[folder.name]
     assert found["sdr"] > found["sdr_static_mask"] + beyond
     assert found["sdr_ideal_ratio_mask"] > found["sdr"] > found["sdr_mixture"] + 3
-    assert found["sdr_swapped"] < {"toyband-tiny": -3, "toyband": -5}[folder.name]
+    assert found["sdr_swapped"] < {"toyband-tiny": -3, "toyband": -7}[folder.name]
     assert max(found["leak_blank"], found["leak_absent"]) < {"toyband-tiny": -10, "toyband": -9}[folder.name]
 
 
 def test_after_pasted_scenes_the_peak_is_where_somebody_plays():
-    # 0.93 and 0.91 on 200 scenes (seeds 0, 90210), chance 0.19; and where both play 7.5 and 6.7 dB for a player's box,
-    # 7.4 and 6.6 for its middle. Single duets spread by 4 dB, so the mean of 30 by 0.7, and the peak of 30 scenes by
+    # 0.95 and 0.97 on 200 scenes (seeds 0, 90210), chance 0.19; and where both play 9.7 and 9.2 dB for a player's box,
+    # 9.6 and 9.1 for its middle. Single duets spread by 4 dB, so the mean of 30 by 0.7, and the peak of 30 scenes by
     # 0.05.
     found = evaluate_localization(load_checkpoint(FOLDER / "toyband"), scenes=30, seed=3, duets=30)
-    assert found["peak_in_player"] >= 0.75 > found["peak_in_player_unrelated_audio"] + 0.1
-    assert found["sdr_box"] > 4.5 and found["sdr_centre"] > 4.5 and found["sdr_other_box"] < -3.5
-    assert found["silent_map_level"] < 0.15 < 0.4 < found["map_levels"]["playing"]
+    assert found["peak_in_player"] >= 0.8 > found["peak_in_player_unrelated_audio"] + 0.1
+    assert found["sdr_box"] > 6.5 and found["sdr_centre"] > 6.5 and found["sdr_other_box"] < -5.5
+    assert found["silent_map_level"] < 0.15 < 0.6 < found["map_levels"]["playing"]
