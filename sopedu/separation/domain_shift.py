@@ -15,8 +15,8 @@ from torch import nn
 from sopedu.model.sound_of_pixels import SoundOfPixels
 
 # Mean distances of data_samples/checkpoints/toyband, at the level of its training: 80 lifelike duets of the test split
-# 0.17 to 0.59 for sound and 0.13 to 0.26 for pictures, single clips of 40 scenes in which one plays alone 0.19 to 0.77
-# (it was trained on mixtures), plain duets 0.40 to 1.00; nine real videos 0.40 to 0.92 and 0.23 to 0.90, each above one
+# 0.14 to 0.54 for sound and 0.12 to 0.27 for pictures, single clips of 40 scenes in which one plays alone 0.24 to 0.71
+# (it was trained on mixtures), plain duets 0.42 to 0.98; nine real videos 0.44 to 0.86 and 0.23 to 0.90, each above one
 # of the limits. Of toyband-tiny: plain duets 0.25 to 0.62 and 0.11 to 0.24, one alone 0.34 to 0.64; the videos 0.52 to
 # 0.65 and 0.22 to 0.85, of which five are reported. Other models were not measured: their limits are guesses.
 _LIMITS = {"toyband": {"sound": 0.65, "picture": 0.31}}
