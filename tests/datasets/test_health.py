@@ -194,6 +194,20 @@ def test_a_picture_of_another_class_is_found_by_a_model_that_knows_the_band(data
     assert data.found(checkpoint="toyband") == {"unrelated": {"train 0", "train 2"}}
 
 
+def test_a_sound_of_another_class_is_found_and_the_class_is_named(data):
+    """No picture of the cellists finds a xylophone, so the swap gap of the cello's picture says nothing."""
+    one, other = (data.folder / data.rows["train"][row][0] for row in (0, 2))
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+    report = examine(data.paths, checkpoint="toyband")
+    assert data.found(checkpoint="toyband") == {"unrelated": {"train 0", "train 2"}}
+    assert [report.heard_as[row] for row in (0, 2)] == ["xylophone", "cello"]
+    assert np.abs(report.gaps[[0, 2]]).max() < 4
+    assert report.faults[0].detail.startswith("its sound suits pictures of xylophone better, by ")
+
+
 def test_a_model_that_knows_nothing_of_the_data_judges_nobody(data):
     rows = data.rows["train"]
     for row in range(len(rows)):  # the sound of everybody is noise
