@@ -53,19 +53,21 @@ checkpoint: .venv ## Train the shipped checkpoint again, into runs/toyband-tiny 
 		--set toyband.empty_scenes=500 --set toyband.properties= --set training.precision=float32
 	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
 
+NARROW = model.audio_channels=16,32,64,128,192
+
 toyband: .venv ## Train the shipped checkpoint toyband again, into runs/toyband (SAMPLED=FOLDER of make varied-solos; hours)
 	@test -d "$(SAMPLED)" || { echo "make toyband SAMPLED=FOLDER: make varied-solos fills one" >&2; exit 1; }
-	$(BIN)/sopedu train --preset toyband --out runs/toyband-plain --from toyband-tiny --set toyband.properties= \
-		--set training.steps=4000
-	$(BIN)/sopedu train --preset toyband --out runs/toyband-lifelike --from runs/toyband-plain
-	$(BIN)/sopedu train --preset toyband --out runs/toyband-sampled --from runs/toyband-lifelike \
+	$(BIN)/sopedu train --preset toyband --out runs/toyband-plain --from toyband-tiny --set $(NARROW) \
+		--set toyband.properties= --set training.steps=4000
+	$(BIN)/sopedu train --preset toyband --out runs/toyband-lifelike --from runs/toyband-plain --set $(NARROW)
+	$(BIN)/sopedu train --preset toyband --out runs/toyband-sampled --from runs/toyband-lifelike --set $(NARROW) \
 		--data "toyband+$(SAMPLED)" --set training.steps=4000 --set training.learning_rate=1.5e-3
-	$(BIN)/sopedu train --preset toyband --out runs/toyband-narrow --from runs/toyband-sampled --data "toyband+$(SAMPLED)" \
-		--set training.steps=8000 --set training.learning_rate=1.5e-3 --set toyband.solos=24000 \
-		--set toyband.empty_scenes=1000
+	$(BIN)/sopedu train --preset toyband --out runs/toyband-narrow --from runs/toyband-sampled --set $(NARROW) \
+		--data "toyband+$(SAMPLED)" --set training.steps=8000 --set training.learning_rate=1.5e-3 \
+		--set toyband.solos=24000 --set toyband.empty_scenes=1000
 	$(BIN)/sopedu train --preset toyband --out runs/toyband --from runs/toyband-narrow --data "toyband+$(SAMPLED)" \
-		--set model.audio_channels=32,64,128,192,256 --set training.precision=bf16 --set training.steps=34000 \
-		--set training.learning_rate=1.5e-3 --set toyband.solos=24000 --set toyband.empty_scenes=1000
+		--set training.precision=bf16 --set training.steps=34000 --set training.learning_rate=1.5e-3 \
+		--set toyband.solos=24000 --set toyband.empty_scenes=1000
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
 warm-start: .venv ## Train the warm start anew into runs/warm_start.safetensors (about 6 minutes on one core)

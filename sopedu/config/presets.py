@@ -101,8 +101,8 @@ PRESETS: dict[str, Config] = {
 }
 
 # The shipped checkpoint "toyband": finer spectrograms, half of K, wider deep layers, and pasted scenes with a smaller
-# receptive field, so that single cells separate. It begins with plain sounds (`make toyband`): lifelike ones alone
-# teach the frame net slowly.
+# receptive field, so that single cells separate. It begins with plain sounds and a narrower audio net (`make toyband`):
+# lifelike ones alone teach the frame net slowly.
 PRESETS["toyband"] = replace(
     PRESETS["tiny"],
     name="toyband",
@@ -110,7 +110,7 @@ PRESETS["toyband"] = replace(
     model=replace(
         PRESETS["tiny"].model,
         components=16,
-        audio_channels=(16, 32, 64, 128, 192),
+        audio_channels=(32, 64, 128, 192, 256),
         frame_dilation=1,
         frame_head_kernel=1,
         region_pooling="energy",
