@@ -24,7 +24,19 @@ def test_every_clip_hears_other_classes_and_sees_others_of_its_own(monkeypatch, 
         assert len(met[own][0]) == len(heard) and len(met[own][1]) == len(seen) == 3
         return float(own), 0.0
 
+    def fit(checkpoint, moments, seen, others):
+        own, *later = moments
+        assert {key.index for key in later} == {own} and len({key.epoch for key in later}) == len(later) == 2
+        assert {LABELS[row] for row in seen} == {LABELS[own]}
+        for label, shown in others.items():
+            assert label not in (LABELS[own], NOBODY) and {LABELS[row] for row in shown} == {label}
+            assert len(set(shown)) == 2 and set(shown) <= set(rows)
+        compared[own] = set(others)
+        return -float(own), min(others)
+
+    compared = {}
     monkeypatch.setattr(belonging, "_figures", figures)
+    monkeypatch.setattr(belonging, "_fit", fit)
     told = []
     found = belonging.judge_belonging(None, SimpleNamespace(labels=LABELS), list(rows), progress=told.append)
     counts = Counter(LABELS[list(rows)].tolist())
@@ -35,6 +47,11 @@ def test_every_clip_hears_other_classes_and_sees_others_of_its_own(monkeypatch, 
         assert len(heard) == min(belonging.MIXTURES, len(rows) - counts[LABELS[own]])
     for place, row in enumerate(rows):  # each figure is at the place of its clip
         assert found.preference[place] == row if row in met else np.isnan(found.preference[place])
+        assert found.fit[place] == -row if row in compared else np.isnan(found.fit[place])
+        assert found.heard_as[place] == (min(compared[row]) if row in compared else -1)
+    # With all that two pictures can be had of, as here, every clip is compared.
+    shown = {label for label, count in counts.items() if count >= 2 and label != NOBODY}
+    assert compared == {row: shown - {LABELS[row]} for row in met if shown - {LABELS[row]}}
     assert told[-1] == len(rows)
     for drawn in zip(*met.values(), strict=True):  # not always the same ones
         assert len(set().union(*drawn)) > 0.8 * len(met)
