@@ -259,10 +259,10 @@ def _all_faults(report: HealthReport, seconds: float) -> Iterator[tuple[int, str
         yield other, "same picture", f"those of {_named(clips[number])}"
     for number in np.flatnonzero((report.gaps < _GAP) | (report.fits < _FIT)).tolist():
         if report.gaps[number] < _GAP:
-            said = f"swap gap {report.gaps[number]:.1f} dB"
+            said = f"swap gap −{-report.gaps[number]:.1f} dB"
         else:
             said = f"its sound suits pictures of {report.heard_as[number]} better, by {-report.fits[number]:.1f} dB"
-        yield number, "unrelated", said.replace("-", "−")
+        yield number, "unrelated", said
 
 
 def _judge(

@@ -20,7 +20,7 @@ from PIL import Image
 from sopedu.data.prepared import read_index
 from sopedu.datasets import examine, write_cleaned, write_health_page
 from sopedu.datasets.clip_facts import MeasureJob, crashed_measurement
-from sopedu.datasets.health import KINDS
+from sopedu.datasets.health import KINDS, _all_faults
 from sopedu.errors import SopeduError
 from sopedu.toyband.export import render_dataset
 from sopedu.video import read_sound, write_video
@@ -206,6 +206,8 @@ def test_a_sound_of_another_class_is_found_and_the_class_is_named(data):
     assert [report.heard_as[row] for row in (0, 2)] == ["xylophone", "cello"]
     assert np.abs(report.gaps[[0, 2]]).max() < 4
     assert report.faults[0].detail.startswith("its sound suits pictures of xylophone better, by ")
+    report.heard_as[0] = "tenor-sax"  # a name is written as it is
+    assert any("pictures of tenor-sax better" in said for _, _, said in _all_faults(report, 3.0))
 
 
 def test_a_model_that_knows_nothing_of_the_data_judges_nobody(data):
