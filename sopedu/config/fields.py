@@ -148,6 +148,7 @@ class ToyBandConfig:
     solos: int = 2000
     empty_scenes: int = 100
     properties: tuple[str, ...] = added(("all",), before=())  #: of the sounds: names in toyband.PROPERTIES
+    plain_share: float = added(0.0)  #: of the solos for training; they sound plain, without these properties
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ def from_dict(values: Mapping[str, Any]) -> Config:
         (config.training.steps < 1 or config.training.save_every < 1, "training.steps ≥ 1 and save_every ≥ 1"),
         (config.training.average_decay >= 1, "training.average_decay below 1"),
         (config.mixing.pasted_share > 1, "mixing.pasted_share ≤ 1"),
+        (config.toyband.plain_share > 1, "toyband.plain_share ≤ 1"),
         (not set(config.loss.pasted_terms) - {"silence"}, "loss.pasted_terms with pooled, cell or any"),
         (config.mixing.pasted_share > 0 and config.loss.kind != "bce", "loss.kind=bce where scenes are pasted"),
     ):

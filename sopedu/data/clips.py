@@ -84,6 +84,7 @@ class ToyBandClips(ClipDataset):
         split: ``train``, ``validation`` or ``test``; they share no melody, no individual instrument, no background.
         solos: number of solos; None: ``toyband.solos``.
         seed: chooses the solos.
+        plain_share: of the solos; they sound plain, whatever ``toyband.properties`` says.
         workers: number of processes that render; rendered solos are kept in a cache.
         watch: is told how much is rendered, and can end it; see :func:`sopedu.toyband.cache.rendered_set`.
         progress: show a bar while solos are rendered.
@@ -94,7 +95,7 @@ class ToyBandClips(ClipDataset):
 
     def __init__(
         self, config: Config, split: str = "train", solos: int | None = None, seed: int = 0, workers: int = 1,
-        watch: Callable[[float], None] | None = None, progress: bool = True,
+        watch: Callable[[float], None] | None = None, progress: bool = True, plain_share: float = 0.0,
     ) -> None:  # fmt: skip
         names = config.toyband.instruments or INSTRUMENTS
         unknown = set(names) - set(BAND)
@@ -112,6 +113,7 @@ class ToyBandClips(ClipDataset):
             sample_rate=sound.sample_rate,
             seed=seed,
             properties=config.toyband.properties,
+            plain_share=plain_share,
         )
         self.rendered = rendered_set(description, workers, progress, watch)
         super().__init__(config, tuple(names), self.rendered.labels)

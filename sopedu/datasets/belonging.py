@@ -37,6 +37,7 @@ _HEARD = 1e-3  # peak of a sound that can be judged
 _MOST = 30.0  # dB by which a mask can prefer one sound
 _SMALLEST = 1e-12
 _UNHEARD = 1e-3  # share of a sound that a mask can let through without being heard
+_FEWEST = 8  # clips that can be judged, for the median over them
 _ABLE = 3.0  # dB that a model which knows the data prefers the clips' own sounds, as median over the clips
 
 
@@ -57,11 +58,20 @@ class Belonging:
     fit: np.ndarray
     heard_as: np.ndarray
 
-    @property
-    def can_judge(self) -> bool:
-        """Whether the model knows these sounds and pictures, so that the gaps mean something."""
+    def why_not(self) -> str:
+        """Return why the figures mean nothing and what to do, in one line; empty if they mean something."""
         known = self.preference[np.isfinite(self.preference)]
-        return len(known) >= 8 and float(np.median(known)) >= _ABLE
+        if len(known) < _FEWEST:
+            return (
+                f"too few clips to say whether sound and picture belong together: {len(known)} can be judged, which "
+                f"needs {_PICTURES} others of their class, and {_FEWEST} such clips are the least"
+            )
+        if float(np.median(known)) < _ABLE:
+            return (
+                "the model does not know these sounds and pictures, so it cannot say whether they belong together; "
+                "give a checkpoint that was trained on such data"
+            )
+        return ""
 
 
 def judge_belonging(

@@ -273,15 +273,12 @@ def _judge(
         rows = report.clips.readable(place)
         clips = IndexClips(index.path, checkpoint.config, root=root, frame_rate=_given(report.frame_rate))
         found = judge_belonging(checkpoint, clips, rows, progress=lambda done, begin=begin: progress(begin + done))
-        if found.can_judge:
+        if why_not := found.why_not():
+            report.notes.append(f"{index.path}: {why_not}")
+        else:
             report.gaps[begin + rows], report.fits[begin + rows] = found.gap, found.fit
             for row, label in zip(rows.tolist(), found.heard_as.tolist(), strict=True):
                 report.heard_as[begin + row] = clips.class_names[label] if label >= 0 else ""
-        else:
-            report.notes.append(
-                f"{index.path}: the model does not know these sounds and pictures, so it cannot say whether they "
-                "belong together; give a checkpoint that was trained on such data"
-            )
 
 
 def _given(frame_rate: float) -> float | None:

@@ -29,6 +29,7 @@ from sopedu.files import write_tensors
 from sopedu.shipped import cache_folder
 from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.scenes import SAMPLE_RATE, scene
+from sopedu.toyband.splits import generator_for
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class SetDescription:
         sample_rate: in Hz.
         seed: chooses the solos.
         properties: of the sounds, see :func:`sopedu.toyband.scene`.
+        plain_share: of the solos that have none of these properties.
     """
 
     split: str
@@ -58,6 +60,7 @@ class SetDescription:
     sample_rate: int = SAMPLE_RATE
     seed: int = 0
     properties: tuple[str, ...] = ("all",)
+    plain_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,7 @@ def _render_one(description: SetDescription, index: int) -> tuple[np.ndarray, np
     empty = index >= description.solos
     label = -1 if empty else index % len(description.instruments)
     performers: Sequence[str] = [] if empty else [description.instruments[label]]
+    plain = generator_for("plain", description.split, description.seed, index).random() < description.plain_share
     rendered = scene(
         performers,
         description.seed * 1_000_000 + index,
@@ -211,6 +215,6 @@ def _render_one(description: SetDescription, index: int) -> tuple[np.ndarray, np
         sample_rate=description.sample_rate,
         size=description.size,
         times=description.times,
-        properties=description.properties,
+        properties=() if plain else description.properties,
     )
     return rendered.mixture, rendered.frames, label

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ _PROBED_MIXTURES = 16
 _PROBED_STEPS = 3
 # bf16 has 8 significant bits. First losses of the presets differ from float32 by 0.3 % at most; more is an error.
 _LARGEST_DIFFERENCE = 0.05
+# Processors without instructions for bf16 imitate it: without AMX, a step of preset toyband takes twice as long.
+_MUCH_SLOWER = 1.5
 
 
 def choose_precision(model: SoundOfPixels, config: Config, device: torch.device) -> tuple[str, str]:
@@ -38,20 +41,27 @@ def choose_precision(model: SoundOfPixels, config: Config, device: torch.device)
         device: where the training will run.
 
     Returns:
-        ``float32`` or ``bf16``; and one line that says why bf16 was not chosen although it was asked for, or "".
+        ``float32`` or ``bf16``; and one line that says why bf16 was not chosen although it was asked for, or that it
+        is much slower on this processor, or "".
     """
     wanted = config.training.precision
     if wanted == "auto":
         has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         wanted = "bf16" if has_bf16 else "float32"
-    fault = _fault_of_bf16(model, config, device) if wanted == "bf16" else ""
+    fault, slower = _trial_of_bf16(model, config, device) if wanted == "bf16" else ("", 1.0)
     if fault:
         return "float32", f"bf16 {fault} on this machine: the training runs in float32"
+    if slower > _MUCH_SLOWER and device.type == "cpu":
+        return wanted, f"a step in bf16 takes {slower:.1f} times as long as in float32 on this processor"
     return wanted, ""
 
 
-def _fault_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -> str:
-    """Compare steps in bf16 with one in float32, on noise; return what is wrong with them, or ""."""
+def _trial_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -> tuple[str, float]:
+    """Compare steps in bf16 with steps in float32, on noise.
+
+    Returns:
+        What is wrong with them, or ""; and how many times as long they take. The time of a GPU is not measured.
+    """
     mixtures, size = min(_PROBED_MIXTURES, config.training.batch_size), config.frames.size
     solos = mixtures * (1 if config.mixing.pairing == "in-batch" else config.mixing.sources)
     noise = torch.Generator().manual_seed(0)
@@ -60,24 +70,25 @@ def _fault_of_bf16(model: SoundOfPixels, config: Config, device: torch.device) -
     frames = torch.randint(0, 256, shape, generator=noise, dtype=torch.uint8)
     probe = copy.deepcopy(model).to(device, memory_format=torch.channels_last).train()
 
-    def step(bf16: bool) -> tuple[float, bool]:
-        generator = np.random.default_rng(0)
+    def step(bf16: bool) -> tuple[float, bool, float]:
+        generator, began = np.random.default_rng(0), perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             loss, _ = mixture_loss(probe, waveforms.to(device), frames.to(device), np.arange(solos), config, generator)
         probe.zero_grad()
         loss.backward()
         gradients = [value.grad.isfinite().all() for value in probe.parameters() if value.grad is not None]
-        return loss.item(), bool(torch.stack([loss.isfinite(), *gradients]).all())
+        return loss.item(), bool(torch.stack([loss.isfinite(), *gradients]).all()), perf_counter() - began
 
-    exact, finite = step(bf16=False)
+    (exact, finite, first), (_, _, second) = (step(bf16=False) for _ in range(2))
     if not finite:
-        return ""  # not caused by bf16: the training itself will report it
-    for loss, finite in (step(bf16=True) for _ in range(_PROBED_STEPS)):
+        return "", 1.0  # not caused by bf16: the training itself will report it
+    tried = [step(bf16=True) for _ in range(_PROBED_STEPS)]
+    for loss, finite, _ in tried:
         if not finite:
-            return "gives numbers that are not finite"
+            return "gives numbers that are not finite", 1.0
         if abs(loss - exact) > _LARGEST_DIFFERENCE * abs(exact):
-            return f"gives another loss than float32 ({loss:.4g} instead of {exact:.4g})"
-    return ""
+            return f"gives another loss than float32 ({loss:.4g} instead of {exact:.4g})", 1.0
+    return "", min(seconds for *_, seconds in tried) / min(first, second)
 
 
 @dataclass(frozen=True)

@@ -219,6 +219,15 @@ def test_a_model_that_knows_nothing_of_the_data_judges_nobody(data):
     assert any("does not know these sounds" in note for note in report.notes)
 
 
+def test_too_few_clips_per_class_are_told(data):
+    """Two of each class: nobody has three others of the class."""
+    report = examine(data.paths[1:], checkpoint="toyband")
+    assert [note for note in report.notes if "val.csv" in note] == [
+        f"{data.paths[1]}: too few clips to say whether sound and picture belong together: 0 can be judged, which "
+        "needs 3 others of their class, and 8 such clips are the least"
+    ]
+
+
 def test_the_frame_rate_is_read_from_the_data(data):
     """Every second frame is taken away, and the index says so."""
     for split, rows in data.rows.items():

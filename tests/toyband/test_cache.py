@@ -6,12 +6,15 @@ import errno
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors import SafetensorError
 
+from sopedu.config import preset, with_values
+from sopedu.data.opening import open_clips
 from sopedu.shipped import cache_folder
 from sopedu.toyband import cache
 from sopedu.toyband.cache import SetDescription, rendered_set
@@ -87,6 +90,32 @@ def test_rendering_says_how_far_it_is_and_can_be_ended(tmp_path, monkeypatch):
     shares = []
     rendered_set(SET, progress=False, watch=shares.append)
     assert shares == [0, 1 / 3, 2 / 3, 1]
+
+
+def test_a_share_of_the_solos_is_plain(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path))
+    many = replace(SET, solos=66, samples=4000)
+    lifelike, plain, some = (
+        rendered_set(kind, progress=False)
+        for kind in (many, replace(many, properties=()), replace(many, plain_share=0.4))
+    )
+    is_plain = (some.waveforms == plain.waveforms).all(1)
+    assert 15 <= is_plain.sum() <= 38  # of 66, 26 expected, standard deviation 4
+    assert not (lifelike.waveforms == plain.waveforms).all(1).any()
+    for kind, mine in ((plain, is_plain), (lifelike, ~is_plain)):
+        assert np.array_equal(some.waveforms[mine], kind.waveforms[mine])
+        assert np.array_equal(some.frames[mine], kind.frames[mine])  # they move to other phrases
+    assert len(set(some.labels[is_plain])) >= 8  # of all instruments, not only of some
+
+
+def test_only_training_has_plain_solos(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOPEDU_CACHE", str(tmp_path))
+    config = with_values(preset("tiny"), ["toyband.solos=8", "toyband.empty_scenes=0", "toyband.plain_share=1"])
+    plain = with_values(config, ["toyband.properties=", "toyband.plain_share=0"])
+    usual = with_values(config, ["toyband.plain_share=0"])
+    for split, expected in {"train": plain, "validation": usual}.items():
+        sounds = [open_clips("toyband", chosen, split, 8).rendered.waveforms for chosen in (config, expected)]
+        assert np.array_equal(*sounds)
 
 
 def full(*_):

@@ -60,12 +60,27 @@ def test_on_a_gpu_auto_asks_for_bf16_that_is_not_emulated(monkeypatch, has_bf16,
         return including_emulation or has_bf16  # a Turing card: yes by emulation, else no
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    monkeypatch.setattr("sopedu.training.precision._fault_of_bf16", lambda *_: "")
+    monkeypatch.setattr("sopedu.training.precision._trial_of_bf16", lambda *_: ("", 9.0))
     assert choose_precision(untrained(SMALL), SMALL, torch.device("cuda")) == (chosen, "")
 
 
-def test_bf16_that_is_asked_for_and_works_is_used():
-    assert choose_precision(untrained(BF16), BF16, CPU) == ("bf16", "")
+@pytest.mark.parametrize(
+    ("seconds", "note"),
+    [(1, ""), (3, "a step in bf16 takes 3.0 times as long as in float32 on this processor")],
+    ids=["as fast as float32", "imitated"],
+)
+def test_bf16_that_is_asked_for_and_works_is_used(monkeypatch, seconds, note):
+    import sopedu.training.precision as precision
+
+    honest, clock = precision.mixture_loss, [0.0]
+
+    def timed(*arguments):
+        clock[0] += seconds if in_bf16() else 1
+        return honest(*arguments)
+
+    monkeypatch.setattr(precision, "mixture_loss", timed)
+    monkeypatch.setattr(precision, "perf_counter", lambda: clock[0])
+    assert choose_precision(untrained(BF16), BF16, CPU) == ("bf16", note)
 
 
 def test_trying_bf16_changes_neither_the_model_nor_the_random_numbers():
@@ -108,7 +123,7 @@ def test_bf16_that_fails_its_trial_is_told_in_one_line_and_float32_is_used(monke
 
 def test_a_training_whose_bf16_failed_its_trial_is_the_float32_training(monkeypatch):
     expected = [entry["loss"] for entry in run_of(with_values(SMALL, ["training.precision=float32"])).history]
-    monkeypatch.setattr("sopedu.training.precision._fault_of_bf16", lambda *_: "fails")
+    monkeypatch.setattr("sopedu.training.precision._trial_of_bf16", lambda *_: ("fails", 1.0))
     assert [entry["loss"] for entry in run_of(BF16).history] == expected
 
 
@@ -134,7 +149,7 @@ def test_the_retry_repeats_the_steps_that_float32_would_have_taken(monkeypatch):
     """Failing at once in bf16 leaves nothing behind: weights, optimizer, averages and mixtures are those of float32."""
     average = ["training.average_decay=0.9"]
     expected = run_of(with_values(SMALL, [*average, "training.precision=float32"]))
-    monkeypatch.setattr("sopedu.training.precision._fault_of_bf16", lambda *_: "")
+    monkeypatch.setattr("sopedu.training.precision._trial_of_bf16", lambda *_: ("", 1.0))
     spoil_under_bf16(monkeypatch, lambda loss: loss * float("nan"))
     run = run_of(with_values(BF16, average))
     assert [entry["loss"] for entry in run.history] == [entry["loss"] for entry in expected.history]
