@@ -86,7 +86,7 @@ varied-solos: .venv ## Play varied melodies to train on (SOUNDFONTS="ONE.sf2 TWO
 recorded-runs: .venv ## Train the healthy and the broken runs that notebook 09 shows (about four minutes on one core)
 	$(BIN)/python -m tools.record_broken_runs
 
-pixel-ablation: .venv ## Train and evaluate the variants of the pixel recipe of notebook 10 (about 90 minutes on one core)
+pixel-ablation: .venv ## Train and evaluate the variants of the pixel recipe of notebook 14 (about 90 minutes on one core)
 	$(BIN)/python -m tools.pixel_ablation --out runs/pixel_ablation
 
 pictures: .venv ## Draw the pictures of the model for the notebooks again
