@@ -84,7 +84,6 @@ class ToyBandClips(ClipDataset):
         split: ``train``, ``validation`` or ``test``; they share no melody, no individual instrument, no background.
         solos: number of solos; None: ``toyband.solos``.
         seed: chooses the solos.
-        plain_share: of the solos; they sound plain, whatever ``toyband.properties`` says.
         workers: number of processes that render; rendered solos are kept in a cache.
         watch: is told how much is rendered, and can end it; see :func:`sopedu.toyband.cache.rendered_set`.
         progress: show a bar while solos are rendered.
@@ -95,11 +94,10 @@ class ToyBandClips(ClipDataset):
 
     def __init__(
         self, config: Config, split: str = "train", solos: int | None = None, seed: int = 0, workers: int = 1,
-        watch: Callable[[float], None] | None = None, progress: bool = True, plain_share: float = 0.0,
+        watch: Callable[[float], None] | None = None, progress: bool = True,
     ) -> None:  # fmt: skip
         names = config.toyband.instruments or INSTRUMENTS
-        unknown = set(names) - set(BAND)
-        if unknown:
+        if unknown := set(names) - set(BAND):
             raise SopeduError(f"the toy band has no {', '.join(sorted(unknown))}: choose from {', '.join(BAND)}")
         training, sound = split == "train", config.spectrogram
         description = SetDescription(
@@ -113,7 +111,7 @@ class ToyBandClips(ClipDataset):
             sample_rate=sound.sample_rate,
             seed=seed,
             properties=config.toyband.properties,
-            plain_share=plain_share,
+            plain_share=config.toyband.plain_share if training else 0.0,
         )
         self.rendered = rendered_set(description, workers, progress, watch)
         super().__init__(config, tuple(names), self.rendered.labels)

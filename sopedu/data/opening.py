@@ -52,8 +52,7 @@ def open_clips(
         recorded = split == "train" and data != "toyband"
         if recorded:  # a wrong folder is told before minutes of rendering
             sounds_by_class(data.removeprefix("toyband+"), config.toyband.instruments or INSTRUMENTS)
-        plain_share = config.toyband.plain_share if split == "train" else 0.0
-        clips = ToyBandClips(config, split, solos, workers=usable_cores(), plain_share=plain_share)
+        clips = ToyBandClips(config, split, solos, workers=usable_cores())
         if recorded:
             play_recordings(clips, data.removeprefix("toyband+"))
         return clips

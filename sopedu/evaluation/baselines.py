@@ -69,7 +69,7 @@ def held_out_clips(
     if sounds is not None:
         clips = SoundFolderClips(sounds, config, names, solos, seed)
         names = clips.class_names
-    config = replace(config, toyband=replace(config.toyband, instruments=tuple(names), empty_scenes=0))
+    config = replace(config, toyband=replace(config.toyband, instruments=tuple(names), empty_scenes=0, plain_share=0.0))
     known = ToyBandClips(config, "train", _SOLOS_PER_CLASS * len(names), seed=900, progress=progress)
     return clips or ToyBandClips(config, "validation", solos, seed=seed, progress=progress), known
 
