@@ -54,6 +54,11 @@ checkpoint: .venv ## Train the shipped checkpoint again, into runs/toyband-tiny 
 	$(BIN)/sopedu evaluate runs/toyband-tiny/checkpoint --localization --json runs/toyband-tiny/checkpoint/metrics.json
 
 NARROW = model.audio_channels=16,32,64,128,192
+MORE_SOLOS = --set toyband.solos=24000 --set toyband.empty_scenes=1000
+# The last three parts: plain sounds among the others, more pasted scenes; in two of them only frame net and synthesizer learn.
+LAST = $(MORE_SOLOS) --set toyband.plain_share=0.3
+EYES = $(LAST) --set mixing.pasted_share=0.6 --set training.freeze=audio_net --set training.steps=2400 \
+	--set training.learning_rate=8e-4
 
 toyband: .venv ## Train the shipped checkpoint toyband again, into runs/toyband (SAMPLED=FOLDER of make varied-solos; hours)
 	@test -d "$(SAMPLED)" || { echo "make toyband SAMPLED=FOLDER: make varied-solos fills one" >&2; exit 1; }
@@ -64,10 +69,16 @@ toyband: .venv ## Train the shipped checkpoint toyband again, into runs/toyband 
 		--data "toyband+$(SAMPLED)" --set training.steps=4000 --set training.learning_rate=1.5e-3
 	$(BIN)/sopedu train --preset toyband --out runs/toyband-narrow --from runs/toyband-sampled --set $(NARROW) \
 		--data "toyband+$(SAMPLED)" --set training.steps=8000 --set training.learning_rate=1.5e-3 \
-		--set toyband.solos=24000 --set toyband.empty_scenes=1000
-	$(BIN)/sopedu train --preset toyband --out runs/toyband --from runs/toyband-narrow --data "toyband+$(SAMPLED)" \
-		--set training.precision=bf16 --set training.steps=34000 --set training.learning_rate=1.5e-3 \
-		--set toyband.solos=24000 --set toyband.empty_scenes=1000
+		$(MORE_SOLOS)
+	$(BIN)/sopedu train --preset toyband --out runs/toyband-wide --from runs/toyband-narrow --data "toyband+$(SAMPLED)" \
+		--set training.precision=bf16 --set training.steps=34000 --set training.learning_rate=1.5e-3 $(MORE_SOLOS)
+	$(BIN)/sopedu train --preset toyband --out runs/toyband-eyes --from runs/toyband-wide --data "toyband+$(SAMPLED)" \
+		$(EYES) --set training.seed=1
+	$(BIN)/sopedu train --preset toyband --out runs/toyband-all --from runs/toyband-eyes --data "toyband+$(SAMPLED)" \
+		$(LAST) --set mixing.pasted_share=0.5 --set training.steps=4000 --set training.learning_rate=6e-4 \
+		--set training.seed=2
+	$(BIN)/sopedu train --preset toyband --out runs/toyband --from runs/toyband-all --data "toyband+$(SAMPLED)" \
+		$(EYES) --set training.seed=3
 	$(BIN)/sopedu evaluate runs/toyband/checkpoint --localization --json runs/toyband/checkpoint/metrics.json
 
 warm-start: .venv ## Train the warm start anew into runs/warm_start.safetensors (about 6 minutes on one core)
