@@ -17,7 +17,7 @@ import sopedu
 PACKAGE = Path(sopedu.__file__).parent
 # Lower layers first. A module imports only from lower layers than its own, never from its neighbours' rooms.
 LAYERS = (
-    {"errors", "lazy"},
+    {"errors", "lazy", "processes"},
     {"config"},
     {"files", "machine"},
     {"folders", "shipped", "download"},

@@ -19,6 +19,7 @@ from concurrent.futures import (
 from typing import Generic, TypeVar
 
 from sopedu.errors import SopeduError
+from sopedu.processes import script_hidden
 from sopedu.video.time_limit import TimeLimit, hanging
 
 Job = TypeVar("Job")
@@ -122,7 +123,10 @@ class Workers(Generic[Job, Result]):
 
     def _submitted(self, job: Job) -> Future[Result]:
         try:
-            return self._executor.submit(self._work, job)
+            if self._given is not None:
+                return self._given.submit(self._work, job)
+            with script_hidden():  # a new process may be started here
+                return self._executor.submit(self._work, job)
         except BrokenExecutor as error:
             if self._given is not None:
                 raise SopeduError("the executor has ended; start it again and run this again") from error

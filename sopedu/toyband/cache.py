@@ -17,7 +17,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from itertools import repeat
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from safetensors import SafetensorError
@@ -26,6 +25,7 @@ from tqdm.auto import tqdm
 
 from sopedu.errors import SopeduError
 from sopedu.files import write_tensors
+from sopedu.processes import script_hidden
 from sopedu.shipped import cache_folder
 from sopedu.toyband.instruments import INSTRUMENTS
 from sopedu.toyband.scenes import SAMPLE_RATE, scene
@@ -175,7 +175,7 @@ def _parts(description: SetDescription, total: int, workers: int) -> Iterator[tu
         spawn = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads may hang
         try:
             with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-                with _script_hidden():  # all processes are started here
+                with script_hidden():  # all processes are started here
                     parts = pool.map(_render_one, repeat(description), range(total), chunksize=32)
                 for part in parts:
                     yield part
@@ -189,17 +189,6 @@ def _may_start_processes() -> bool:
     """Return False in a worker process, and in one that still imports the script of the process that started it."""
     here = multiprocessing.current_process()
     return not here.daemon and not getattr(here, "_inheriting", False)
-
-
-@contextlib.contextmanager
-def _script_hidden() -> Iterator[None]:
-    """Start processes that do not import the user's script, which would run a second time in each of them."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
 
 
 def _render_one(description: SetDescription, index: int) -> tuple[np.ndarray, np.ndarray, int]:

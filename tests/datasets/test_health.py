@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 import wave
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -17,6 +20,7 @@ import torch
 from command import sopedu
 from PIL import Image
 
+import sopedu as sopedu_package
 from sopedu.data.prepared import read_index
 from sopedu.datasets import examine, write_cleaned, write_health_page
 from sopedu.datasets.clip_facts import MeasureJob, crashed_measurement
@@ -308,6 +312,21 @@ def test_processes_find_what_one_finds(data):
     assert data.found(jobs=2) == wanted
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert data.found(executor=pool) == wanted
+
+
+def test_a_script_without_a_main_guard_examines_in_processes(healthy, tmp_path):
+    """Processes that ran the script again would die, and every clip would seem damaged."""
+    (tmp_path / "script.py").write_text(
+        "print('begin')\n"
+        "from sopedu.datasets import examine\n"
+        f"report = examine([{str(healthy / 'val.csv')!r}], jobs=2)\n"
+        "print(len(report.clips), len(report.faulty))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(Path(sopedu_package.__file__).parents[1])},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begin\n8 0\n", "")
 
 
 def test_a_clip_alone_is_what_it_is_in_its_index(healthy):
