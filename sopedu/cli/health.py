@@ -20,7 +20,7 @@ FAULTY = 1
 def health(
     indexes: Annotated[list[Path], typer.Argument(help="Index files of one data set, or the folder that holds them.")],
     checkpoint: Annotated[
-        str, typer.Option(help="Its model judges whether sound and picture belong together; default: nobody does.")
+        str, typer.Option(help="Its model tells pictures and sounds of another class; default: nobody does.")
     ] = "",
     page: Annotated[
         Path | None, typer.Option(help="Also write a page to look at and listen to.", callback=writable)

@@ -1,12 +1,12 @@
-"""Whether a clip's picture belongs to its sound, as far as a trained model can tell: the swap gap.
+"""Whether a clip's picture and its sound belong to its class, as far as a trained model can tell.
 
-The clip's sound is mixed with that of a clip of another class, and a mask is predicted from the clip's own picture. How
-many dB more of its own sound than of the other does the mask let through? The same is asked of pictures of other clips
-of its class. The swap gap is the difference, as median over several mixtures: around 0 where the picture shows what its
-class shows, far below 0 where it shows something else.
+The model looks at the clip's picture and hears sounds of its class, each alone: how much of them does its mask let
+through? It also hears sounds of other classes. A picture that lets more through of another class than of its own shows
+something else than it should. A sound is judged in the same way: do pictures of its class let it through, or those of
+another class?
 
-A wrong *sound* leaves this gap at 0, because no picture of the class finds it. So the sound is also heard alone:
-pictures of its class must not let through far less of it than those of another class do.
+Picture and sound are judged apart, each beside many other clips, so one odd clip spoils nothing. Sounds are heard alone
+because it costs little: each passes the audio net once, however many pictures it is heard with.
 """
 
 from __future__ import annotations
@@ -17,165 +17,242 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from sopedu.audio.loudness import hearing_gain
 from sopedu.audio.masks import mask_power
-from sopedu.audio.spectrogram import stft, warp
+from sopedu.audio.spectrogram import log_magnitude, stft, warp
 from sopedu.data import IndexClips
-from sopedu.data.batches import Clip
 from sopedu.data.clips import SampleKey
 from sopedu.data.mixing import NOBODY
 from sopedu.errors import SopeduError
-from sopedu.evaluation.pairs import predict_masks
 from sopedu.model.checkpoints import Checkpoint
+from sopedu.model.modes import evaluating
+from sopedu.model.sound_of_pixels import normalise_frames
 
-#: Mixtures in which each clip is judged.
-MIXTURES = 6
-_PICTURES = 3  # of other clips of the class
-_OTHERS = 12  # classes whose pictures every sound is compared with, at most
-_MOMENTS = 3  # of a clip that are heard alone; the best counts
-_AT_ONCE = 16  # clips between two reports of progress
+_EXAMPLES = 12  # of a class, with which a clip is compared
+_FEWEST = {True: 3, False: 2}  # examples that a class needs at least, the clip's own class and others
+_OTHERS = 12  # other classes, at most
+_MOMENTS = 3  # of a clip
+_CELLS = 2000  # the loudest of a spectrogram; nearly all energy of a tone lies there
 _HEARD = 1e-3  # peak of a sound that can be judged
-_MOST = 30.0  # dB by which a mask can prefer one sound
-_SMALLEST = 1e-12
 _UNHEARD = 1e-3  # share of a sound that a mask can let through without being heard
-_FEWEST = 8  # clips that can be judged, for the median over them
-_ABLE = 3.0  # dB that a model which knows the data prefers the clips' own sounds, as median over the clips
+_ABLE = 2.0  # dB, median of the figures of a model that knows the data
+_DOUBTED = 1 / 3  # of the clips of a class at most, or the model is in doubt and not they
+_AT_ONCE = 16  # clips between two reports of progress
+
+#: dB, chosen with `toyband` on 2464 clips, each also taken for a clip of another class; see
+#: docs/measurements.md.
+PICTURE_LIMIT, SOUND_LIMIT = -3.0, -15.0
 
 
 @dataclass(frozen=True)
 class Belonging:
-    """How well the pictures of some clips fit their sounds; NaN where a clip cannot be judged.
+    """How well pictures and sounds of some clips suit their class; NaN where the model cannot judge.
 
     Attributes:
-        preference: dB by which the mask of a clip's picture prefers its sound to another, ``(n,)``.
-        gap: preference minus that of other pictures of its class, ``(n,)``.
-        fit: dB by which pictures of its class let more of its sound through than those of the other class that let most
-            through, ``(n,)``.
-        heard_as: label of that other class, ``(n,)``; −1 where there is no figure.
+        picture: by how many dB more of the sounds of its class a clip's picture lets through than of the class that it
+            lets through best of all others, ``(n,)``.
+        sound: by how many dB more of a clip's sound the pictures of its class let through than those of the other class
+            that let most through, ``(n,)``.
+        seen_as: label of that other class for the picture, ``(n,)``; −1 where there is no figure.
+        heard_as: label of that other class for the sound, likewise.
+        unknown: labels of the classes that the model does not know.
     """
 
-    preference: np.ndarray
-    gap: np.ndarray
-    fit: np.ndarray
+    picture: np.ndarray
+    sound: np.ndarray
+    seen_as: np.ndarray
     heard_as: np.ndarray
+    unknown: tuple[int, ...]
 
-    def why_not(self) -> str:
-        """Return why the figures mean nothing and what to do, in one line; empty if they mean something."""
-        known = self.preference[np.isfinite(self.preference)]
-        if len(known) < _FEWEST:
-            return (
-                f"too few clips to say whether sound and picture belong together: {len(known)} can be judged, which "
-                f"needs {_PICTURES} others of their class, and {_FEWEST} such clips are the least"
-            )
-        if float(np.median(known)) < _ABLE:
-            return (
+    def notes(self, class_names: Sequence[str]) -> list[str]:
+        """Return what could not be judged, and why, a line each.
+
+        Args:
+            class_names: a label is an index into them.
+        """
+        if np.isnan(self.picture).all() and self.unknown:
+            return [
                 "the model does not know these sounds and pictures, so it cannot say whether they belong together; "
                 "give a checkpoint that was trained on such data"
-            )
-        return ""
+            ]
+        if np.isnan(self.picture).all():
+            return [
+                "too few clips to say whether sound and picture belong together: a class needs "
+                f"{_FEWEST[True] + 1} that can be read, and one other class {_FEWEST[False]}"
+            ]
+        names = ", ".join(class_names[label] for label in self.unknown)
+        return [
+            f"the model does not know {names}: whether their sounds and pictures belong together is not judged"
+        ] * bool(names)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What a model makes of one clip.
+
+    Attributes:
+        vectors: visual vectors of its moments, ``(M, K)``.
+        components: of the loudest cells of its moments that can be heard, ``(m, K, P, C)``.
+        energy: of these cells, as shares of their sum, ``(m, C)``.
+    """
+
+    vectors: torch.Tensor
+    components: torch.Tensor
+    energy: torch.Tensor
 
 
 def judge_belonging(
-    checkpoint: Checkpoint, clips: IndexClips, rows: Sequence[int], seed: int = 0,
+    checkpoint: Checkpoint, splits: Sequence[tuple[IndexClips, Sequence[int]]], seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Belonging:  # fmt: skip
-    """Judge whether the pictures of clips belong to their sounds.
+    """Judge whether pictures and sounds of clips belong to their classes.
 
     Args:
-        checkpoint: whose model predicts the masks.
-        clips: of the index, with the settings of the checkpoint.
-        rows: clips to judge, and to choose other sounds and pictures from.
-        seed: chooses them.
+        checkpoint: whose model looks and listens.
+        splits: indexes with the settings of the checkpoint and the same class names, each with the rows to judge. All
+            these clips are also what others are compared with.
+        seed: chooses the clips for comparison.
         progress: is told how many clips are done.
 
     Returns:
-        one figure per row; NaN where the sound is silent, nobody plays, fewer than three other clips are of the class,
-        or the clip cannot be read.
+        one figure per row, split after split; NaN where the sound is silent, nobody plays, the clip cannot be read, too
+        few others are of its class, or the model does not know the class.
     """
-    rows = np.asarray(rows, int)
-    found, generator = np.full((3, len(rows)), np.nan), np.random.default_rng([seed, 31])
-    heard_as = np.full(len(rows), -1)
+    clips = [(part, int(row)) for part, rows in splits for row in rows]
+    labels = np.array([part.labels[row] for part, row in clips], int)
+    generator = np.random.default_rng([seed, 31])
     # Classes stand side by side in `order`, so that no clip needs a look at all labels.
-    labels, order = clips.labels[rows], np.argsort(clips.labels[rows], kind="stable")
-    panel = _panel(clips, rows, np.random.default_rng([seed, 32]))
-    for position, place in enumerate(order.tolist()):
-        begin, end = np.searchsorted(labels, [labels[place], labels[place] + 1], sorter=order).tolist()
-        same, others = end - begin - 1, len(rows) - (end - begin)
-        if labels[place] != NOBODY and same >= _PICTURES and others:
-            chosen = generator.choice(others, min(MIXTURES, others), replace=False)
-            heard = rows[order[chosen + (end - begin) * (chosen >= begin)]]
-            chosen = begin + generator.choice(same, _PICTURES, replace=False)
-            seen = rows[order[chosen + (chosen >= position)]]
-            read = [[_read(clips, int(row)) for row in some] for some in ([rows[place]], heard, seen)]
-            own, sounds, pictures = ([clip for clip in some if clip is not None] for some in read)
-            if own and sounds and pictures:
-                found[:2, place] = _figures(checkpoint, own[0], sounds, pictures)
-                others = {label: shown for label, shown in panel.items() if label != labels[place]}
-                if others:
-                    moments = [own[0], *_other_moments(clips, int(rows[place]))]
-                    found[2, place], heard_as[place] = _fit(checkpoint, moments, pictures, others)
-        if position % _AT_ONCE == _AT_ONCE - 1 or position == len(rows) - 1:
-            progress(position + 1)
-    return Belonging(*found, heard_as)
+    order = np.argsort(labels, kind="stable")
+    order = order[labels[order] != NOBODY]
+    members = dict(zip(*(_runs(labels[order], order)), strict=True))
+    drawn = {label: generator.permutation(of)[: _EXAMPLES + 1].tolist() for label, of in members.items()}
+    shown = generator.permutation(list(members))[: _OTHERS + 1].tolist()
+    panel = {label: _examples(checkpoint, clips, drawn[label]) for label in sorted(shown)}
+    margins, taken_for, done = np.full((2, len(clips)), np.nan), np.full((2, len(clips)), -1), len(clips) - len(order)
+    for label, of in members.items():
+        known = panel.get(label) or _examples(checkpoint, clips, drawn[label])
+        others = {other: list(some.values()) for other, some in panel.items() if other != label}
+        others = {other: some for other, some in others.items() if len(some) >= _FEWEST[False]}
+        for place in of.tolist():
+            same = [one for example, one in known.items() if example != place][:_EXAMPLES]
+            if others and len(same) >= _FEWEST[True]:
+                own = known.get(place) or _listen(checkpoint, *clips[place])
+                if own is not None:
+                    groups = {label: same, **others}
+                    for which, judged in enumerate((_of_picture, _of_sound)):
+                        margins[which, place], taken_for[which, place] = judged(checkpoint, own, groups)
+            done += 1
+            if done % _AT_ONCE == 0:
+                progress(done)
+    progress(len(clips))
+    return Belonging(*margins, *taken_for, _take_away_unknown(margins, members))
 
 
-def _panel(clips: IndexClips, rows: np.ndarray, generator: np.random.Generator) -> dict[int, list[Clip]]:
-    """Read two clips of each class, of a dozen classes that are drawn if there are more."""
-    labels = np.unique(clips.labels[rows])
-    labels = labels[labels != NOBODY]
-    panel = {}
-    for label in sorted(generator.permutation(labels)[: _OTHERS + 1].tolist()):
-        some = generator.permutation(rows[clips.labels[rows] == label])[:4]
-        shown = [clip for row in some.tolist() if (clip := _read(clips, row)) is not None][:2]
-        if len(shown) == 2:
-            panel[label] = shown
-    return panel
+def _runs(labels: np.ndarray, order: np.ndarray) -> tuple[list[int], list[np.ndarray]]:
+    """Cut the order of the clips where another class begins."""
+    found, begins = np.unique(labels, return_index=True)
+    return found.tolist(), np.split(order, begins[1:])
 
 
-def _other_moments(clips: IndexClips, row: int) -> list[Clip]:
-    """Read a clip at other moments, which are drawn."""
-    read = (_read(clips, SampleKey(row, epoch, 0)) for epoch in range(_MOMENTS - 1))
-    return [clip for clip in read if clip is not None]
+def _take_away_unknown(margins: np.ndarray, members: dict[int, np.ndarray]) -> tuple[int, ...]:
+    """Take away the figures of classes that the model does not know, and return their labels.
+
+    A model that finds most clips of a class to be of another one does not know it. Nor does one that doubts many. Who
+    does not know the sounds cannot judge pictures by them, so both must be known.
+
+    Args:
+        margins: of pictures and of sounds, ``(2, n)``.
+        members: the clips of each class.
+    """
+    limits = np.array([[PICTURE_LIMIT], [SOUND_LIMIT]])
+    figures, unknown = margins[:, np.isfinite(margins[0])], []
+    able = figures.size and (np.median(figures, axis=1) >= _ABLE).all()
+    for label, of in members.items():
+        figures = margins[:, of[np.isfinite(margins[0, of])]]
+        if not figures.size:
+            continue
+        doubted = np.mean(figures < limits, axis=1).max() > _DOUBTED
+        if not able or doubted or np.median(figures, axis=1).min() <= 0:
+            margins[:, of] = np.nan
+            unknown.append(label)
+    return tuple(unknown)
 
 
-def _fit(
-    checkpoint: Checkpoint, moments: Sequence[Clip], pictures: Sequence[Clip], others: dict[int, list[Clip]]
-) -> tuple[float, int]:
-    """Return fit and label of the class as which a sound is heard: those of its best moment."""
-    sound = checkpoint.config.spectrogram
-    waveforms = torch.stack([clip.waveform for clip in moments])
-    shown = [*pictures, *(clip for clips in others.values() for clip in clips)]
-    frames = torch.stack([clip.frames for clip in shown]).expand(len(moments), *[-1] * 5)
-    energy = warp(stft(waveforms, sound).abs(), sound).square()[:, None]
-    masks = mask_power(predict_masks(checkpoint.model, waveforms, frames))
-    share = (masks * energy).sum((-2, -1)) / energy.sum((-2, -1)).clamp(min=_SMALLEST)  # (moments, pictures)
-    own = share[:, : len(pictures)].median(1).values
-    most, heard_as = share[:, len(pictures) :].unflatten(1, (len(others), -1)).mean(2).max(1)
-    fits = 10 * torch.log10((own + _UNHEARD) / (most + _UNHEARD))
-    best = int(fits.argmax())
-    return float(fits[best]), list(others)[int(heard_as[best])]
+def _examples(
+    checkpoint: Checkpoint, clips: Sequence[tuple[IndexClips, int]], places: Sequence[int]
+) -> dict[int, _Heard]:
+    """Look at clips and listen to them; those that cannot be read are left out."""
+    found = {place: _listen(checkpoint, *clips[place]) for place in places}
+    return {place: one for place, one in found.items() if one is not None}
 
 
-def _figures(
-    checkpoint: Checkpoint, own: Clip, sounds: Sequence[Clip], pictures: Sequence[Clip]
-) -> tuple[float, float]:
-    """Return preference and gap of one clip."""
-    sound = checkpoint.config.spectrogram
-    # Each other sound is as loud as the clip's own, so that a soft sound is judged like a loud one.
-    level = own.waveform.square().mean().sqrt()
-    others = torch.stack([clip.waveform * (level / clip.waveform.square().mean().sqrt()) for clip in sounds]) / 2
-    frames = torch.stack([clip.frames for clip in (own, *pictures)]).expand(len(sounds), *[-1] * 5)
-    masks = mask_power(predict_masks(checkpoint.model, own.waveform[None] / 2 + others, frames))  # (n, 1 + m, Q, T)
-    kept = (masks * warp(stft(own.waveform / 2, sound).abs(), sound).square()).sum((-2, -1))
-    let_in = (masks * warp(stft(others, sound).abs(), sound).square()[:, None]).sum((-2, -1))
-    preferred = (10 * torch.log10(kept.clamp(min=_SMALLEST) / let_in.clamp(min=_SMALLEST))).clamp(-_MOST, _MOST)
-    gaps = preferred[:, 0] - preferred[:, 1:].median(1).values
-    return float(preferred[:, 0].median()), float(gaps.median())
-
-
-def _read(clips: IndexClips, row: int | SampleKey) -> Clip | None:
-    """Return a clip, or None if it cannot be read or is silent."""
+@torch.inference_mode()
+def _listen(checkpoint: Checkpoint, clips: IndexClips, row: int) -> _Heard | None:
+    """Look at a clip at some moments and listen to it; None if it cannot be read or is silent."""
     try:
-        clip = clips[row]
+        moments = [clips[row], *(clips[SampleKey(row, epoch, 0)] for epoch in range(_MOMENTS - 1))]
     except SopeduError:
         return None
-    return clip if float(clip.waveform.abs().max()) >= _HEARD else None
+    waveforms = torch.stack([clip.waveform for clip in moments])
+    waveforms = waveforms[waveforms.abs().amax(1) >= _HEARD]
+    if not len(waveforms):
+        return None
+    model, sound = checkpoint.model, checkpoint.config.spectrogram
+    device = next(model.parameters()).device
+    magnitude = warp(stft(waveforms.to(device), sound).abs(), sound)[:, None]
+    gain = hearing_gain(waveforms, sound, model.level_db).to(device)[:, None, None, None]
+    with evaluating(model):
+        vectors = model.visual(normalise_frames(torch.stack([clip.frames for clip in moments]).to(device)))
+        components = model.components(log_magnitude(magnitude * gain, sound))
+    energy = magnitude.square().flatten(1)
+    energy, loudest = energy.topk(min(_CELLS, energy.shape[1]), dim=1)
+    # (m, K, P · Q, T) to (m, K, P, Q · T), of which the loudest cells are kept.
+    cells = components.unflatten(2, (model.mask_kind.parts, -1)).flatten(3)
+    cells = cells.gather(3, loudest[:, None, None].expand(*cells.shape[:3], -1))
+    return _Heard(vectors, cells, energy / energy.sum(1, keepdim=True))
+
+
+@torch.inference_mode()
+def _let_through(checkpoint: Checkpoint, vectors: torch.Tensor, heard: Sequence[_Heard]) -> np.ndarray:
+    """Return how many dB of each sound, one after the other, each picture lets through, ``(sounds, pictures)``."""
+    components = torch.cat([one.components for one in heard])
+    energy = torch.cat([one.energy for one in heard])
+    logits = checkpoint.model.synthesizer(vectors.expand(len(components), -1, -1), components)  # (m, v, P, C)
+    values = checkpoint.model.mask_kind.activation(logits.float())
+    masks = values[:, :, 0] if values.shape[2] == 1 else torch.complex(values[:, :, 0], values[:, :, 1])
+    share = torch.einsum("mvc,mc->mv", mask_power(masks), energy.to(masks.real.dtype))
+    return (10 * torch.log10(share + _UNHEARD)).cpu().numpy()
+
+
+def _of_picture(checkpoint: Checkpoint, own: _Heard, groups: dict[int, list[_Heard]]) -> tuple[float, int]:
+    """Judge a picture by the sounds that it lets through; the first group is its class. The best moments count."""
+    heard = [one for some in groups.values() for one in some]
+    passed = _let_through(checkpoint, own.vectors, heard).max(1)
+    ends = np.cumsum([len(one.energy) for one in heard])
+    best = [part.max() for part in np.split(passed, ends[:-1])]
+    return _margin(np.array([best]), groups)
+
+
+def _of_sound(checkpoint: Checkpoint, own: _Heard, groups: dict[int, list[_Heard]]) -> tuple[float, int]:
+    """Judge a sound by the pictures that let it through; the first group is its class. The best moment counts."""
+    seen = torch.cat([one.vectors for some in groups.values() for one in some])
+    passed = _let_through(checkpoint, seen, [own])
+    return _margin(passed.reshape(len(passed), -1, _MOMENTS).max(2), groups)
+
+
+def _margin(passed: np.ndarray, groups: dict[int, list[_Heard]]) -> tuple[float, int]:
+    """Compare the first group with the best other one, as medians over their clips, at the best moment.
+
+    Args:
+        passed: dB, ``(moments, clips)``, group after group.
+        groups: the clips.
+
+    Returns:
+        the difference in dB, and the label of the other group.
+    """
+    ends = np.cumsum([len(some) for some in groups.values()])
+    medians = np.stack([np.median(part, axis=1) for part in np.split(passed, ends[:-1], axis=1)], axis=1)
+    other = medians[:, 1:].argmax(1)
+    margins = medians[:, 0] - medians[:, 1:].max(1)
+    best = int(margins.argmax())
+    return float(margins[best]), list(groups)[1 + int(other[best])]

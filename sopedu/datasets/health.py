@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 
 from sopedu.data import IndexClips
+from sopedu.data.clips import SILENCE
 from sopedu.data.index_files import write_index
 from sopedu.data.index_sounds import find_frame_rate
 from sopedu.data.prepared import ClipIndex, read_index
 from sopedu.data.shards import SHARD_COLUMNS
-from sopedu.datasets.belonging import judge_belonging
+from sopedu.datasets.belonging import PICTURE_LIMIT, SOUND_LIMIT, judge_belonging
 from sopedu.datasets.clip_facts import LONGEST, STILL_SHARE, ClipFacts, MeasureJob, crashed_measurement, measured
 from sopedu.datasets.disk import temporary_space
 from sopedu.datasets.facts_table import FactsTable, Fault, Faults
@@ -49,14 +50,11 @@ KINDS = {
     "short": "shorter than what a model hears",
     "same sound": "the sound of another clip",
     "same picture": "the pictures of a clip of another split",
-    "unrelated": "the sound does not belong to the picture, says the model",
+    "unrelated": "the picture or the sound is of another class, says the model",
 }
 _SILENT_SHARE = 0.9
 _LATE, _BLACK_SHARE = 0.25, 0.1
 _LENGTH = (0.5, 0.03)  # seconds and share by which sound and pictures may differ
-# dB, both measured with `toyband` on 640 clips as they were and 64 with a sound or pictures of another class, see
-# docs/measurements.md.
-_GAP, _FIT = -4.0, -15.0
 _UNEVEN = 10  # times as many clips in the largest class as in the smallest
 _TIMED = 5000  # clips of which the frame rate is read
 _USUAL_RATE = 8.0  # pictures per second, of the original code
@@ -72,9 +70,11 @@ class HealthReport:
         faults: in the order of the clips.
         notes: about the data set as a whole, such as classes of very different size.
         frame_rate: pictures per second, given or read from the data.
-        gaps: swap gap of each clip in dB; NaN where there is none.
-        fits: by how many dB pictures of a clip's class find its sound better than those of another class; NaN likewise.
-        heard_as: name of that other class, or "".
+        pictures: how well the picture of each clip suits its class, in dB, see
+            :class:`sopedu.datasets.belonging.Belonging`; NaN where the model did not judge.
+        sounds: how well its sound does, likewise.
+        seen_as: name of the other class that the picture suits best, or "".
+        heard_as: name of the other class that the sound suits best, or "".
     """
 
     indexes: list[ClipIndex]
@@ -82,8 +82,9 @@ class HealthReport:
     faults: Faults = field(default_factory=Faults)
     notes: list[str] = field(default_factory=list)
     frame_rate: float = float("nan")
-    gaps: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    fits: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    pictures: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    sounds: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    seen_as: list[str] = field(default_factory=list)
     heard_as: list[str] = field(default_factory=list)
 
     @property
@@ -182,8 +183,8 @@ def examine(
     report.frame_rate = frame_rate or _frame_rate(clips)
     if np.isnan(report.frame_rate):
         report.notes.append("the numbers of frames and the lengths of the sounds agree on no frame rate; give it")
-    report.gaps, report.fits = np.full((2, len(clips)), np.nan)
-    report.heard_as = [""] * len(clips)
+    report.pictures, report.sounds = np.full((2, len(clips)), np.nan)
+    report.seen_as, report.heard_as = [""] * len(clips), [""] * len(clips)
     if checkpoint is not None:
         _judge(report, as_checkpoint(checkpoint), root, lambda done: progress(total + done, steps))
     report.faults = Faults(_all_faults(report, seconds))
@@ -257,32 +258,33 @@ def _all_faults(report: HealthReport, seconds: float) -> Iterator[tuple[int, str
         yield other, "same sound", f"that of {_named(clips[number])}"
     for number, other in same_pictures(clips.pictures, clips.parts()):
         yield other, "same picture", f"those of {_named(clips[number])}"
-    for number in np.flatnonzero((report.gaps < _GAP) | (report.fits < _FIT)).tolist():
-        if report.gaps[number] < _GAP:
-            said = f"swap gap −{-report.gaps[number]:.1f} dB"
-        else:
-            said = f"its sound suits pictures of {report.heard_as[number]} better, by {-report.fits[number]:.1f} dB"
-        yield number, "unrelated", said
+    for number in np.flatnonzero((report.pictures < PICTURE_LIMIT) | (report.sounds < SOUND_LIMIT)).tolist():
+        yield number, "unrelated", "; ".join(_suits_another(report, number))
+
+
+def _suits_another(report: HealthReport, number: int) -> Iterator[str]:
+    picture, sound = -report.pictures[number], -report.sounds[number]
+    if picture > -PICTURE_LIMIT:
+        yield f"its picture suits sounds of {report.seen_as[number]} better, by {picture:.1f} dB"
+    if sound > -SOUND_LIMIT:
+        yield f"its sound suits pictures of {report.heard_as[number]} better, by {sound:.1f} dB"
 
 
 def _judge(
     report: HealthReport, checkpoint: Checkpoint, root: str | Path | None, progress: Callable[[int], None]
 ) -> None:
-    for place, index in enumerate(report.indexes):
-        begin = int(report.clips.begins[place])
-        rows = report.clips.readable(place)
-        clips = IndexClips(index.path, checkpoint.config, root=root, frame_rate=_given(report.frame_rate))
-        found = judge_belonging(checkpoint, clips, rows, progress=lambda done, begin=begin: progress(begin + done))
-        if why_not := found.why_not():
-            report.notes.append(f"{index.path}: {why_not}")
-        else:
-            report.gaps[begin + rows], report.fits[begin + rows] = found.gap, found.fit
-            for row, label in zip(rows.tolist(), found.heard_as.tolist(), strict=True):
-                report.heard_as[begin + row] = clips.class_names[label] if label >= 0 else ""
-
-
-def _given(frame_rate: float) -> float | None:
-    return None if np.isnan(frame_rate) else frame_rate
+    names = tuple(sorted({name for index in report.indexes for name in index.class_names} - {SILENCE}))
+    rate = None if np.isnan(report.frame_rate) else report.frame_rate
+    splits = [
+        (IndexClips(index.path, checkpoint.config, names, root, rate), report.clips.readable(place))
+        for place, index in enumerate(report.indexes)
+    ]
+    found = judge_belonging(checkpoint, splits, progress=progress)
+    judged = np.concatenate([report.clips.begins[place] + rows for place, (_, rows) in enumerate(splits)])
+    report.pictures[judged], report.sounds[judged] = found.picture, found.sound
+    for number, seen, heard in zip(judged.tolist(), found.seen_as.tolist(), found.heard_as.tolist(), strict=True):
+        report.seen_as[number], report.heard_as[number] = (names[one] if one >= 0 else "" for one in (seen, heard))
+    report.notes += found.notes(names)
 
 
 def _faults_of(facts: ClipFacts, frame_rate: float, shortest: float) -> Iterator[tuple[str, str]]:

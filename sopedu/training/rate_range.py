@@ -30,6 +30,7 @@ _WINDOW = 0.15  # decades: standard deviation of the Gaussian that smooths the l
 _TOO_HIGH = 4.0  # times the smallest mean loss: the test ends there
 _RISEN = 1.1  # times the smallest smoothed loss: training is unstable from there on; mixtures alone make it vary by 5 %
 _BELOW = 10.0  # the suggestion lies this many times below the rate at which training becomes unstable
+_FLAT = 1.02  # times the smallest smoothed loss: nearer to it, chance decides which loss is the smaller one
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class RateRange:
         configured: ``training.learning_rate`` of the configuration.
         unstable: the first rate after the smallest smoothed loss at which it is 10 % higher, or the last one before
             training broke down; None if the loss rises nowhere.
-        suggestion: a tenth of ``unstable``; without it the rate of the smallest smoothed loss, and at most a tenth of
-            the last one.
+        suggestion: a tenth of ``unstable``, or of the last rate where that is None; but at most the lowest rate whose
+            smoothed loss is within 2 % of the smallest.
         ratio: ``training.frame_learning_rate`` as a multiple of ``training.learning_rate``; the test keeps it.
     """
 
@@ -101,8 +102,7 @@ def learning_rate_range(
 
     Source: Smith, *Cyclical learning rates for training neural networks* (arXiv 1506.01186), section 3.3: a useful
         rate lies between the one from which the loss falls and the one from which it becomes ragged or rises. A tenth
-        of the latter is a rule of thumb; it depends less on chance than the rate of the smallest loss or of the
-        steepest descent.
+        of the latter is a rule of thumb; it depends less on chance than the rate of the steepest descent.
 
     Notebook: 09_train_live.
     """
@@ -193,6 +193,7 @@ def unstable_and_suggested(rates: list[float], smooth: np.ndarray) -> tuple[floa
     first = first_risen(smooth)
     if first is None and len(smooth) < len(rates):
         first = len(smooth) - 1
-    if first is None:  # useless weights can have a loss that is hardly higher
-        return None, min(rates[int(smooth.argmin())], rates[-1] / _BELOW)
-    return rates[first], rates[first] / _BELOW
+    end = rates[-1 if first is None else first] / _BELOW
+    # Useless weights can have a loss that is hardly higher than that of good ones. Then the rise comes late, or never.
+    floor = rates[int(np.argmax(smooth <= _FLAT * smooth.min()))]
+    return None if first is None else rates[first], min(floor, end)

@@ -154,8 +154,11 @@ def test_the_unstable_step_is_the_first_after_the_minimum_above_it_by_a_tenth(va
 @pytest.mark.parametrize(
     ("smooth", "expected"),
     [
-        ([0.2, 0.13, 0.14, 0.15], (1e-2, 1e-3)),  # 0.15 is more than 10 % above 0.13
-        ([0.2, 0.13, 0.14, 0.14], (None, 1e-4)),  # nothing is: not a tenth of the last rate, but that of the least loss
+        ([0.2, 0.13, 0.14, 0.15], (1e-2, 1e-4)),  # a tenth above 0.13, which came before 1e-3
+        ([0.2, 0.13, 0.15, 0.16], (1e-3, 1e-4)),
+        ([0.2, 0.13, 0.14, 0.14], (None, 1e-4)),  # nothing rises: the rate of the least loss
+        ([0.2, 0.131, 0.13, 0.131], (None, 1e-4)),  # a flat floor: its left end, wherever rounding puts the least loss
+        ([0.2, 0.13, 0.131, 0.129], (None, 1e-4)),
         ([0.2, 0.16, 0.14, 0.13], (None, 1e-3)),  # still falling: at most a tenth of the last
         ([0.2, 0.13, 0.14], (1e-3, 1e-4)),  # it exploded at the fourth
     ],
