@@ -29,7 +29,7 @@ from sopedu.model.modes import evaluating
 from sopedu.model.sound_of_pixels import normalise_frames
 
 _EXAMPLES = 12  # of a class, with which a clip is compared
-_FEWEST = {True: 3, False: 2}  # examples that a class needs at least, the clip's own class and others
+_FEWEST_OWN, _FEWEST_OTHER = 3, 2  # examples that the clip's own class needs at least, and another one
 _OTHERS = 12  # other classes, at most
 _MOMENTS = 3  # of a clip
 _CELLS = 2000  # the loudest of a spectrogram; nearly all energy of a tone lies there
@@ -78,12 +78,12 @@ class Belonging:
         if np.isnan(self.picture).all():
             return [
                 "too few clips to say whether sound and picture belong together: a class needs "
-                f"{_FEWEST[True] + 1} that can be read, and one other class {_FEWEST[False]}"
+                f"{_FEWEST_OWN + 1} that can be read, and one other class {_FEWEST_OTHER}"
             ]
+        if not self.unknown:
+            return []
         names = ", ".join(class_names[label] for label in self.unknown)
-        return [
-            f"the model does not know {names}: whether their sounds and pictures belong together is not judged"
-        ] * bool(names)
+        return [f"the model does not know {names}: whether their sounds and pictures belong together is not judged"]
 
 
 @dataclass(frozen=True)
@@ -118,40 +118,46 @@ def judge_belonging(
         one figure per row, split after split; NaN where the sound is silent, nobody plays, the clip cannot be read, too
         few others are of its class, or the model does not know the class.
     """
-    clips = [(part, int(row)) for part, rows in splits for row in rows]
-    labels = np.array([part.labels[row] for part, row in clips], int)
-    generator = np.random.default_rng([seed, 31])
-    # Classes stand side by side in `order`, so that no clip needs a look at all labels.
-    order = np.argsort(labels, kind="stable")
-    order = order[labels[order] != NOBODY]
-    members = dict(zip(*(_runs(labels[order], order)), strict=True))
+    split = np.repeat(np.arange(len(splits)), [len(rows) for _, rows in splits])
+    row = np.concatenate([np.asarray(rows, int) for _, rows in splits])
+    labels = np.concatenate([clips.labels[np.asarray(rows, int)] for clips, rows in splits])
+
+    def listen(place: int) -> _Heard | None:
+        return _listen(checkpoint, splits[split[place]][0], int(row[place]))
+
+    def listen_to_all(places: Sequence[int]) -> dict[int, _Heard]:
+        found = {place: listen(place) for place in places}
+        return {place: one for place, one in found.items() if one is not None}
+
+    members, generator = _members(labels), np.random.default_rng([seed, 31])
     drawn = {label: generator.permutation(of)[: _EXAMPLES + 1].tolist() for label, of in members.items()}
     shown = generator.permutation(list(members))[: _OTHERS + 1].tolist()
-    panel = {label: _examples(checkpoint, clips, drawn[label]) for label in sorted(shown)}
-    margins, taken_for, done = np.full((2, len(clips)), np.nan), np.full((2, len(clips)), -1), len(clips) - len(order)
+    panel = {label: listen_to_all(drawn[label]) for label in sorted(shown)}
+    margins, taken_for = np.full((2, len(labels)), np.nan), np.full((2, len(labels)), -1)
+    done = int(np.sum(labels == NOBODY))
     for label, of in members.items():
-        known = panel.get(label) or _examples(checkpoint, clips, drawn[label])
+        known = panel.get(label) or listen_to_all(drawn[label])
         others = {other: list(some.values()) for other, some in panel.items() if other != label}
-        others = {other: some for other, some in others.items() if len(some) >= _FEWEST[False]}
+        others = {other: some for other, some in others.items() if len(some) >= _FEWEST_OTHER}
         for place in of.tolist():
             same = [one for example, one in known.items() if example != place][:_EXAMPLES]
-            if others and len(same) >= _FEWEST[True]:
-                own = known.get(place) or _listen(checkpoint, *clips[place])
-                if own is not None:
-                    groups = {label: same, **others}
-                    for which, judged in enumerate((_of_picture, _of_sound)):
-                        margins[which, place], taken_for[which, place] = judged(checkpoint, own, groups)
+            if others and len(same) >= _FEWEST_OWN and (own := known.get(place) or listen(place)):
+                groups = {label: same, **others}
+                for which, judge in enumerate((_of_picture, _of_sound)):
+                    margins[which, place], taken_for[which, place] = judge(checkpoint, own, groups)
             done += 1
             if done % _AT_ONCE == 0:
                 progress(done)
-    progress(len(clips))
+    progress(len(labels))
     return Belonging(*margins, *taken_for, _take_away_unknown(margins, members))
 
 
-def _runs(labels: np.ndarray, order: np.ndarray) -> tuple[list[int], list[np.ndarray]]:
-    """Cut the order of the clips where another class begins."""
-    found, begins = np.unique(labels, return_index=True)
-    return found.tolist(), np.split(order, begins[1:])
+def _members(labels: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the places of the clips of each class; clips in which nobody plays have none."""
+    order = np.argsort(labels, kind="stable")  # classes side by side, so that none needs a look at all labels
+    order = order[labels[order] != NOBODY]
+    found, begins = np.unique(labels[order], return_index=True)
+    return dict(zip(found.tolist(), np.split(order, begins)[1:], strict=True))
 
 
 def _take_away_unknown(margins: np.ndarray, members: dict[int, np.ndarray]) -> tuple[int, ...]:
@@ -176,14 +182,6 @@ def _take_away_unknown(margins: np.ndarray, members: dict[int, np.ndarray]) -> t
             margins[:, of] = np.nan
             unknown.append(label)
     return tuple(unknown)
-
-
-def _examples(
-    checkpoint: Checkpoint, clips: Sequence[tuple[IndexClips, int]], places: Sequence[int]
-) -> dict[int, _Heard]:
-    """Look at clips and listen to them; those that cannot be read are left out."""
-    found = {place: _listen(checkpoint, *clips[place]) for place in places}
-    return {place: one for place, one in found.items() if one is not None}
 
 
 @torch.inference_mode()

@@ -227,6 +227,13 @@ def test_a_model_that_knows_nothing_of_the_data_judges_nobody(data):
     assert any("does not know these sounds" in note for note in report.notes)
 
 
+def test_where_no_clip_can_be_read_nobody_is_judged(data):
+    for row in range(len(data.rows["val"])):
+        (data.folder / data.rows["val"][row][0]).write_bytes(b"no sound at all")
+    report = examine(data.paths[1:], checkpoint="toyband")
+    assert {fault.kind for fault in report.faults} == {"unreadable"} and report.notes[-1].startswith("too few clips")
+
+
 def test_too_few_clips_per_class_are_told(data):
     """Two of each class: nobody has three others of the class. Beside the other split all have."""
     report = examine(data.paths[1:], checkpoint="toyband")
