@@ -161,7 +161,8 @@ def _next(done: Prepared, shard: str | None) -> str:
     reasons = "" if set(done.states) <= {"ok"} else f"why clips are missing: {done.out / 'clips.csv'}\n"
     if not done.splits.get("train"):
         return f"{reasons}next: correct the source, then run this again; there is nothing to train on yet"
-    return f"{reasons}{_listed(done.splits)}\nnext: sopedu train --data {done.out / 'train.csv'} --out runs/NAME"
+    then = f"then: sopedu train --data {done.out / 'train.clean.csv'} --out runs/NAME"
+    return f"{reasons}{_listed(done.splits)}\nnext: sopedu health {done.out} --page health.html --fix\n{then}"
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -11,7 +11,7 @@ from sopedu.cli.options import JsonOption, goal_of, printer, split_names, writab
 from sopedu.errors import SopeduError
 
 # Seconds per clip on one core, measured with clips of 7 s and the checkpoint toyband.
-_PER_CLIP, _JUDGED = 0.06, 0.08
+_PER_CLIP, _JUDGED = 0.06, 0.12
 
 #: Exit status if a clip has a fault.
 FAULTY = 1
@@ -33,12 +33,13 @@ def health(
         float | None, typer.Option(help="Frames per second; default: read from the data.", min=0.1)
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder in which the paths begin; default: it is found.")] = None,
+    seconds: Annotated[float, typer.Option(help="A clip that is shorter is called short.", min=0.0)] = 6.0,
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one per core.", min=1)] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Find silent, still, black, clipped, duplicate and wrongly cut clips. Changes no sound and no frame.
 
-    The exit status is 0 if nothing was found, 1 if a clip has a fault.
+    The exit status is 0 if nothing was found, 1 if a clip has a fault (also with --fix).
 
     Python: sopedu.datasets.examine(["train.csv", "val.csv"])
     """
@@ -55,10 +56,10 @@ def health(
     say, paths = printer(json_file), index_files(indexes)
     processes = jobs or usable_cores()
     clips = sum(len(read_index(path, root)) for path in paths)
-    seconds = clips * (_PER_CLIP / processes + (_JUDGED if checkpoint else 0))
+    lasting = clips * (_PER_CLIP / processes + (_JUDGED if checkpoint else 0))
     goals = [str(goal) for goal in (page, *_cleaned(paths, fix)) if goal is not None]
     say(
-        f"plan: examine {clips} clips of {', '.join(map(str, paths))}, about {spoken(seconds)}"
+        f"plan: examine {clips} clips of {', '.join(map(str, paths))}, about {spoken(lasting)}"
         f"{'; writes ' + ', '.join(goals) if goals else ''}{goal_of(json_file)}"
     )
     with tqdm(unit="step", desc="examining") as bar:
@@ -67,16 +68,18 @@ def health(
             bar.total = of
             bar.update(done - bar.n)
 
-        shared = {"frame_rate": frame_rate, "root": root, "progress": progress}
-        report = examine(paths, checkpoint or None, jobs=0 if processes == 1 else processes, **shared)
+        processes = 0 if processes == 1 else processes
+        report = examine(paths, checkpoint or None, frame_rate, root, seconds, processes, progress=progress)
     say(report.table())
     if page is not None:
         from sopedu.datasets.health_page import write_health_page
 
         say(f"page: {write_health_page(page, report)}")
     if fix:
-        for written in write_cleaned(report, split_names(keep)):
-            say(f"cleaned: {written}")
+        written = write_cleaned(report, split_names(keep))
+        for path in written:
+            say(f"cleaned: {path}")
+        say(f"next: sopedu train --data {written[0]} --out runs/NAME")
     write_figures(json_file, report.json())
     if report.faults:
         raise typer.Exit(FAULTY)

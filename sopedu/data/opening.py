@@ -11,8 +11,33 @@ from sopedu.data.recordings import play_recordings, sounds_by_class
 from sopedu.machine import usable_cores
 from sopedu.toyband.instruments import INSTRUMENTS
 
-#: Names of indexes that are not trained on.
-HELD_OUT = ("val.csv", "test.csv")
+
+def is_held_out(index: Path) -> bool:
+    """Return whether an index is not trained on: ``val.csv``, ``test.csv`` and copies such as ``val.clean.csv``.
+
+    Args:
+        index: its path.
+    """
+    return _split_of(index) in ("val", "test")
+
+
+def index_beside(index: Path, split: str) -> Path:
+    """Return the index of another split of a data set.
+
+    Args:
+        index: of one split, such as ``train.clean.csv``.
+        split: ``train``, ``val`` or ``test``.
+
+    Returns:
+        the index beside it that is called alike (``val.clean.csv``), or else plainly (``val.csv``), or else `index`.
+    """
+    alike = split + index.name.removeprefix(_split_of(index))
+    beside = (index.with_name(name) for name in (alike, f"{split}.csv"))
+    return next((path for path in beside if path.exists()), index)
+
+
+def _split_of(index: Path) -> str:
+    return index.name.split(".")[0]
 
 
 def is_toyband(data: str) -> bool:
@@ -41,8 +66,8 @@ def open_clips(
             ``toyband+FOLDER``: in training, half of the toy band's solos sound like recordings in the folder
             (see :func:`sopedu.data.recordings.play_recordings`).
         config: of spectrograms and frames.
-        split: other than ``train``, a ``val.csv`` beside the index is preferred, unless it is called ``val.csv`` or
-            ``test.csv`` itself.
+        split: other than ``train``, the index of the validation split beside it is preferred, unless it is held out
+            itself: ``val.csv`` beside ``train.csv``, ``val.clean.csv`` beside ``train.clean.csv``.
         solos: number of solos of the toy band; None: as configured.
         class_names: order of the labels, so that two indexes of one data set agree; None: as found.
         root: the folder in which the paths of the index begin; None: it is found.
@@ -57,6 +82,6 @@ def open_clips(
             play_recordings(clips, data.removeprefix("toyband+"))
         return clips
     path = Path(data)
-    if split != "train" and path.name not in HELD_OUT and (path.parent / "val.csv").exists():
-        path = path.parent / "val.csv"
+    if split != "train" and not is_held_out(path):
+        path = index_beside(path, "val")
     return IndexClips(path, config, class_names, root, frame_rate)

@@ -19,7 +19,7 @@ from sopedu.audio.masks import apply_mask, ideal_binary_mask, ideal_ratio_mask
 from sopedu.audio.spectrogram import istft, stft, unwarp, warp
 from sopedu.config import Config
 from sopedu.data.clips import ClipDataset, ToyBandClips
-from sopedu.data.opening import HELD_OUT, is_toyband, open_clips
+from sopedu.data.opening import index_beside, is_held_out, is_toyband, open_clips
 from sopedu.data.recordings import SoundFolderClips
 from sopedu.errors import SopeduError
 from sopedu.evaluation.pairs import TestPairs, predict_masks, separate_pairs
@@ -61,8 +61,7 @@ def held_out_clips(
                 f"a folder of sounds is shown with the toy band's drawings: {data} cannot be used with it"
             )
         layout = {"root": root, "frame_rate": frame_rate}
-        training = Path(data).with_name("train.csv")
-        learnt = str(training) if Path(data).name in HELD_OUT and training.exists() else data
+        learnt = str(index_beside(Path(data), "train")) if is_held_out(Path(data)) else data
         known = open_clips(learnt, config, **layout)
         return open_clips(data, config, "validation", class_names=known.class_names, **layout), known
     clips: ClipDataset | None = None

@@ -325,6 +325,7 @@ def test_the_command_tells_writes_and_leaves_with_a_status(data, tmp_path):
     command = f"health {data.folder} --jobs 1 --fix --page {tmp_path / 'page.html'} --json {tmp_path / 'found.json'}"
     status, said, _ = sopedu(command)
     assert status == 1 and "1  clipped" in said and "cleaned: " in said
+    assert f"next: sopedu train --data {data.folder / 'train.clean.csv'} --out runs/NAME" in said
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["counts"] == {"clipped": 1} and found["faults"][0]["index"] == "val"
     report = examine(data.paths)
@@ -332,6 +333,8 @@ def test_the_command_tells_writes_and_leaves_with_a_status(data, tmp_path):
     status, said, _ = sopedu(f"health {data.folder / 'train.csv'} --jobs 1 --json -")
     assert status == 0 and said == json.dumps(examine(data.paths[:1]).figures(), indent=2) + "\n"
     assert sopedu(f"health {data.folder / 'val.clean.csv'} --jobs 1")[0] == 0
+    status, told, _ = sopedu(f"health {data.folder / 'val.clean.csv'} --jobs 1 --seconds 7")
+    assert status == 1 and "7  short: shorter than what a model hears" in told
     status, _, error = sopedu(f"health {data.folder} --keep loud")
     assert status == 2 and "no such kind of fault" in error
     status, _, error = sopedu(f"health {tmp_path / 'data' / 'audio'}")

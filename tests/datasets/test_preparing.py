@@ -289,7 +289,7 @@ def test_the_command_says_what_it_does_and_what_is_next(films, tmp_path):
     assert status == 0 and "plan: prepare" in out and "damaged: 1, ok: 4" in out
     assert json.loads((tmp_path / "a.json").read_text())["states"] == {"damaged": 1, "ok": 4}
     status, out, _ = sopedu(f"prepare {films} --out {tmp_path / 'out'}")
-    assert status == 0 and "next: sopedu train --data" in out and "clips.csv" in out
+    assert status == 0 and "next: sopedu health " in out and "then: sopedu train --data" in out and "clips.csv" in out
 
 
 @pytest.mark.parametrize(
