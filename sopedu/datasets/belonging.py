@@ -3,7 +3,7 @@
 The model looks at the clip's picture and hears sounds of its class, each alone: how much of them does its mask let
 through? It also hears sounds of other classes. A picture that lets more through of another class than of its own shows
 something else than it should. A sound is judged in the same way: do pictures of its class let it through, or those of
-another class?
+another class? How far the other class must be ahead is :data:`PICTURE_LIMIT` and :data:`SOUND_LIMIT`.
 
 Picture and sound are judged apart, each beside many other clips, so one odd clip spoils nothing. Sounds are heard alone
 because it costs little: each passes the audio net once, however many pictures it is heard with.
@@ -39,7 +39,7 @@ _ABLE = 2.0  # dB, median of the figures of a model that knows the data
 _DOUBTED = 1 / 3  # of the clips of a class at most, or the model is in doubt and not they
 _AT_ONCE = 16  # clips between two reports of progress
 
-#: dB, chosen with `toyband` on 2464 clips, each also taken for a clip of another class; see
+#: dB; a figure below is reported. Chosen with `toyband` on 2464 clips, each also taken for one of another class; see
 #: docs/measurements.md.
 PICTURE_LIMIT, SOUND_LIMIT = -3.0, -15.0
 
@@ -49,10 +49,10 @@ class Belonging:
     """How well pictures and sounds of some clips suit their class; NaN where the model cannot judge.
 
     Attributes:
-        picture: by how many dB more of the sounds of its class a clip's picture lets through than of the class that it
-            lets through best of all others, ``(n,)``.
-        sound: by how many dB more of a clip's sound the pictures of its class let through than those of the other class
-            that let most through, ``(n,)``.
+        picture: how much of the sounds of its class a clip's picture lets through, minus how much of the best other
+            class's, in dB, ``(n,)``; negative: another class fits better.
+        sound: how much of a clip's sound the pictures of its class let through, minus how much those of the best other
+            class do, likewise.
         seen_as: label of that other class for the picture, ``(n,)``; −1 where there is no figure.
         heard_as: label of that other class for the sound, likewise.
         unknown: labels of the classes that the model does not know.
@@ -115,8 +115,8 @@ def judge_belonging(
         progress: is told how many clips are done.
 
     Returns:
-        one figure per row, split after split; NaN where the sound is silent, nobody plays, the clip cannot be read, too
-        few others are of its class, or the model does not know the class.
+        figures of all rows, split after split; NaN where the sound is silent, the clip cannot be read or is of the class
+        ``silence``, too few others are of its class, or the model does not know the class.
     """
     split = np.repeat(np.arange(len(splits)), [len(rows) for _, rows in splits])
     row = np.concatenate([np.asarray(rows, int) for _, rows in splits])
