@@ -115,7 +115,7 @@ def judge_belonging(
         progress: is told how many clips are done.
 
     Returns:
-        figures of all rows, split after split; NaN where the sound is silent, the clip cannot be read or is of the class
+        figures of all rows, split after split; NaN where the sound is silent, the clip cannot be read or is of class
         ``silence``, too few others are of its class, or the model does not know the class.
     """
     split = np.repeat(np.arange(len(splits)), [len(rows) for _, rows in splits])
