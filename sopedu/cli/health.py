@@ -45,6 +45,7 @@ def health(
     """
     from tqdm import tqdm
 
+    from sopedu.data.opening import is_held_out
     from sopedu.data.prepared import read_index
     from sopedu.datasets.health import KINDS, examine, write_cleaned
     from sopedu.datasets.opening import index_files
@@ -79,7 +80,8 @@ def health(
         written = write_cleaned(report, split_names(keep))
         for path in written:
             say(f"cleaned: {path}")
-        say(f"next: sopedu train --data {written[0]} --out runs/NAME")
+        if training := [path for path in written if not is_held_out(path)]:
+            say(f"next: sopedu train --data {training[0]} --out runs/NAME")
     write_figures(json_file, report.json())
     if report.faults:
         raise typer.Exit(FAULTY)

@@ -335,6 +335,8 @@ def test_the_command_tells_writes_and_leaves_with_a_status(data, tmp_path):
     assert sopedu(f"health {data.folder / 'val.clean.csv'} --jobs 1")[0] == 0
     status, told, _ = sopedu(f"health {data.folder / 'val.clean.csv'} --jobs 1 --seconds 7")
     assert status == 1 and "7  short: shorter than what a model hears" in told
+    status, told, _ = sopedu(f"health {data.folder / 'val.csv'} --jobs 1 --fix")
+    assert status == 1 and "cleaned: " in told and "next: " not in told  # nothing was written to train on
     status, _, error = sopedu(f"health {data.folder} --keep loud")
     assert status == 2 and "no such kind of fault" in error
     status, _, error = sopedu(f"health {tmp_path / 'data' / 'audio'}")
